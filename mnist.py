@@ -1,0 +1,42 @@
+"""The command `mnist`: every script of the platform as a sub-command."""
+
+import importlib
+import sys
+
+from utils.errors import UserError, exit_on_user_error
+
+# Sub-command -> the module whose main(argv) does it, and what it does. Imported only when asked for.
+COMMANDS = {
+    "quickstart": ("trainers.quickstart", "train and judge a network in a minute, to see that all works"),
+    "train": ("trainers.train_command", "train a network: mnist train conv, mnist train --model NAME"),
+    "evaluate": ("model_interpretation.evaluate_run", "judge the network of a run: mnist evaluate runs/NAME"),
+}
+
+
+def main() -> None:
+    with exit_on_user_error():
+        arguments = sys.argv[1:]
+        if not arguments or arguments[0] in ("-h", "--help"):
+            print(help_text())
+            return
+        if arguments[0] not in COMMANDS:
+            raise UserError(f"unknown command '{arguments[0]}': expected one of {', '.join(COMMANDS)}")
+        module = importlib.import_module(COMMANDS[arguments[0]][0])
+        module.main(arguments[1:])
+
+
+def help_text() -> str:
+    lines = [f"  {name:12} {purpose}" for name, (_, purpose) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: mnist COMMAND [options]      mnist COMMAND --help explains each option",
+            "",
+            *lines,
+            "",
+            "Runs lie in runs/, one folder each; look at them with: tensorboard --logdir runs",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

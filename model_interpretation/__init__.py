@@ -1,0 +1,1 @@
+"""Reads runs, and shows what their networks do."""

@@ -1,0 +1,1 @@
+"""Networks whose shape comes from arguments."""

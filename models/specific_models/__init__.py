@@ -1,0 +1,1 @@
+"""Fixed networks, one a file."""

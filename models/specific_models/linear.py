@@ -1,0 +1,8 @@
+"""Multinomial logistic regression: 784 pixels to 10 logits, 7,850 parameters."""
+
+from models.parametric_models.parametric_fc import ParametricFCNet
+
+
+class LinearNet(ParametricFCNet):
+    def __init__(self) -> None:
+        super().__init__(hidden_widths=())

@@ -1,0 +1,16 @@
+"""Three 3x3 convolutions of 32, 64 and 64 channels with batch norm, then 512-128-10: 1,729,162 parameters."""
+
+from models.parametric_models.parametric_conv import ParametricConvNet
+
+
+class StandardConvNet(ParametricConvNet):
+    """28 x 28 -> 14 x 14 -> 7 x 7, where it stays; 3,136 values enter the fully connected layers."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            channels=(32, 64, 64),
+            kernel_sizes=(3, 3, 3),
+            paddings=(1, 1, 1),
+            pools=(2, 2, 1),
+            hidden_widths=(512, 128),
+        )

@@ -1,0 +1,25 @@
+"""Trained networks out of run folders."""
+
+import torch
+from torch import nn
+
+from models.registry import build_model
+from utils.checkpoints import load_checkpoint, load_weights
+from utils.errors import UserError
+from utils.run_folder import RunFolder
+
+BEST_KEYS = {"epoch", "model"}
+
+
+def load_trained(run: RunFolder, device: torch.device | None = None) -> nn.Module:
+    """The network of a run with the weights of its best epoch, in eval mode, on the CPU unless said otherwise.
+
+    Raises UserError where the run has none yet or its files are damaged.
+    """
+    config = run.read_json("config.json")
+    if not isinstance(config, dict) or not isinstance(config.get("model"), str):
+        raise UserError(f"{run.path / 'config.json'} is damaged: it names no model")
+    checkpoint = load_checkpoint(run.best_checkpoint, BEST_KEYS)
+    model = build_model(config["model"])
+    load_weights(model, checkpoint["model"], run.best_checkpoint)
+    return model.to(device or "cpu").eval()

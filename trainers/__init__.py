@@ -1,0 +1,1 @@
+"""From a recipe to a run: the training loop and its parts."""

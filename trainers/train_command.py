@@ -1,0 +1,32 @@
+"""`mnist train`: any trainer by its name, or any network with the default recipe."""
+
+import importlib
+from pathlib import Path
+
+from trainers import run_recipe
+from trainers.recipe import Recipe
+from utils.errors import UserError
+
+FOLDER = Path(__file__).parent / "specific_trainers"
+DESCRIPTION = """Trains a network and judges it on the test set.
+
+mnist train TRAINER [options]      one of the trainers: {trainers}
+mnist train --model NAME [options]   any model, with the recipe below: standard_conv, "C(16,3)-P2-FC128-FC10", ...
+mnist train --resume runs/NAME     goes on with a run that was stopped"""
+
+
+def trainer_names() -> list[str]:
+    """The trainers, by the files in specific_trainers/."""
+    return sorted(path.stem.removesuffix("_trainer") for path in FOLDER.glob("*_trainer.py"))
+
+
+def main(argv: list[str]) -> None:
+    """Raises UserError for a trainer that does not exist."""
+    trainers = ", ".join(trainer_names())
+    if not argv or argv[0].startswith("-"):
+        run_recipe.run_command(Recipe(model=""), DESCRIPTION.format(trainers=trainers), argv, "mnist train")
+        return
+    if argv[0] not in trainer_names():
+        raise UserError(f"unknown trainer '{argv[0]}': expected one of {trainers}, or --model NAME for any other network")
+    trainer = importlib.import_module(f"trainers.specific_trainers.{argv[0]}_trainer")
+    run_recipe.run_command(trainer.RECIPE, trainer.__doc__, argv[1:], f"mnist train {argv[0]}")

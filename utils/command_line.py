@@ -1,0 +1,44 @@
+"""Command lines from dataclasses, by tyro, with errors of one or two lines."""
+
+import contextlib
+import io
+from typing import TypeVar
+
+import tyro
+
+from utils.errors import UserError
+
+Options = TypeVar("Options")
+
+
+def parse_command_line(default: Options, argv: list[str], prog: str, description: str) -> Options:
+    """The options that `argv` gives, starting from `default`: every field a flag, its docstring the flag's help.
+
+    Raises UserError for an unknown flag or a value of the wrong type. `--help` prints and exits with 0.
+    """
+    boxed_message = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(boxed_message):
+            return tyro.cli(
+                type(default),
+                default=default,
+                args=argv,
+                prog=prog,
+                description=description,
+                config=(tyro.conf.OmitArgPrefixes,),
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise UserError(f"{_first_part(boxed_message.getvalue())}\nAll options: {prog} --help") from None
+
+
+def _first_part(boxed_message: str) -> str:
+    """The text of tyro's box up to its first rule, as one line."""
+    lines = []
+    for line in boxed_message.splitlines()[1:]:
+        text = line.strip("│╭╮╰╯ ")
+        if not text.strip("─"):
+            break
+        lines.append(text)
+    return " ".join(lines)

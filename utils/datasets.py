@@ -1,0 +1,58 @@
+"""One way in for every data set: `load_dataset(name, split)` gives an ImageSet."""
+
+from typing import Literal, get_args
+
+from utils.bundled_digits import bundled_digits
+from utils.csv_digits import csv_digits
+from utils.errors import UserError
+from utils.idx_files import read_images, read_labels
+from utils.image_set import ImageSet
+from utils.splits import stratified_split
+
+Split = Literal["train", "test"]
+# `digits` and a CSV file without `test=` have no test set of their own: a fixed share of them, stratified, is one.
+TEST_SHARE = 0.2
+
+
+def load_dataset(name: str, split: str) -> ImageSet:
+    """The split, `train` or `test`, of a data set.
+
+    `mnist`: the 60,000 and 10,000 digits of LeCun, Cortes and Burges, fetched and verified where they are missing.
+    `digits`: the 1,797 digits that scikit-learn carries, brought to MNIST's form; needs no network.
+    `csv:FILE[,FILE...][,test=FILE]`: rows of a label and 784 pixels; without `test=`, a fixed fifth is the test set.
+
+    Raises UserError for an unknown name, and for a file that is missing, damaged or of another form.
+    """
+    if split not in get_args(Split):
+        raise UserError(f"unknown split '{split}': expected {' or '.join(get_args(Split))}")
+    if name == "mnist":
+        return ImageSet(f"{name}/{split}", read_images(name, split), read_labels(name, split))
+    if name == "digits":
+        return _fixed_share(ImageSet(name, *bundled_digits()), split)
+    if name.startswith("csv:"):
+        return _load_csv(name, split)
+    raise UserError(f"unknown data set '{name}': expected mnist, digits or csv:FILE[,FILE...][,test=FILE]")
+
+
+def _load_csv(name: str, split: str) -> ImageSet:
+    entries = [entry for entry in name.removeprefix("csv:").split(",") if entry]
+    test_files = [entry.removeprefix("test=") for entry in entries if entry.startswith("test=")]
+    train_files = [entry for entry in entries if not entry.startswith("test=")]
+    if not train_files:
+        raise UserError(f"'{name}' names no training file: expected csv:FILE[,FILE...][,test=FILE]")
+    if not test_files:
+        return _fixed_share(ImageSet(name, *csv_digits(train_files)), split)
+    return ImageSet(f"{name}/{split}", *csv_digits(train_files if split == "train" else test_files))
+
+
+def _fixed_share(whole: ImageSet, split: str) -> ImageSet:
+    train, test = stratified_split(whole, TEST_SHARE, (f"{whole.name}/train", f"{whole.name}/test"))
+    return train if split == "train" else test
+
+
+def load_training_sets(name: str, validation_size: float) -> tuple[ImageSet, ImageSet]:
+    """The training digits of a data set without those held out for validation, and these.
+
+    `validation_size` is a count, or below 1 a share. Raises UserError as `load_dataset` and where the size does not fit.
+    """
+    return stratified_split(load_dataset(name, "train"), validation_size, (f"{name}/train", f"{name}/validation"))

@@ -1,0 +1,77 @@
+"""MNIST's four files in the idx format of LeCun, Cortes and Burges: fetched where missing, checked at every reading."""
+
+import gzip
+import math
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from utils.downloads import fetch
+from utils.paths import data_folder
+
+FILE_PREFIX = {"train": "train", "test": "t10k"}
+MAX_VALUES = 2**30  # no idx file of ours comes near; a header that claims more is damaged
+
+
+class DamagedFile(ValueError):
+    """An idx file whose header, length or checksum is wrong."""
+
+
+def read_images(dataset: str, split: str) -> UInt8[Tensor, "n 28 28"]:
+    """The images of a split, as stored. Raises UserError where the file cannot be had whole."""
+    return _read_or_fetch(dataset, f"{FILE_PREFIX[split]}-images-idx3-ubyte.gz", _as_images)
+
+
+def read_labels(dataset: str, split: str) -> Int64[Tensor, " n"]:
+    """The labels of a split, 0 to 9. Raises UserError where the file cannot be had whole."""
+    return _read_or_fetch(dataset, f"{FILE_PREFIX[split]}-labels-idx1-ubyte.gz", _as_labels)
+
+
+def _read_or_fetch(dataset: str, file_name: str, check: Callable[[Tensor], Tensor]) -> Tensor:
+    path = data_folder() / dataset / file_name
+    problem = None
+    if path.exists():
+        try:
+            return check(read_idx(path))
+        except DamagedFile as error:
+            problem = str(error)
+    fetch(dataset, path, problem)
+    return check(read_idx(path))
+
+
+def _as_images(values: Tensor) -> UInt8[Tensor, "n 28 28"]:
+    if values.ndim != 3 or values.shape[1:] != (28, 28):
+        raise DamagedFile(f"it holds values of shape {tuple(values.shape)}, expected (n, 28, 28)")
+    return values
+
+
+def _as_labels(values: Tensor) -> Int64[Tensor, " n"]:
+    if values.ndim != 1 or (len(values) and values.max() > 9):
+        raise DamagedFile("it does not hold labels from 0 to 9")
+    return values.long()
+
+
+def read_idx(path: Path) -> UInt8[Tensor, "..."]:
+    """The uint8 array in a gzipped idx file: bytes 0, 0, 8 (uint8), number of axes, big-endian sizes, the values.
+
+    gzip's own checksum covers every byte. Raises DamagedFile; memory is taken only after the header has been read.
+    """
+    try:
+        with gzip.open(path) as file:
+            magic = file.read(4)
+            if len(magic) < 4 or magic[:3] != b"\0\0\x08" or not 1 <= magic[3] <= 4:
+                raise DamagedFile("its header is not that of an idx file of bytes")
+            shape = [int.from_bytes(file.read(4), "big") for _ in range(magic[3])]
+            if math.prod(shape) > MAX_VALUES:
+                raise DamagedFile(f"its header claims the size {shape}")
+            values = torch.empty(shape, dtype=torch.uint8)
+            length = file.readinto(memoryview(values.numpy()).cast("B")) if values.numel() else 0
+            if length != values.numel() or file.read(1):  # reading past the end makes gzip check its checksum
+                raise DamagedFile(f"its length does not fit its header, which claims the size {shape}")
+            return values
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DamagedFile(f"it is no whole gzip file: {error}") from None

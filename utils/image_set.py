@@ -1,0 +1,25 @@
+"""The noun of all data: a named split of a data set on the CPU."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+DIGIT_NAMES = tuple("0123456789")
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Digits bright on dark, as they lie in the files, with the class of each and the names of the classes."""
+
+    name: str
+    images: UInt8[Tensor, "n 28 28"]
+    labels: Int64[Tensor, " n"]
+    class_names: tuple[str, ...] = DIGIT_NAMES
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, indices: Int64[Tensor, " m"], name: str) -> "ImageSet":
+        """The digits at these indices, in this order, under another name."""
+        return ImageSet(name, self.images[indices], self.labels[indices], self.class_names)

@@ -1,0 +1,25 @@
+"""Where data and runs lie."""
+
+import os
+from pathlib import Path
+
+PROJECT_FOLDER = Path(__file__).resolve().parent.parent
+
+
+def home_folder() -> Path:
+    """The folder that holds data/ and runs/: the project's own, or the one that MNIST_STUDY_HOME names."""
+    return Path(os.environ.get("MNIST_STUDY_HOME") or PROJECT_FOLDER)
+
+
+def data_folder() -> Path:
+    return home_folder() / "data"
+
+
+def runs_folder() -> Path:
+    return home_folder() / "runs"
+
+
+def shown(path: Path) -> str:
+    """The path as a user would type it: relative to the working folder where it lies below it."""
+    path = path.absolute()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,137 @@
+"""A run is a folder: what lies in it, how it is made and how it is found again."""
+
+import dataclasses
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from utils.atomic_files import write_whole
+from utils.errors import UserError
+from utils.paths import runs_folder, shown
+
+NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,()+=@-]{0,149}")
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """A row of metrics.jsonl. Accuracies are fractions, losses mean cross-entropies in nats without label smoothing."""
+
+    epoch: int
+    step: int
+    """Steps since the beginning of the run."""
+    learning_rate: float
+    """Of the epoch's last step."""
+    train_loss: float
+    """Over the epoch, as the weights were when each digit was seen, augmentation and dropout included."""
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    grad_norm: float
+    """Euclidean norm of the whole gradient in the epoch's last step, as the optimizer took it."""
+    epoch_seconds: float
+    """Training alone, without validation and saving."""
+    images_per_second: float
+
+
+def best_row(rows: list[EpochMetrics]) -> EpochMetrics:
+    """The epoch with the highest validation accuracy; among equals the lowest validation loss, then the earliest."""
+    return min(rows, key=lambda row: (-row.val_accuracy, row.val_loss, row.epoch))
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run, by name."""
+
+    path: Path
+
+    @staticmethod
+    def create(name: str | None, model: str, seed: int) -> "RunFolder":
+        """Makes the folder of a new run in runs/, named after model, time and seed where no name is given.
+
+        Raises UserError where the name is taken or is no plain folder name.
+        """
+        if name is not None and not NAME_PATTERN.fullmatch(name):
+            raise UserError(
+                f"run name '{name}': expected a plain folder name of letters, digits and _ . , ( ) + = @ -\n"
+                "Every run lies in a folder of its own in runs/; it cannot lie elsewhere."
+            )
+        plain_model = re.sub(r"[^A-Za-z0-9_.]+", "_", model).strip("_")[:80]
+        path = runs_folder() / (name or f"{plain_model}-{datetime.now():%Y%m%d-%H%M%S}-s{seed}")
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            raise UserError(
+                f"run {shown(path)} exists and is never overwritten.\n"
+                f"Choose another --run-name, or go on with it: mnist train --resume {shown(path)}"
+            ) from None
+        (path / "checkpoints").mkdir()
+        (path / "predictions").mkdir()
+        return RunFolder(path)
+
+    @staticmethod
+    def find(name: str) -> "RunFolder":
+        """The run at this path, or of this name in runs/. Raises UserError where there is none."""
+        for path in (Path(name), runs_folder() / name):
+            if (path / "config.json").is_file():
+                return RunFolder(path)
+        known = sorted(path.parent.name for path in runs_folder().glob("*/config.json"))
+        hint = f"the newest of {len(known)} runs are {', '.join(known[-3:])}" if known else "there is no run yet"
+        raise UserError(f"no run at '{name}' ({hint}).\nExpected a run's folder, such as runs/NAME; 'mnist train' makes one.")
+
+    @property
+    def last_checkpoint(self) -> Path:
+        return self.path / "checkpoints" / "last.pt"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        return self.path / "checkpoints" / "best.pt"
+
+    @property
+    def test_predictions(self) -> Path:
+        return self.path / "predictions" / "test.npz"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the final evaluation is done: summary.json is the last file of a run."""
+        return (self.path / "summary.json").exists()
+
+    def write_json(self, file_name: str, values: dict[str, Any]) -> None:
+        """Writes config.json, environment.json or summary.json, whole or not at all."""
+        text = json.dumps(values, indent=2, allow_nan=False)
+        write_whole(self.path / file_name, f"{text}\n".encode())
+
+    def read_json(self, file_name: str) -> Any:
+        """What lies in such a file. Raises UserError where it is missing or damaged."""
+        path = self.path / file_name
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"{shown(path)} is missing: the run is unfinished or no run at all") from None
+        except (ValueError, UnicodeDecodeError) as error:
+            raise UserError(f"{shown(path)} is damaged: {error}") from None
+
+    def append_row(self, row: EpochMetrics) -> None:
+        line = json.dumps(dataclasses.asdict(row), allow_nan=False)
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+    def rows(self) -> list[EpochMetrics]:
+        """The rows of metrics.jsonl. A last line that was cut off is left out; other damage raises UserError."""
+        path = self.path / "metrics.jsonl"
+        lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else [""]
+        try:
+            return [EpochMetrics(**json.loads(line)) for line in lines[:-1]]
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{shown(path)} is damaged: {error}") from None
+
+    def keep_rows(self, num_epochs: int) -> list[EpochMetrics]:
+        """Forgets the rows after this epoch: those of epochs that no checkpoint holds. Returns the others."""
+        rows = self.rows()[:num_epochs]
+        if len(rows) < num_epochs:
+            raise UserError(f"{shown(self.path / 'metrics.jsonl')} has {len(rows)} rows, its checkpoint {num_epochs} epochs")
+        lines = "".join(json.dumps(dataclasses.asdict(row)) + "\n" for row in rows)
+        write_whole(self.path / "metrics.jsonl", lines.encode())
+        return rows
