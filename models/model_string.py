@@ -93,7 +93,9 @@ def parse(text: str) -> ModelString:
             if activations > MAX_ACTIVATIONS:
                 raise ValueError(f"{activations:,} values a digit up to here, at most {MAX_ACTIVATIONS:,} are allowed")
         except ValueError as error:
-            raise UserError(f"model '{_shortened(text)}', character {position}, '{_shortened(part)}': {error}") from None
+            raise UserError(
+                f"model '{_shortened(text)}', character {position}, '{_shortened(part)}': {error}"
+            ) from None
         layers.append(layer)
         shapes.append(shape)
         position += len(part) + 1

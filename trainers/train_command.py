@@ -27,6 +27,8 @@ def main(argv: list[str]) -> None:
         run_recipe.run_command(Recipe(model=""), DESCRIPTION.format(trainers=trainers), argv, "mnist train")
         return
     if argv[0] not in trainer_names():
-        raise UserError(f"unknown trainer '{argv[0]}': expected one of {trainers}, or --model NAME for any other network")
+        raise UserError(
+            f"unknown trainer '{argv[0]}': expected one of {trainers}, or --model NAME for any other network"
+        )
     trainer = importlib.import_module(f"trainers.specific_trainers.{argv[0]}_trainer")
     run_recipe.run_command(trainer.RECIPE, trainer.__doc__, argv[1:], f"mnist train {argv[0]}")

@@ -79,7 +79,9 @@ class RunFolder:
                 return RunFolder(path)
         known = sorted(path.parent.name for path in runs_folder().glob("*/config.json"))
         hint = f"the newest of {len(known)} runs are {', '.join(known[-3:])}" if known else "there is no run yet"
-        raise UserError(f"no run at '{name}' ({hint}).\nExpected a run's folder, such as runs/NAME; 'mnist train' makes one.")
+        raise UserError(
+            f"no run at '{name}' ({hint}).\nExpected a run's folder, such as runs/NAME; 'mnist train' makes one."
+        )
 
     @property
     def last_checkpoint(self) -> Path:
@@ -131,7 +133,9 @@ class RunFolder:
         """Forgets the rows after this epoch: those of epochs that no checkpoint holds. Returns the others."""
         rows = self.rows()[:num_epochs]
         if len(rows) < num_epochs:
-            raise UserError(f"{shown(self.path / 'metrics.jsonl')} has {len(rows)} rows, its checkpoint {num_epochs} epochs")
+            raise UserError(
+                f"{shown(self.path / 'metrics.jsonl')} has {len(rows)} rows, its checkpoint {num_epochs} epochs"
+            )
         lines = "".join(json.dumps(dataclasses.asdict(row)) + "\n" for row in rows)
         write_whole(self.path / "metrics.jsonl", lines.encode())
         return rows

@@ -13,7 +13,6 @@ from models.model_string import SIDE, Conv, FullyConnected, ModelString, Pool
 class ModelStringNet(nn.Module):
     """The layers that the string names, numbered as they stand there; ReLU after all but pools and the logits."""
 
-
     def __init__(self, model_string: ModelString) -> None:
         super().__init__()
         modules: OrderedDict[str, nn.Module] = OrderedDict(standardize=Standardize())

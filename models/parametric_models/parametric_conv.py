@@ -39,7 +39,9 @@ class ParametricConvNet(nn.Module):
         for number, (width, kernel_size, padding, pool) in enumerate(blocks, start=1):
             convolved = side + 2 * padding - kernel_size + 1
             if convolved < pool:
-                raise ValueError(f"block {number}: kernel {kernel_size} and pool {pool} do not fit into {side} x {side}")
+                raise ValueError(
+                    f"block {number}: kernel {kernel_size} and pool {pool} do not fit into {side} x {side}"
+                )
             self.layers.add_module(f"conv{number}", nn.Conv2d(num_channels, width, kernel_size, padding=padding))
             if batch_norm:
                 self.layers.add_module(f"conv{number}_norm", nn.BatchNorm2d(width))

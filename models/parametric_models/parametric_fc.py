@@ -16,7 +16,9 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "ge
 class ParametricFCNet(nn.Module):
     """784 pixels, hidden layers of the given widths, 10 logits. Without hidden layers it is multinomial regression."""
 
-    def __init__(self, hidden_widths: Sequence[int] = (128, 64), dropout: float = 0.0, activation: str = "relu") -> None:
+    def __init__(
+        self, hidden_widths: Sequence[int] = (128, 64), dropout: float = 0.0, activation: str = "relu"
+    ) -> None:
         """`dropout` is the probability that a hidden value is dropped; `activation` a name of ACTIVATIONS."""
         super().__init__()
         self.layers = nn.Sequential(OrderedDict(standardize=Standardize(), flatten=nn.Flatten()))

@@ -23,9 +23,7 @@ def build_optimizer(model: nn.Module, config: TrainConfig, device: torch.device)
     ]
     fused = device.type in ("cpu", "cuda")  # one kernel for all parameters
     if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            groups, config.learning_rate, config.momentum, nesterov=config.momentum > 0, fused=fused
-        )
+        return torch.optim.SGD(groups, config.learning_rate, config.momentum, nesterov=config.momentum > 0, fused=fused)
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
     return kind(groups, config.learning_rate, (config.momentum, config.adam_beta2), fused=fused)
 

@@ -82,9 +82,7 @@ class TensorBoardLog:
         self.add_pictures(model, test_set, logits, summary["best_epoch"])
         self.writer.close()
 
-    def add_pictures(
-        self, model: nn.Module, test_set: ImageSet, logits: Float[np.ndarray, "n 10"], epoch: int
-    ) -> None:
+    def add_pictures(self, model: nn.Module, test_set: ImageSet, logits: Float[np.ndarray, "n 10"], epoch: int) -> None:
         labels = test_set.labels.numpy()
         predicted = logits.argmax(axis=1)
         pictures = {

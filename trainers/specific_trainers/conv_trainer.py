@@ -1,9 +1,9 @@
-"""Trains StandardConvNet: Adam, learning rate 0.001, batch 64, 50 epochs, the whole set preloaded."""
+"""Trains StandardConvNet: Adam, learning rate 0.001 that falls along a cosine, batch 64, 50 epochs, preloaded."""
 
 from trainers.recipe import Recipe, TrainConfig
 from trainers.run_recipe import main
 
-RECIPE = Recipe("standard_conv", TrainConfig(learning_rate=1e-3, batch_size=64, num_epochs=50))
+RECIPE = Recipe("standard_conv", TrainConfig(learning_rate=1e-3, batch_size=64, num_epochs=50, schedule="cosine"))
 
 if __name__ == "__main__":
     main(RECIPE, __doc__)
