@@ -1,0 +1,104 @@
+"""What many tests share: a home of their own, small data, one trained run."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import mnist
+from utils.datasets import load_dataset
+from utils.image_set import ImageSet
+from utils.paths import PROJECT_FOLDER
+from utils.run_folder import RunFolder
+
+FILES = [f"{part}-ubyte.gz" for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")]
+
+
+def mnist_mirror() -> str | None:
+    """Where this machine has the real MNIST: the mirror that is set, or the project's own data/, laid out like one."""
+    if os.environ.get("MNIST_STUDY_MIRROR"):
+        return os.environ["MNIST_STUDY_MIRROR"]
+    data = PROJECT_FOLDER / "data"
+    return str(data) if all((data / "mnist" / name).exists() for name in FILES) else None
+
+
+MIRROR = mnist_mirror()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    lacking = {
+        "real_mnist": MIRROR is None and "no MNIST in data/ and no MNIST_STUDY_MIRROR",
+        "cuda": not torch.cuda.is_available() and "no NVIDIA GPU on this machine",
+    }
+    for item in items:
+        for marker, reason in lacking.items():
+            if reason and marker in item.keywords:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each test has data/ and runs/ of its own, and no mirror unless it is marked real_mnist."""
+    monkeypatch.setenv("MNIST_STUDY_HOME", str(tmp_path))
+    monkeypatch.delenv("MNIST_STUDY_MIRROR", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def real_mirror(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The real MNIST as the mirror; for tests that are marked real_mnist."""
+    assert MIRROR is not None
+    monkeypatch.setenv("MNIST_STUDY_MIRROR", MIRROR)
+    return MIRROR
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Public mirrors that answer at once that they have nothing."""
+    from torchvision.datasets import MNIST
+
+    monkeypatch.setattr(MNIST, "mirrors", [(tmp_path / "nowhere").as_uri() + "/"])
+
+
+@pytest.fixture(scope="session")
+def digits() -> ImageSet:
+    """The bundled training digits."""
+    return load_dataset("digits", "train")
+
+
+@pytest.fixture(scope="session")
+def few_digits(digits: ImageSet) -> ImageSet:
+    """200 of them."""
+    return digits.subset(torch.arange(200), "few digits")
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run of the linear network on the bundled digits, trained once; to be read only."""
+    from trainers.generic_trainers.training_run import train
+    from trainers.recipe import Recipe, TrainConfig
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MNIST_STUDY_HOME", str(tmp_path_factory.mktemp("session")))
+        run, _ = train(Recipe("linear", TrainConfig(dataset="digits", num_epochs=2, learning_rate=0.01)), "finished")
+    return run
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Runs `mnist ...` in this process; gives exit code, standard output and standard error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mnist", *arguments])
+        code = 0
+        try:
+            mnist.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+

@@ -1,0 +1,17 @@
+"""Small inputs that tests make, and how strictly types are checked in them."""
+
+import gzip
+from pathlib import Path
+
+import torch
+from beartype import BeartypeConf, beartype
+
+# The hook that checks every signature while the tests run takes a whole number where a float is declared, as PEP 484 does.
+check_types = beartype(conf=BeartypeConf(is_pep484_tower=True))
+
+
+def write_idx(path: Path, values: torch.Tensor) -> None:
+    """An idx file of bytes, gzipped, as MNIST's are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sizes = b"".join(size.to_bytes(4, "big") for size in values.shape)
+    path.write_bytes(gzip.compress(b"\0\0\x08" + bytes([values.ndim]) + sizes + values.numpy().tobytes()))

@@ -1,0 +1,49 @@
+"""Train and validation: stratified, disjoint, together everything, the same for every run."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from utils.errors import UserError
+from utils.image_set import ImageSet
+from utils.splits import stratified_split
+
+
+def numbered_set(labels):
+    """Images that carry their own index in the first two pixels."""
+    images = torch.zeros(len(labels), 28, 28, dtype=torch.uint8)
+    indices = torch.arange(len(labels))
+    images[:, 0, 0], images[:, 0, 1] = indices % 256, indices // 256
+    return ImageSet("numbered", images, torch.tensor(labels))
+
+
+def indices(image_set):
+    return (image_set.images[:, 0, 0].long() + 256 * image_set.images[:, 0, 1].long()).tolist()
+
+
+@given(per_class=st.integers(4, 40), share=st.floats(0.25, 0.75), seed=st.integers(0, 1000))
+def test_disjoint_complete_and_stratified(per_class, share, seed):
+    whole = numbered_set(list(range(10)) * per_class)
+    kept, held = stratified_split(whole, share, ("kept", "held"), seed)
+    assert sorted(indices(kept) + indices(held)) == list(range(len(whole)))
+    assert len(held) == round(share * len(whole))
+    counts = held.labels.bincount(minlength=10)
+    assert counts.max() - counts.min() <= 1
+
+
+def test_count_from_one_on():
+    kept, held = stratified_split(numbered_set(list(range(10)) * 30), 50, ("kept", "held"))
+    assert (len(kept), len(held), held.name) == (250, 50, "held")
+
+
+def test_same_at_every_call():
+    whole = numbered_set(list(range(10)) * 30)
+    first, second = (stratified_split(whole, 0.2, ("a", "b"))[1] for _ in range(2))
+    assert indices(first) == indices(second)
+
+
+@pytest.mark.parametrize("held_out", [300, 299, 5, 10**9, 0.001])
+def test_impossible_sizes_are_refused(held_out):
+    with pytest.raises(UserError, match="--validation-size"):
+        stratified_split(numbered_set(list(range(10)) * 30), held_out, ("a", "b"))
