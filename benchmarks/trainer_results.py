@@ -2,8 +2,7 @@
 
     python benchmarks/trainer_results.py [--trainers linear fc conv] [--seeds 0 1 2]
 
-Trains what is missing as runs/results-TRAINER-sSEED, prints the table and writes benchmarks/output/trainer_results.json.
-On two cores the three seeds of linear take half a minute, of fc three minutes, of conv 45 minutes.
+Trains what is missing as runs/results-TRAINER-sSEED, prints the table, writes benchmarks/output/trainer_results.json.
 """
 
 import argparse
@@ -18,8 +17,8 @@ import torch
 
 from utils.environment import device_name
 from utils.errors import exit_on_user_error
-from utils.run_folder import RunFolder
 from utils.paths import runs_folder
+from utils.run_folder import RunFolder
 from utils.statistics import mean_interval
 
 OUTPUT = Path(__file__).parent / "output" / "trainer_results.json"
@@ -57,7 +56,10 @@ def table_row(trainer: str, summaries: list[dict[str, Any]]) -> dict[str, Any]:
 
 def markdown(rows: list[dict[str, Any]]) -> str:
     """The table of the README."""
-    lines = ["| trainer | parameters | epochs | seeds | test accuracy | seconds of training |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| trainer | parameters | epochs | seeds | test accuracy | seconds of training |",
+        "|---|---|---|---|---|---|",
+    ]
     for row in rows:
         epochs = "-".join(str(n) for n in sorted({min(row["num_epochs_run"]), max(row["num_epochs_run"])}))
         lines.append(

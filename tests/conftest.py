@@ -13,7 +13,9 @@ from utils.image_set import ImageSet
 from utils.paths import PROJECT_FOLDER
 from utils.run_folder import RunFolder
 
-FILES = [f"{part}-ubyte.gz" for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")]
+FILES = [
+    f"{part}-ubyte.gz" for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+]
 
 
 def mnist_mirror() -> str | None:
@@ -101,4 +103,3 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return code, printed.out, printed.err
 
     return run
-

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from beartype import BeartypeConf, beartype
 
-# The hook that checks every signature while the tests run takes a whole number where a float is declared, as PEP 484 does.
+# What checks every signature while the tests run: as PEP 484 has it, a whole number may stand for a float.
 check_types = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
 

@@ -29,29 +29,16 @@ def main(recipe: Recipe, description: str | None, argv: list[str] | None = None,
 def run_command(recipe: Recipe, description: str | None, argv: list[str], prog: str) -> None:
     """As `main`, but raises UserError."""
     resumed = _run_to_resume(argv)
-    stored = Recipe.from_json(resumed.read_json("config.json")) if resumed else None
-    if stored and recipe.model and recipe.model != stored.model:
-        raise UserError(
-            f"{shown(resumed.path)} is a run of {stored.model}, not of {recipe.model}.\n"
-            f"Go on with it by: mnist train --resume {shown(resumed.path)}"
-        )
-    command = parse_command_line(TrainCommand(stored or recipe), argv, prog, description or "")
-    if not command.recipe.model:
-        raise UserError(f"say which network: {prog} --model NAME, or a trainer's name first.\nSee {prog} --help")
-    if stored and command.recipe != stored:
-        raise UserError(
-            f"{shown(resumed.path)} goes on with its own recipe: {'; '.join(stored.differences(command.recipe))}.\n"
-            "Leave these options out, or start a new run."
-        )
-    if resumed and command.run_name:
-        raise UserError("--run-name names a new run; leave it out with --resume")
-    if resumed and resumed.is_finished:
-        raise UserError(f"{shown(resumed.path)} is finished: see its summary.json, or start a new run")
+    if resumed:
+        command = _resume_command(resumed, recipe, description, argv, prog)
+    else:
+        command = parse_command_line(TrainCommand(recipe), argv, prog, description or "")
+        if not command.recipe.model:
+            raise UserError(f"say which network: {prog} --model NAME, or a trainer's name first.\nSee {prog} --help")
 
     from trainers.generic_trainers.training_run import train  # torch: only once the command line is right
 
-    run, summary = train(command.recipe, command.run_name, resumed)
-    report(run, summary)
+    report(*train(command.recipe, command.run_name, resumed))
 
 
 def _run_to_resume(argv: list[str]) -> RunFolder | None:
@@ -61,6 +48,29 @@ def _run_to_resume(argv: list[str]) -> RunFolder | None:
         if flag == "--resume":
             return RunFolder.find(value or next(iter(argv[position + 1 :]), ""))
     return None
+
+
+def _resume_command(
+    run: RunFolder, recipe: Recipe, description: str | None, argv: list[str], prog: str
+) -> TrainCommand:
+    """The command line on top of the run's own recipe, which no flag may change."""
+    stored = Recipe.from_json(run.read_json("config.json"))
+    if recipe.model not in ("", stored.model):
+        raise UserError(
+            f"{shown(run.path)} is a run of {stored.model}, not of {recipe.model}.\n"
+            f"Go on with it by: mnist train --resume {shown(run.path)}"
+        )
+    command = parse_command_line(TrainCommand(stored), argv, prog, description or "")
+    if command.recipe != stored:
+        raise UserError(
+            f"{shown(run.path)} goes on with its own recipe: {'; '.join(stored.differences(command.recipe))}.\n"
+            "Leave these options out, or start a new run."
+        )
+    if command.run_name:
+        raise UserError("--run-name names a new run; leave it out with --resume")
+    if run.is_finished:
+        raise UserError(f"{shown(run.path)} is finished: see its summary.json, or start a new run")
+    return command
 
 
 def report(run: RunFolder, summary: dict[str, Any]) -> None:

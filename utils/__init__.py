@@ -1,1 +1,1 @@
-"""Small modules, one concept each: data, devices, run folders, figures. They import nothing of the platform's upper floors."""
+"""Small modules, one concept each: data, devices, run folders, figures. They know nothing of the floors above."""

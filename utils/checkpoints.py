@@ -38,7 +38,7 @@ def load_checkpoint(path: Path, keys: set[str]) -> dict[str, Any]:
         raise UserError(f"{shown(path)} is missing: the run cannot be loaded") from None
     except pickle.UnpicklingError:
         raise UserError(
-            f"{shown(path)} holds more than tensors and plain values, so it is not loaded: such a file could run code.\n"
+            f"{shown(path)} holds more than tensors and plain values and is not loaded: such a file could run code.\n"
             "Expected a checkpoint that this platform wrote."
         ) from None
     except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError) as error:

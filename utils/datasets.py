@@ -53,6 +53,6 @@ def _fixed_share(whole: ImageSet, split: str) -> ImageSet:
 def load_training_sets(name: str, validation_size: float) -> tuple[ImageSet, ImageSet]:
     """The training digits of a data set without those held out for validation, and these.
 
-    `validation_size` is a count, or below 1 a share. Raises UserError as `load_dataset` and where the size does not fit.
+    `validation_size` is a count, or below 1 a share. Raises UserError as `load_dataset`, and for a size too large.
     """
     return stratified_split(load_dataset(name, "train"), validation_size, (f"{name}/train", f"{name}/validation"))

@@ -1,15 +1,19 @@
 """What the user can mend, and how the command line says it."""
 
 import errno
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+# What the operating system says of a disk that is full or read-only, or of a path that is something else.
+DISK_ERRORS = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR,
+}  # fmt: skip
 
 
 class UserError(Exception):
-    """A mistake that the user can mend: says what was wrong, what was expected and what to do next, in one or two lines."""
+    """A mistake that the user can mend. One or two lines: what was wrong, what was expected, what to do next."""
 
 
 @contextmanager
@@ -20,6 +24,9 @@ def exit_on_user_error() -> Iterator[None]:
         yield
     except UserError as error:
         _exit(str(error), 2)
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's last flush
+        sys.exit(1)
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
@@ -29,8 +36,8 @@ def exit_on_user_error() -> Iterator[None]:
             "free some space or open the folder for writing, then run the command again.",
             2,
         )
-    except KeyboardInterrupt:
-        _exit("stopped by Ctrl-C", 130)
+    except KeyboardInterrupt as stop:
+        _exit(str(stop) or "stopped by Ctrl-C", 130)
 
 
 def _exit(message: str, code: int) -> None:

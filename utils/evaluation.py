@@ -32,7 +32,7 @@ class Score:
 def predict_logits(
     model: nn.Module, images: UInt8[Tensor, "n 28 28"], device: torch.device, precision: str = "fp32"
 ) -> Float[Tensor, "n 10"]:
-    """The logits of all images, float32, on the device. The model is in eval mode meanwhile, and as before afterwards."""
+    """The logits of all images, float32, on the device. The model is in eval mode meanwhile, afterwards as before."""
     was_training = model.training
     model.eval()
     logits = []

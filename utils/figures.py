@@ -14,7 +14,7 @@ TILE_INCHES = 0.95
 def confusion_matrix_figure(
     labels: Int64[np.ndarray, " n"], predicted: Int64[np.ndarray, " n"], class_names: tuple[str, ...], title: str
 ) -> Figure:
-    """True classes down, predicted across; colour is the share of the true class, on a scale that shows rare mistakes."""
+    """True classes down, predicted across; the colour is the share of the true class, scaled to show rare mistakes."""
     from sklearn.metrics import confusion_matrix
 
     counts = confusion_matrix(labels, predicted, labels=range(len(class_names)))

@@ -69,7 +69,7 @@ def read_idx(path: Path) -> UInt8[Tensor, "..."]:
             if math.prod(shape) > MAX_VALUES:
                 raise DamagedFile(f"its header claims the size {shape}")
             values = torch.empty(shape, dtype=torch.uint8)
-            length = file.readinto(memoryview(values.numpy()).cast("B")) if values.numel() else 0
+            length = file.readinto(values.numpy().reshape(-1)) if values.numel() else 0
             if length != values.numel() or file.read(1):  # reading past the end makes gzip check its checksum
                 raise DamagedFile(f"its length does not fit its header, which claims the size {shape}")
             return values

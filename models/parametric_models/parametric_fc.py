@@ -1,5 +1,6 @@
 """Fully connected networks of any widths."""
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -34,7 +35,7 @@ def append_classifier(
 ) -> None:
     """Appends fully connected layers that end in 10 logits. Each use of an activation is a module of its own."""
     widths = [num_inputs, *hidden_widths]
-    for number, (width_in, width_out) in enumerate(zip(widths[:-1], widths[1:], strict=True), start=1):
+    for number, (width_in, width_out) in enumerate(itertools.pairwise(widths), start=1):
         layers.add_module(f"fc{number}", nn.Linear(width_in, width_out))
         layers.add_module(f"fc{number}_{activation}", ACTIVATIONS[activation]())
         if dropout:

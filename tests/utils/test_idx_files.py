@@ -5,9 +5,9 @@ import hashlib
 
 import pytest
 import torch
+from helpers import write_idx
 from torchvision.datasets import MNIST
 
-from helpers import write_idx
 from utils.datasets import load_dataset
 from utils.errors import UserError
 from utils.idx_files import DamagedFile, read_idx

@@ -3,13 +3,13 @@
 import math
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.optim.swa_utils import update_bn
+from torch.optim.swa_utils import AveragedModel, update_bn
 
 from trainers.generic_trainers.optimization import build_average, build_optimizer, gradient_norm, learning_rates
 from trainers.recipe import TrainConfig
@@ -28,6 +28,7 @@ LAST_KEYS = {"epoch", "step", "seconds", "model", "optimizer", "average"}
 BATCH_NORM_DIGITS = 10_000  # training digits from which the average's batch-norm statistics are taken
 
 
+@runtime_checkable
 class Observer(Protocol):
     """Sees a training go by, and only looks."""
 
@@ -51,7 +52,7 @@ class BasicTrainer:
         observers: Sequence[Observer] = (),
     ) -> None:
         """`precision` is fp32 or bf16. The model moves to the device."""
-        self.model = model.to(device, memory_format=memory_format(model))
+        self.model = model.to(device).to(memory_format=memory_format(model))
         self.config = config
         self.run = run
         self.device = device
@@ -127,8 +128,7 @@ class BasicTrainer:
         """One step down the gradient of one batch. Returns the logits from before the step, float32."""
         self.optimizer.zero_grad()
         with autocast(self.device, self.precision):
-            logits = self.model(images)
-        logits = logits.float()
+            logits: Tensor = self.model(images).float()
         loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
         loss.backward()
         if self.config.gradient_clip_norm:
@@ -158,7 +158,7 @@ class BasicTrainer:
         grad_norm = gradient_norm(self.model.parameters())
         train = score(logits, labels)
         if self.average is not None:
-            self.renew_batch_norm()
+            self.renew_batch_norm(self.average)
         validation = score(self.predict(self.validation_images), self.validation_labels)
         if not math.isfinite(validation.loss + grad_norm):
             self.refuse_to_go_on(epoch, self.steps_per_epoch)
@@ -178,7 +178,8 @@ class BasicTrainer:
     def refuse_to_go_on(self, epoch: int, step: int) -> None:
         raise UserError(
             f"the loss is not finite in epoch {epoch}, step {step} of {self.steps_per_epoch}: try a lower "
-            f"--learning-rate or --gradient-clip-norm 1.\nThe checkpoint of epoch {epoch - 1} stays in {shown(self.run.path)}"
+            "--learning-rate or --gradient-clip-norm 1.\n"
+            f"The checkpoint of epoch {epoch - 1} stays in {shown(self.run.path)}"
         )
 
     def judged(self) -> nn.Module:
@@ -188,11 +189,11 @@ class BasicTrainer:
     def predict(self, images: Tensor) -> Float[Tensor, "n 10"]:
         return predict_logits(self.judged(), images, self.device, self.precision)
 
-    def renew_batch_norm(self) -> None:
+    def renew_batch_norm(self, average: AveragedModel) -> None:
         """Takes the average's batch-norm statistics anew: averaged weights do not fit those of the last steps."""
         images = torch.arange(min(BATCH_NORM_DIGITS, self.num_digits))
         with autocast(self.device, self.precision):
-            update_bn(self.batches.epoch(images), self.average)
+            update_bn(self.batches.epoch(images), average)
 
     def has_stalled(self) -> bool:
         """Whether the early-stopping metric has not improved for as many epochs as patience allows."""

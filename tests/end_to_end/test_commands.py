@@ -1,0 +1,207 @@
+"""The commands as a user types them: what they print, what they leave behind, how they refuse."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from utils.paths import PROJECT_FOLDER
+
+QUICK = ("--dataset", "digits", "--num-epochs", "1", "--device", "cpu")
+FILES = {
+    "config.json",
+    "environment.json",
+    "metrics.jsonl",
+    "summary.json",
+    "checkpoints/last.pt",
+    "checkpoints/best.pt",
+    "predictions/test.npz",
+}
+SUMMARY_FIELDS = [
+    "model", "num_parameters", "seed", "device", "precision", "num_epochs_run", "best_epoch", "best_val_accuracy",
+    "val_accuracy", "test_accuracy", "test_loss", "test_num_correct", "train_seconds", "total_seconds",
+]  # fmt: skip
+
+
+def test_a_run_is_a_folder(finished_run):
+    files = {str(path.relative_to(finished_run.path)) for path in finished_run.path.rglob("*") if path.is_file()}
+    events = {name for name in files if name.startswith("events.out.tfevents")}
+    assert files - events == FILES and len(events) == 1
+    summary = finished_run.read_json("summary.json")
+    assert list(summary) == SUMMARY_FIELDS
+    predictions = np.load(finished_run.test_predictions, allow_pickle=False)
+    right = int((predictions["logits"].argmax(1) == predictions["labels"]).sum())
+    assert right == summary["test_num_correct"] == round(summary["test_accuracy"] * 359)
+    environment = finished_run.read_json("environment.json")
+    assert environment["packages"]["torch"] == torch.__version__.split("+")[0] or torch.__version__
+    assert {"python", "device", "git_commit", "git_tree_is_clean", "command"} <= set(environment)
+
+
+def test_train_and_evaluate(command, home):
+    code, printed, _ = command("train", "linear", *QUICK, "--seed", "3", "--run-name", "mine", "--batch-size", "32")
+    assert code == 0
+    assert "test accuracy" in printed and "tensorboard --logdir" in printed and "mine" in printed
+    config = json.loads((home / "runs" / "mine" / "config.json").read_text())
+    assert (config["train"]["seed"], config["train"]["batch_size"]) == (3, 32)
+    summary = json.loads((home / "runs" / "mine" / "summary.json").read_text())
+    for split, number in (("test", 359), ("train", 1318), ("validation", 120)):
+        code, printed, _ = command("evaluate", "mine", "--split", split)
+        assert code == 0 and f"of {number:,} right" in printed
+        if split == "test":
+            assert f"({summary['test_num_correct']:,} of" in printed
+
+
+def test_any_model_string_trains_with_the_default_recipe(command, home):
+    code, _, _ = command("train", "--model", "C(2,5)-P2-FC10", *QUICK)
+    assert code == 0
+    (run,) = (home / "runs").iterdir()
+    assert run.name.startswith("C_2_5_P2_FC10-")
+
+
+def test_every_specific_trainer_trains(command):
+    for trainer in ("linear", "fc", "conv"):
+        code, printed, error = command("train", trainer, *QUICK, "--run-name", trainer)
+        assert code == 0, error
+        assert "test accuracy" in printed
+
+
+def test_help_explains_each_option_with_its_default(command):
+    code, printed, _ = command("train", "fc", "--help")
+    assert code == 0
+    for part in ("--num-epochs", "--learning-rate", "--resume", "--no-preload", "default: 0.01", "default: 128"):
+        assert part in " ".join(printed.replace("│", " ").split())
+
+
+def test_mnist_help_needs_no_torch():
+    code = "import sys, mnist; sys.argv = ['mnist', '--help']; mnist.main(); sys.exit('torch' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert answer.returncode == 0 and "train" in answer.stdout and "evaluate" in answer.stdout
+
+
+def test_scripts_run_from_anywhere(tmp_path):
+    script = PROJECT_FOLDER / "trainers" / "specific_trainers" / "linear_trainer.py"
+    answer = subprocess.run(
+        [sys.executable, str(script), "--num-epochs", "many"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("error: ") and "many" in answer.stderr and len(answer.stderr.splitlines()) == 2
+
+
+def test_quickstart_without_mnist_says_so_and_uses_the_bundled_digits(command, home, no_network, monkeypatch):
+    monkeypatch.setattr("trainers.quickstart.EPOCHS_ON_DIGITS", 1)
+    code, printed, error = command("quickstart")
+    assert code == 0 and "NO MNIST" in error and "test accuracy" in printed
+    (run,) = (home / "runs").iterdir()
+    assert json.loads((run / "config.json").read_text())["train"]["dataset"] == "digits"
+
+
+@pytest.mark.real_mnist
+def test_one_epoch_on_real_mnist_reads_it_well(command, home, real_mirror):
+    code, _, error = command("train", "fc", "--num-epochs", "2", "--run-name", "real", "--device", "cpu")
+    assert code == 0, error
+    summary = json.loads((home / "runs" / "real" / "summary.json").read_text())
+    assert summary["test_accuracy"] > 0.96
+    assert summary["num_parameters"] == 109_386
+
+
+BAD_COMMANDS = {
+    "unknown command": (["fly"], "unknown command 'fly'"),
+    "unknown trainer": (["train", "resnet"], "unknown trainer 'resnet'"),
+    "no trainer, no model": (["train"], "--model NAME"),
+    "unknown model": (["train", "--model", "vgg", *QUICK], "model 'vgg'"),
+    "absurd model": (["train", "--model", "FC999999999", *QUICK], "65,536"),
+    "open bracket": (["train", "--model", "C(3,3-FC10", *QUICK], "character 1"),
+    "unknown data set": (["train", "linear", "--dataset", "emnist"], "unknown data set 'emnist'"),
+    "missing csv": (["train", "linear", "--dataset", "csv:/nowhere.csv"], "/nowhere.csv"),
+    "unknown device": (["train", "linear", *QUICK, "--device", "tpu"], "'tpu'"),
+    "unknown option": (["train", "linear", "--lr", "1"], "--lr"),
+    "unknown option value": (["train", "linear", "--optimizer", "lion"], "lion"),
+    "text for a number": (["train", "linear", "--seed", "one"], "one"),
+    "missing value": (["train", "linear", "--seed"], "--seed"),
+    "learning rate not positive": (["train", "linear", *QUICK, "--learning-rate", "0"], "--learning-rate"),
+    "batch size not positive": (["train", "linear", *QUICK, "--batch-size", "-4"], "--batch-size"),
+    "validation size over the set": (["train", "linear", *QUICK, "--validation-size", "5000"], "1,438"),
+    "run name climbs out": (["train", "linear", *QUICK, "--run-name", "../x"], "plain folder name"),
+    "resume nothing": (["train", "--resume", "runs/nothing"], "no run at"),
+    "resume without a name": (["train", "--resume"], "no run at"),
+    "evaluate nothing": (["evaluate"], "say which run"),
+    "evaluate an unknown run": (["evaluate", "nothing"], "no run at"),
+    "evaluate an unknown split": (["evaluate", "x", "--split", "all"], "all"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_COMMANDS.values(), ids=BAD_COMMANDS)
+def test_bad_input_gets_two_lines_and_exit_2(command, home, arguments, message):
+    code, printed, error = command(*arguments)
+    assert code == 2 and printed == ""
+    assert error.startswith("error: ") and message in error
+    assert len(error.splitlines()) <= 2
+    assert not list((home / "runs").glob("*"))  # nothing was begun
+
+
+@pytest.fixture
+def run_copy(finished_run, home):
+    """A copy of the finished run, as if it had been stopped before its final evaluation."""
+    shutil.copytree(finished_run.path, home / "runs" / "copy")
+    (home / "runs" / "copy" / "summary.json").unlink()
+    return home / "runs" / "copy"
+
+
+def test_resume_after_the_last_epoch_only_judges(command, run_copy, finished_run):
+    code, _, error = command("train", "--resume", str(run_copy))
+    assert code == 0, error
+    old, new = finished_run.read_json("summary.json"), json.loads((run_copy / "summary.json").read_text())
+    old.pop("total_seconds"), new.pop("total_seconds")
+    assert old == new
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--resume", "copy", "--batch-size", "7"], "batch_size is 64, not 7"),
+        (["train", "conv", "--resume", "copy"], "is a run of linear, not of standard_conv"),
+        (["train", "--resume", "copy", "--model", "standard_fc"], "model is linear, not standard_fc"),
+        (["train", "--resume", "copy", "--run-name", "other"], "--run-name"),
+        (["train", "linear", "--run-name", "copy", *QUICK], "never overwritten"),
+    ],
+)
+def test_a_stopped_run_refuses_another_recipe(command, run_copy, arguments, message):
+    code, _, error = command(*arguments)
+    assert code == 2 and message in error and len(error.splitlines()) <= 2
+
+
+def test_a_finished_run_is_not_trained_again(command, run_copy):
+    (run_copy / "summary.json").write_text("{}")
+    code, _, error = command("train", "--resume", str(run_copy))
+    assert code == 2 and "is finished" in error
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("checkpoints/last.pt", b"garbage", "last.pt is damaged"),
+        ("checkpoints/last.pt", None, "last.pt is missing"),
+        ("config.json", b"{", "config.json is damaged"),
+        ("config.json", b"{}", "not a recipe"),
+        ("metrics.jsonl", b"x\n", "metrics.jsonl is damaged"),
+    ],
+)
+def test_damaged_runs_are_refused_by_file(command, run_copy, file, content, message):
+    if content is None:
+        (run_copy / file).unlink()
+    else:
+        (run_copy / file).write_bytes(content)
+    code, _, error = command("train", "--resume", str(run_copy))
+    assert code == 2 and message in error and len(error.splitlines()) <= 2
+
+
+def test_checkpoint_of_another_network_is_refused(command, run_copy):
+    config = json.loads((run_copy / "config.json").read_text())
+    (run_copy / "config.json").write_text(json.dumps({**config, "model": "standard_fc"}))
+    for arguments in (["train", "--resume", str(run_copy)], ["evaluate", str(run_copy)]):
+        code, _, error = command(*arguments)
+        assert code == 2 and "another network" in error and len(error.splitlines()) <= 2

@@ -1,0 +1,105 @@
+"""The grammar: what it reads, that it reads it exactly, and how it refuses the rest."""
+
+import subprocess
+import sys
+import tracemalloc
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.model_string import parse
+from models.registry import build_model
+from utils.errors import UserError
+
+
+@st.composite
+def model_strings(draw):
+    """Valid strings of any form."""
+    parts, side = [], 28
+    for _ in range(draw(st.integers(0, 4))):
+        if draw(st.booleans()):
+            kernel = draw(st.integers(1, side))
+            parts.append(f"C({draw(st.integers(1, 8))},{kernel})")
+            side -= kernel - 1
+        else:
+            size = draw(st.integers(1, min(3, side)))
+            parts.append(f"P{size}")
+            side = -(-side // size)
+    parts += [f"FC{width}" for width in draw(st.lists(st.integers(1, 40), max_size=3))]
+    return "-".join([*parts, "FC10"])
+
+
+@given(model_strings())
+def test_round_trip(text):
+    assert str(parse(text)) == text
+
+
+@settings(deadline=None, max_examples=25)
+@given(model_strings())
+def test_network_has_the_shapes_that_the_parser_says(text):
+    model = build_model(text)
+    shapes = []
+    for name, layer in model.layers.named_children():
+        if name.startswith(("conv", "pool", "fc", "logits")):
+            layer.register_forward_hook(lambda _module, _inputs, output: shapes.append(tuple(output.shape[1:])))
+    model(torch.rand(2, 1, 28, 28))
+    assert shapes == list(parse(text).shapes)
+
+
+def test_partial_windows_are_kept():
+    assert [shape[1:] for shape in parse("C(1,3)-P2-C(1,3)-P2-FC10").shapes[:4]] == [
+        (26, 26),
+        (13, 13),
+        (11, 11),
+        (6, 6),
+    ]
+    pooled = build_model("C(1,3)-P2-C(1,3)-P2-FC10").layers[:7](torch.rand(1, 1, 28, 28))
+    assert pooled.shape == (1, 1, 6, 6)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "reason"),
+    [
+        ("FC999999999", "character 1", "units must be from 1 to 65,536"),
+        ("C(16,3)-P2-C(0,3)-FC10", "character 12", "channels must be from 1"),
+        ("C(16,29)-FC10", "character 1", "the 28 x 28 that is left"),
+        ("C(16,3)-P2-C(8,14)-FC10", "character 12", "the 13 x 13 that is left"),
+        ("C(16,3-FC10", "character 1", "expected C(channels,kernel)"),
+        ("C(16,3)--FC10", "character 9", "expected C(channels,kernel)"),
+        ("FC10-C(16,3)", "character 6", "only fully connected"),
+        ("FC10-P2", "character 6", "only fully connected"),
+        ("C(08,3)-FC10", "character 1", "expected C(channels,kernel)"),
+        ("C(8,0)-FC10", "character 1", "kernel must be from 1"),
+        ("P0-FC10", "character 1", "pool must be from 1"),
+        ("P29-FC10", "character 1", "the 28 x 28 that is left"),
+        ("FC20000-FC20000-FC10", "character 9", "parameters up to here"),
+        ("C(65536,1)-FC10", "character 1", "values a digit"),
+        ("FC128", "", "the last layer must be FC10"),
+        ("C(16,3)-P2", "", "the last layer must be FC10"),
+        ("", "character 1", "expected C(channels,kernel)"),
+        ("-".join(["P1"] * 101 + ["FC10"]), "character 301", "more than 100 layers"),
+        ("FC" + "9" * 5000, "character 1", "expected C(channels,kernel)"),
+        ("c(16,3)-fc10", "character 1", "expected C(channels,kernel)"),
+    ],
+)
+def test_refused_with_place_and_reason(text, place, reason):
+    with pytest.raises(UserError) as error:
+        parse(text)
+    assert place in str(error.value) and reason in str(error.value)
+    assert len(str(error.value)) < 400
+
+
+def test_absurd_string_takes_no_memory():
+    tracemalloc.start()
+    with pytest.raises(UserError):
+        build_model("FC999999999-FC10")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10**6
+
+
+def test_parsing_knows_no_torch():
+    code = "import sys, models.model_string as m; m.parse('C(8,5)-P2-FC10'); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,110 @@
+"""Learning rates as torch's own schedulers give them, optimizers, and the average of the weights."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import lr_scheduler
+
+from models.registry import build_model
+from trainers.generic_trainers.optimization import build_average, build_optimizer, gradient_norm, learning_rates
+from trainers.recipe import TrainConfig
+
+CPU = torch.device("cpu")
+EPOCHS, STEPS = 6, 7
+CONFIG = TrainConfig(num_epochs=EPOCHS, learning_rate=0.1, step_epochs=2, decay_factor=0.5)
+
+
+def our_rates(schedule, val_losses=(1.0,) * EPOCHS):
+    config = replace(CONFIG, schedule=schedule)
+    return [
+        rate
+        for epoch in range(1, EPOCHS + 1)
+        for rate in learning_rates(config, epoch, STEPS, list(val_losses[: epoch - 1]))
+    ]
+
+
+def torch_rates(build, per_epoch=False):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)
+    scheduler = build(optimizer)
+    rates = []
+    for _ in range(EPOCHS):
+        for _ in range(STEPS):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            if not per_epoch:
+                scheduler.step()
+        if per_epoch:
+            scheduler.step()
+    return rates
+
+
+@pytest.mark.parametrize(
+    ("schedule", "build", "per_epoch"),
+    [
+        ("constant", lambda o: lr_scheduler.ConstantLR(o, factor=1.0), False),
+        ("step", lambda o: lr_scheduler.StepLR(o, 2, 0.5), True),
+        ("cosine", lambda o: lr_scheduler.CosineAnnealingLR(o, EPOCHS * STEPS), False),
+    ],
+)
+def test_rates_equal_torch(schedule, build, per_epoch):
+    assert our_rates(schedule) == pytest.approx(torch_rates(build, per_epoch), rel=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch warns of its scheduler's last step
+def test_one_cycle_equals_torch():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)
+    scheduler = lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=EPOCHS * STEPS, cycle_momentum=False)
+    expected = []
+    for step in range(EPOCHS * STEPS):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if step < EPOCHS * STEPS - 1:
+            scheduler.step()
+    assert our_rates("one_cycle") == pytest.approx(expected, rel=1e-6)
+
+
+def test_plateau_drops_after_patience():
+    config = replace(CONFIG, schedule="plateau", plateau_patience=1)
+    losses = [1.0, 0.5, 0.6, 0.7, 0.4, 0.5]  # no lower than 0.5 in epochs 3 and 4
+    rates = [learning_rates(config, epoch, 1, losses[: epoch - 1])[0] for epoch in range(1, 8)]
+    assert rates == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05])
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_weight_decay_only_on_matrices_and_kernels(name):
+    model = build_model("standard_conv")
+    optimizer = build_optimizer(model, replace(CONFIG, optimizer=name, weight_decay=0.1), CPU)
+    decayed, plain = optimizer.param_groups
+    assert decayed["weight_decay"] == 0.1 and plain["weight_decay"] == 0.0
+    assert {p.ndim for p in decayed["params"]} == {2, 4} and {p.ndim for p in plain["params"]} == {1}
+    assert len(decayed["params"]) + len(plain["params"]) == len(list(model.parameters()))
+
+
+def test_sgd_step_is_nesterov():
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(model.weight, 1.0)
+    optimizer = build_optimizer(model, replace(CONFIG, optimizer="sgd", momentum=0.9), CPU)
+    for _ in range(2):
+        optimizer.zero_grad()
+        model(torch.ones(1, 1)).sum().backward()  # gradient 1
+        optimizer.step()
+    # v1 = 1, step 1 + 0.9 * 1 = 1.9; v2 = 1.9, step 1 + 0.9 * 1.9 = 2.71; weight 1 - 0.1 * (1.9 + 2.71)
+    assert model.weight.item() == pytest.approx(1 - 0.1 * (1.9 + 2.71))
+
+
+def test_average_of_weights_by_hand():
+    model = nn.Linear(1, 1, bias=False)
+    average = build_average(model, replace(CONFIG, ema_decay=0.9))
+    for value in (1.0, 2.0, 4.0):
+        nn.init.constant_(model.weight, value)
+        average.update_parameters(model)
+    assert average.module.weight.item() == pytest.approx(0.9 * (0.9 * 1 + 0.1 * 2) + 0.1 * 4)
+    assert build_average(model, CONFIG) is None
+
+
+def test_gradient_norm_by_hand():
+    weights = [torch.zeros(2, requires_grad=True), torch.zeros(1, requires_grad=True)]
+    weights[0].grad, weights[1].grad = torch.tensor([3.0, 0.0]), torch.tensor([4.0])
+    assert gradient_norm(weights) == 5.0
