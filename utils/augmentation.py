@@ -1,4 +1,4 @@
-"""Random affine maps of whole batches on the device: one call a batch, nothing per digit in Python."""
+"""Random affine maps of whole batches on the device: nothing per digit in Python."""
 
 import functools
 import math
@@ -26,23 +26,28 @@ class RandomAffine:
     def is_identity(self) -> bool:
         return not (self.rotation_degrees or self.translation_pixels or self.scale_fraction or self.shear_degrees)
 
-    def __call__(
-        self, images: Float[Tensor, "batch 1 28 28"], generator: torch.Generator
-    ) -> Float[Tensor, "batch 1 28 28"]:
-        """Digits after their maps, bilinear, 0 outside. The generator lives on the images' device."""
-        if self.is_identity:
-            return images
-        draws = torch.rand(5, len(images), generator=generator, device=images.device) * 2 - 1  # uniform in [-1, 1)
+    def draw(self, count: int, generator: torch.Generator) -> Float[Tensor, "count 2 3"]:
+        """Maps for so many digits, on the generator's device.
+
+        A map goes from places in the result to places in the source (the inverse of what the digit does);
+        x and y run from -1 to 1 over the image.
+        """
+        draws = torch.rand(5, count, generator=generator, device=generator.device) * 2 - 1  # uniform in [-1, 1)
         angle = draws[0] * math.radians(self.rotation_degrees)
         slant = torch.tan(draws[1] * math.radians(self.shear_degrees))
         shrink = 1 / (1 + draws[2] * self.scale_fraction)
-        move = draws[3:5] * (self.translation_pixels / HALF_SIDE)
-        # The map goes from places in the result to places in the source: the inverse of what the digit does.
+        move_x, move_y = draws[3:5] * (self.translation_pixels / HALF_SIDE)
         cos, sin = torch.cos(angle) * shrink, torch.sin(angle) * shrink
-        maps = torch.stack([cos, cos * slant - sin, move[0], sin, sin * slant + cos, move[1]], dim=1)
-        # One matrix product for the batch; torch's affine_grid takes seven times as long for the same grid.
-        places = (maps.view(-1, 3) @ _places(images.device)).view(-1, 2, SIDE, SIDE).permute(0, 2, 3, 1)
-        return F.grid_sample(images, places, mode="bilinear", padding_mode="zeros", align_corners=False)
+        return torch.stack([cos, cos * slant - sin, move_x, sin, sin * slant + cos, move_y], dim=1).view(-1, 2, 3)
+
+
+def transform(
+    images: Float[Tensor, "batch 1 28 28"], maps: Float[Tensor, "batch 2 3"]
+) -> Float[Tensor, "batch 1 28 28"]:
+    """The digits after their maps: bilinear, 0 outside."""
+    # One matrix product for the batch; torch's affine_grid takes seven times as long for the same grid.
+    places = (maps.view(-1, 3) @ _places(images.device)).view(-1, 2, SIDE, SIDE).permute(0, 2, 3, 1)
+    return F.grid_sample(images, places, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 @functools.cache

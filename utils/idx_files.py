@@ -50,7 +50,7 @@ def _as_images(values: Tensor) -> UInt8[Tensor, "n 28 28"]:
 
 
 def _as_labels(values: Tensor) -> Int64[Tensor, " n"]:
-    if values.ndim != 1 or (len(values) and values.max() > 9):
+    if values.ndim != 1 or values.max() > 9:
         raise DamagedFile("it does not hold labels from 0 to 9")
     return values.long()
 
@@ -66,12 +66,12 @@ def read_idx(path: Path) -> UInt8[Tensor, "..."]:
             if len(magic) < 4 or magic[:3] != b"\0\0\x08" or not 1 <= magic[3] <= 4:
                 raise DamagedFile("its header is not that of an idx file of bytes")
             shape = [int.from_bytes(file.read(4), "big") for _ in range(magic[3])]
-            if math.prod(shape) > MAX_VALUES:
+            if not 0 < math.prod(shape) <= MAX_VALUES:
                 raise DamagedFile(f"its header claims the size {shape}")
-            values = torch.empty(shape, dtype=torch.uint8)
-            length = file.readinto(values.numpy().reshape(-1)) if values.numel() else 0
-            if length != values.numel() or file.read(1):  # reading past the end makes gzip check its checksum
+            values = bytearray(math.prod(shape))
+            length = file.readinto(values)
+            if length != len(values) or file.read(1):  # reading past the end makes gzip check its checksum
                 raise DamagedFile(f"its length does not fit its header, which claims the size {shape}")
-            return values
+            return torch.frombuffer(values, dtype=torch.uint8).reshape(shape)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DamagedFile(f"it is no whole gzip file: {error}") from None

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from utils.augmentation import RandomAffine
+from utils.augmentation import RandomAffine, transform
 from utils.mnist_form import to_mnist_form
 from utils.preloading import PreloadedBatches, StreamedBatches
 
@@ -38,14 +38,19 @@ def blob_images(few_digits):
     return few_digits.images[:16].unsqueeze(1).float() / 255
 
 
+def augment(images, seed, **limits):
+    return transform(images, RandomAffine(**limits).draw(len(images), torch.Generator().manual_seed(seed)))
+
+
 def test_no_augmentation_is_the_identity(few_digits):
     images = blob_images(few_digits)
-    assert RandomAffine()(images, torch.Generator()) is images
+    torch.testing.assert_close(augment(images, 0), images, atol=1e-5, rtol=0)
+    assert RandomAffine().is_identity and not RandomAffine(shear_degrees=1).is_identity
 
 
 def test_translation_matches_scipy(few_digits):
     images = blob_images(few_digits)
-    moved = RandomAffine(translation_pixels=3)(images, torch.Generator().manual_seed(5))
+    moved = augment(images, 5, translation_pixels=3)
     draws = torch.rand(5, len(images), generator=torch.Generator().manual_seed(5)) * 2 - 1
     for image, result, (x, y) in zip(images, moved, (draws[3:5] * 3).T.tolist(), strict=True):
         expected = ndimage.shift(image[0].numpy(), (-y, -x), order=1)
@@ -54,7 +59,7 @@ def test_translation_matches_scipy(few_digits):
 
 def test_rotation_matches_scipy(few_digits):
     images = blob_images(few_digits)
-    turned = RandomAffine(rotation_degrees=30)(images, torch.Generator().manual_seed(5))
+    turned = augment(images, 5, rotation_degrees=30)
     angles = (torch.rand(5, len(images), generator=torch.Generator().manual_seed(5)) * 2 - 1)[0] * 30
     for image, result, angle in zip(images, turned, angles.tolist(), strict=True):
         expected = ndimage.rotate(image[0].numpy(), angle, reshape=False, order=1)
@@ -64,8 +69,7 @@ def test_rotation_matches_scipy(few_digits):
 def test_scale_changes_the_area_of_ink(few_digits):
     square = torch.zeros(64, 1, 28, 28)
     square[:, :, 9:19, 9:19] = 1
-    generator = torch.Generator().manual_seed(0)
-    areas = RandomAffine(scale_fraction=0.2)(square, generator).sum(dim=(1, 2, 3)) / 100
+    areas = augment(square, 0, scale_fraction=0.2).sum(dim=(1, 2, 3)) / 100
     draws = (torch.rand(5, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1)[2]
     torch.testing.assert_close(areas, (1 + 0.2 * draws) ** 2, atol=0.05, rtol=0)
 
@@ -73,7 +77,7 @@ def test_scale_changes_the_area_of_ink(few_digits):
 def test_shear_moves_rows_against_each_other_and_keeps_their_mass():
     square = torch.zeros(64, 1, 28, 28)
     square[:, :, 9:19, 9:19] = 1
-    slanted = RandomAffine(shear_degrees=20)(square, torch.Generator().manual_seed(0))
+    slanted = augment(square, 0, shear_degrees=20)
     columns = torch.arange(28.0)
     centres = (slanted[:, 0] * columns).sum(dim=2) / slanted[:, 0].sum(dim=2)
     draws = (torch.rand(5, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1)[1]

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 
 from trainers.generic_trainers.optimization import build_average, build_optimizer, gradient_norm, learning_rates
 from trainers.recipe import TrainConfig
-from utils.augmentation import RandomAffine
+from utils.augmentation import RandomAffine, transform
 from utils.checkpoints import load_checkpoint, load_weights, save_checkpoint
 from utils.devices import autocast, memory_format, synchronize
 from utils.errors import UserError
@@ -60,7 +60,7 @@ class BasicTrainer:
         self.observers = observers
         self.optimizer = build_optimizer(self.model, config, device)
         self.average = build_average(self.model, config)
-        self.augment = RandomAffine(
+        self.augmentation = RandomAffine(
             config.rotation_degrees, config.translation_pixels, config.scale_fraction, config.shear_degrees
         )
         self.batches: BatchSource = (
@@ -89,14 +89,18 @@ class BasicTrainer:
         if not self.rows:
             self.save_last()
         while len(self.rows) < self.config.num_epochs and not self.has_stalled():
-            row = self.train_epoch(len(self.rows) + 1)
-            self.rows.append(row)
-            self.run.append_row(row)
-            if best_row(self.rows) is row:
-                save_checkpoint(self.run.best_checkpoint, {"epoch": row.epoch, "model": self.judged().state_dict()})
-            self.save_last()
-            for observer in self.observers:
-                observer.epoch_done(row)
+            self.fit_epoch()
+
+    def fit_epoch(self) -> None:
+        """The next epoch, with all that is written down after it."""
+        row = self.train_epoch(len(self.rows) + 1)
+        self.rows.append(row)
+        self.run.append_row(row)
+        if best_row(self.rows) is row:
+            save_checkpoint(self.run.best_checkpoint, {"epoch": row.epoch, "model": self.judged().state_dict()})
+        self.save_last()
+        for observer in self.observers:
+            observer.epoch_done(row)
 
     def train_epoch(self, epoch: int) -> EpochMetrics:
         """Shows each training digit once, then judges on the validation digits. Epochs count from 1.
@@ -113,9 +117,12 @@ class BasicTrainer:
 
         self.model.train()
         logits, labels = [], []  # kept on the device: one look at the end of the epoch instead of one a step
-        for rate, (batch_images, batch_labels) in zip(rates, self.batches.epoch(order), strict=True):
+        maps = self.augmentation.draw(self.num_digits, affine_generator).split(self.config.batch_size)
+        for rate, batch_maps, (images, batch_labels) in zip(rates, maps, self.batches.epoch(order), strict=True):
             self.set_learning_rate(rate)
-            logits.append(self.train_step(self.augment(batch_images, affine_generator), batch_labels))
+            if not self.augmentation.is_identity:
+                images = transform(images, batch_maps)
+            logits.append(self.train_step(images, batch_labels))
             labels.append(batch_labels)
             for observer in self.observers:
                 observer.step_done()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,15 +18,18 @@ ONE_CYCLE_END = 1e-4  # of the first learning rate
 def build_optimizer(model: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
     """The optimizer over all parameters; weight decay on matrices and kernels, not on biases and norms."""
     parameters = list(model.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
+    groups: list[dict[str, Any]] = [{"params": parameters}]
+    if config.weight_decay:  # a second group costs a second kernel a step
+        groups = [
+            {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
+            {"params": [p for p in parameters if p.ndim < 2]},
+        ]
     fused = device.type in ("cpu", "cuda")  # one kernel for all parameters
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, config.learning_rate, config.momentum, nesterov=config.momentum > 0, fused=fused)
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    return kind(groups, config.learning_rate, (config.momentum, config.adam_beta2), fused=fused)
+    betas = (config.momentum, config.adam_beta2)
+    return kind(groups, config.learning_rate, betas, weight_decay=0.0, fused=fused)
 
 
 def learning_rates(config: TrainConfig, epoch: int, steps_per_epoch: int, val_losses: list[float]) -> list[float]:
