@@ -59,11 +59,11 @@ class BareLoop:
         self.model.train()
         maps = self.augmentation.draw(len(self.labels), self.generator).split(self.batch_size)
         for index, batch_maps in zip(torch.randperm(len(self.labels)).split(self.batch_size), maps, strict=True):
-            images = transform(self.images[index].unsqueeze(1).float().div_(255), batch_maps)
+            images = transform(self.images.index_select(0, index).unsqueeze(1).float().div_(255), batch_maps)
             self.optimizer.zero_grad()
             with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
                 logits = self.model(images)
-            F.cross_entropy(logits.float(), self.labels[index]).backward()
+            F.cross_entropy(logits.float(), self.labels.index_select(0, index)).backward()
             self.optimizer.step()
 
     @torch.no_grad()

@@ -5,6 +5,7 @@ import http.client
 import os
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 
 from utils.atomic_files import write_whole
@@ -15,25 +16,37 @@ MAX_BYTES = 200 * 2**20  # a file of a data set; a mirror that sends more is wro
 TIMEOUT_SECONDS = 20.0
 
 
-def fetch(dataset: str, path: Path, problem: str | None = None) -> None:
-    """Puts the file of this name, with torchvision's checksum, at `path`.
+@dataclass(frozen=True)
+class Source:
+    """Where a file is published, and how it is known to be the right one."""
 
-    Asks `MNIST_STUDY_MIRROR` (a folder or a URL with one sub-folder a data set) first, then torchvision's mirrors.
+    md5: str
+    urls: tuple[str, ...]
+
+
+def mnist_source(file_name: str) -> Source:
+    """One of MNIST's four files, with torchvision's mirrors and checksum."""
+    from torchvision.datasets import MNIST  # takes a second to import
+
+    return Source(dict(MNIST.resources)[file_name], tuple(mirror + file_name for mirror in MNIST.mirrors))
+
+
+def fetch(dataset: str, path: Path, source: Source, problem: str | None = None) -> None:
+    """Puts the file of this name, with the source's checksum, at `path`.
+
+    Asks `MNIST_STUDY_MIRROR` (a folder or a URL with one sub-folder a data set) first, then the public mirrors.
     `problem` says what is wrong with a file that lies there already.
 
     Raises UserError, naming all that was tried, where no mirror has it.
     """
-    from torchvision.datasets import MNIST  # takes a second to import
-
-    checksum = dict(MNIST.resources)[path.name]
     failures = []
-    for url in [*_own_mirror(dataset, path.name), *(mirror + path.name for mirror in MNIST.mirrors)]:
+    for url in [*_own_mirror(dataset, path.name), *source.urls]:
         try:
             content = _read(url)
         except (OSError, http.client.HTTPException, ValueError) as error:
             failures.append(f"{url} ({getattr(error, 'reason', None) or error})")
             continue
-        if hashlib.md5(content, usedforsecurity=False).hexdigest() == checksum:
+        if hashlib.md5(content, usedforsecurity=False).hexdigest() == source.md5:
             write_whole(path, content)
             print(f"fetched {path.name} from {url}")
             return

@@ -1,4 +1,4 @@
-"""MNIST's four files in the idx format of LeCun, Cortes and Burges: fetched where missing, checked at every reading."""
+"""The idx format of LeCun, Cortes and Burges: fetched where missing, checked at every reading."""
 
 import gzip
 import math
@@ -10,11 +10,12 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from utils.downloads import fetch
+from utils.downloads import Source, fetch, mnist_source
 from utils.paths import data_folder
 
 FILE_PREFIX = {"train": "train", "test": "t10k"}
 MAX_VALUES = 2**30  # no idx file of ours comes near; a header that claims more is damaged
+ITEM_TYPES = {8: torch.uint8, 12: torch.int32}  # the third byte of the header
 
 
 class DamagedFile(ValueError):
@@ -23,15 +24,20 @@ class DamagedFile(ValueError):
 
 def read_images(dataset: str, split: str) -> UInt8[Tensor, "n 28 28"]:
     """The images of a split, as stored. Raises UserError where the file cannot be had whole."""
-    return _read_or_fetch(dataset, f"{FILE_PREFIX[split]}-images-idx3-ubyte.gz", _as_images)
+    file_name = f"{FILE_PREFIX[split]}-images-idx3-ubyte.gz"
+    return read_or_fetch(dataset, file_name, _as_images, lambda: mnist_source(file_name))
 
 
 def read_labels(dataset: str, split: str) -> Int64[Tensor, " n"]:
     """The labels of a split, 0 to 9. Raises UserError where the file cannot be had whole."""
-    return _read_or_fetch(dataset, f"{FILE_PREFIX[split]}-labels-idx1-ubyte.gz", _as_labels)
+    file_name = f"{FILE_PREFIX[split]}-labels-idx1-ubyte.gz"
+    return read_or_fetch(dataset, file_name, _as_labels, lambda: mnist_source(file_name))
 
 
-def _read_or_fetch(dataset: str, file_name: str, check: Callable[[Tensor], Tensor]) -> Tensor:
+def read_or_fetch(
+    dataset: str, file_name: str, check: Callable[[Tensor], Tensor], source: Callable[[], Source]
+) -> Tensor:
+    """What `check` makes of the file's values; the file is fetched where it is missing or damaged."""
     path = data_folder() / dataset / file_name
     problem = None
     if path.exists():
@@ -39,12 +45,12 @@ def _read_or_fetch(dataset: str, file_name: str, check: Callable[[Tensor], Tenso
             return check(read_idx(path))
         except DamagedFile as error:
             problem = str(error)
-    fetch(dataset, path, problem)
+    fetch(dataset, path, source(), problem)
     return check(read_idx(path))
 
 
 def _as_images(values: Tensor) -> UInt8[Tensor, "n 28 28"]:
-    if values.ndim != 3 or values.shape[1:] != (28, 28):
+    if values.dtype != torch.uint8 or values.ndim != 3 or values.shape[1:] != (28, 28):
         raise DamagedFile(f"it holds values of shape {tuple(values.shape)}, expected (n, 28, 28)")
     return values
 
@@ -55,23 +61,27 @@ def _as_labels(values: Tensor) -> Int64[Tensor, " n"]:
     return values.long()
 
 
-def read_idx(path: Path) -> UInt8[Tensor, "..."]:
-    """The uint8 array in a gzipped idx file: bytes 0, 0, 8 (uint8), number of axes, big-endian sizes, the values.
+def read_idx(path: Path) -> Tensor:
+    """The array in a gzipped idx file: bytes 0, 0, type, number of axes; big-endian sizes; big-endian values.
 
     gzip's own checksum covers every byte. Raises DamagedFile; memory is taken only after the header has been read.
     """
     try:
         with gzip.open(path) as file:
             magic = file.read(4)
-            if len(magic) < 4 or magic[:3] != b"\0\0\x08" or not 1 <= magic[3] <= 4:
-                raise DamagedFile("its header is not that of an idx file of bytes")
+            if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in ITEM_TYPES or not 1 <= magic[3] <= 4:
+                raise DamagedFile("its header is not that of an idx file of bytes or whole numbers")
+            item_type = ITEM_TYPES[magic[2]]
             shape = [int.from_bytes(file.read(4), "big") for _ in range(magic[3])]
             if not 0 < math.prod(shape) <= MAX_VALUES:
                 raise DamagedFile(f"its header claims the size {shape}")
-            values = bytearray(math.prod(shape))
-            length = file.readinto(values)
-            if length != len(values) or file.read(1):  # reading past the end makes gzip check its checksum
+            content = bytearray(math.prod(shape) * item_type.itemsize)
+            length = file.readinto(content)
+            if length != len(content) or file.read(1):  # reading past the end makes gzip check its checksum
                 raise DamagedFile(f"its length does not fit its header, which claims the size {shape}")
-            return torch.frombuffer(values, dtype=torch.uint8).reshape(shape)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DamagedFile(f"it is no whole gzip file: {error}") from None
+    values = torch.frombuffer(content, dtype=torch.uint8)
+    if item_type.itemsize > 1:  # big-endian in the file
+        values = values.view(-1, item_type.itemsize).flip(1).contiguous().view(item_type)
+    return values.reshape(shape)

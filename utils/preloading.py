@@ -37,7 +37,8 @@ class PreloadedBatches:
 
     def epoch(self, order: Int64[Tensor, " n"]) -> Iterator[Batch]:
         for indices in order.to(self.images.device).split(self.batch_size):
-            yield to_pixels(self.images[indices]), self.labels[indices]
+            # index_select copies whole rows, several times as fast as indexing
+            yield to_pixels(self.images.index_select(0, indices)), self.labels.index_select(0, indices)
 
 
 class StreamedBatches:
