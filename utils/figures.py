@@ -1,14 +1,32 @@
 """Pictures of digits and of answers, all in one style; drawn without a screen and without global state."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int64, UInt8
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 INK = "#1f2933"
+COLOURS = ("#2b6cb0", "#dd6b20", "#2f855a", "#b83280", "#6b46c1", "#b7791f", "#4a5568", "#c53030")
 TILE_INCHES = 0.95
+SAVED_DPI = 130
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes the figure as PNG on white."""
+    figure.savefig(path, dpi=SAVED_DPI, facecolor="white")
+
+
+def plain_axes(figure: Figure, *position: int) -> Axes:
+    """Axes of the house style: no box, light grid."""
+    axes = figure.add_subplot(*position)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+    return axes
 
 
 def confusion_matrix_figure(
@@ -33,42 +51,52 @@ def confusion_matrix_figure(
 
 
 def digit_grid_figure(
-    images: UInt8[Tensor, "n 28 28"], captions: list[str], columns: int = 8, title: str | None = None
+    images: UInt8[Tensor, "n 28 28"],
+    captions: list[str] | None = None,
+    columns: int = 8,
+    title: str | None = None,
+    tile_inches: float = TILE_INCHES,
 ) -> Figure:
     """Digits row by row, dark on bright as on paper, each with its caption above."""
     tiles = images.numpy().astype(np.float32) / 255
-    return _tiled_figure(tiles, captions, columns, title, cmap="gray_r", limits=(0.0, 1.0))
+    return tiled_figure(tiles, captions, columns, title, cmap="gray_r", limits=(0.0, 1.0), tile_inches=tile_inches)
 
 
 def filters_figure(weights: Float[np.ndarray, "filters height width"], title: str, columns: int = 8) -> Figure:
     """First-layer weights, one small picture a filter: red adds, blue takes away; all on one scale."""
     limit = float(np.abs(weights).max()) or 1.0
-    return _tiled_figure(weights, [""] * len(weights), columns, title, cmap="RdBu_r", limits=(-limit, limit))
+    return tiled_figure(weights, None, columns, title, cmap="RdBu_r", limits=(-limit, limit))
 
 
-def _tiled_figure(
+def tiled_figure(
     tiles: Float[np.ndarray, "n height width"],
-    captions: list[str],
+    captions: list[str] | None,
     columns: int,
     title: str | None,
     cmap: str,
     limits: tuple[float, float],
+    tile_inches: float = TILE_INCHES,
 ) -> Figure:
     """Small pictures in one large one, which is drawn many times faster than axes for each."""
     num_tiles, height, width = tiles.shape
     columns = max(1, min(columns, num_tiles))
     rows = max(1, math.ceil(num_tiles / columns))
     gap = max(1, width // 10)
-    head = round(height * 0.3) if any(captions) else gap  # room for a caption above each tile
+    head = round(height * 0.3) if captions else gap  # room for a caption above each tile
     canvas = np.full((rows * (height + head), columns * (width + gap)), np.nan, np.float32)
-    figure = Figure(figsize=(columns * TILE_INCHES, canvas.shape[0] / canvas.shape[1] * columns * TILE_INCHES + 0.35))
-    axes = figure.add_axes((0.01, 0.01, 0.98, 0.98 - 0.3 / figure.get_figheight()))
+    title_inches = 0.35 if title else 0.0
+    figure_width = columns * tile_inches
+    figure_height = canvas.shape[0] / canvas.shape[1] * figure_width + title_inches
+    figure = Figure(figsize=(figure_width, figure_height))
+    axes = figure.add_axes((0.01, 0.01, 0.98, 0.98 - title_inches / figure_height))
     axes.axis("off")
-    for number, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
+    for number, tile in enumerate(tiles):
         top, left = (number // columns) * (height + head) + head, (number % columns) * (width + gap) + gap // 2
         canvas[top : top + height, left : left + width] = tile
-        axes.text(left + width / 2, top - head * 0.15, caption, ha="center", va="bottom", fontsize=8, color=INK)
+        if captions:
+            place = (left + width / 2, top - head * 0.15)
+            axes.text(*place, captions[number], ha="center", va="bottom", fontsize=8, color=INK)
     axes.imshow(canvas, cmap=cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest")
     if title:
-        figure.suptitle(title, fontsize=10, color=INK, y=0.995, va="top")
+        figure.text(0.5, 1 - 0.08 / figure_height, title, fontsize=10, color=INK, ha="center", va="top")
     return figure

@@ -1,0 +1,1 @@
+"""What a data set is like, by numbers and by pictures."""
