@@ -10,6 +10,10 @@ COMMANDS = {
     "quickstart": ("trainers.quickstart", "train and judge a network in a minute, to see that all works"),
     "train": ("trainers.train_command", "train a network: mnist train conv, mnist train --model NAME"),
     "inspect": ("data_inspection.scripts.data_inspection", "look at a data set: statistics and pictures"),
+    "interpret": (
+        "model_interpretation.basic_interpret",
+        "confusion matrices, metrics and mistakes of a run",
+    ),
     "evaluate": ("model_interpretation.evaluate_run", "judge the network of a run: mnist evaluate runs/NAME"),
 }
 

@@ -31,7 +31,7 @@ def grid_of_100_figure(image_set: ImageSet) -> Figure:
     """Two rows of fifty digits for each class."""
     chosen = examples_per_class(image_set, 100)
     title = f"{image_set.name}: 100 digits of each class"
-    return digit_grid_figure(image_set.images[chosen], columns=50, title=title, tile_inches=0.26)
+    return digit_grid_figure(image_set.images[chosen], columns=50, title=title, tile_inches=0.24)
 
 
 def label_distribution_figure(train: ImageSet, test: ImageSet) -> Figure:
@@ -41,7 +41,7 @@ def label_distribution_figure(train: ImageSet, test: ImageSet) -> Figure:
         counts = image_set.labels.bincount(minlength=len(image_set.class_names)).numpy()
         axes = plain_axes(figure, 1, 2, place)
         bars = axes.bar(image_set.class_names, counts, color=colour, width=0.75)
-        axes.bar_label(bars, fontsize=7, padding=1, color=INK)
+        axes.bar_label(bars, fontsize=8, label_type="center", color="white")
         axes.axhline(counts.mean(), color=INK, linewidth=1, linestyle="--", label="even distribution")
         axes.set_ylim(0, counts.max() * 1.25)
         axes.set(title=f"{image_set.name}: {len(image_set):,} digits", xlabel="class", ylabel="digits")
@@ -82,7 +82,7 @@ def shapes_figure(image_set: ImageSet, shapes: DigitShapes) -> Figure:
     axes.hist(shapes.off_centre[np.isfinite(shapes.off_centre)], bins=60, color=COLOURS[0])
     axes.set(title="centring", xlabel="centre of mass to middle of image, pixels", ylabel="digits")
     axes = plain_axes(figure, 1, 3, 2)
-    bins = np.arange(0.5, 29.5)
+    bins = [size + 0.5 for size in range(29)]
     for values, name, colour in ((shapes.height, "height", COLOURS[0]), (shapes.width, "width", COLOURS[1])):
         axes.hist(values, bins=bins, histtype="stepfilled", alpha=0.55, color=colour, label=name)
     axes.hist(shapes.longer_side, bins=bins, histtype="step", color=INK, label="longer side")
@@ -122,7 +122,7 @@ def pixel_values_figure(image_set: ImageSet, index: int) -> Figure:
     axes = figure.add_subplot()
     axes.imshow(image, cmap="gray", vmin=0, vmax=255)
     for (row, column), value in np.ndenumerate(image):
-        colour = "black" if value > 127 else "0.75"
+        colour = "black" if value > 110 else "white" if value else "0.5"
         axes.text(column, row, str(value), ha="center", va="center", fontsize=6, color=colour)
     axes.set_xticks(range(0, 28, 2))
     axes.set_yticks(range(0, 28, 2))

@@ -43,8 +43,8 @@ def measure_shapes(images: UInt8[np.ndarray, "n 28 28"]) -> DigitShapes:
         centre_x, centre_y, mean_xy, mean_yy = (moments[:, 1:] / moments[:, :1]).T
         slope = -(mean_xy - centre_x * centre_y) / (mean_yy - centre_y**2)
     return DigitShapes(
-        height=_extent(images.any(axis=2)),
-        width=_extent(images.any(axis=1)),
+        height=_extent(np.any(images, axis=2)),
+        width=_extent(np.any(images, axis=1)),
         centre_x=centre_x,
         centre_y=centre_y,
         lean_degrees=np.degrees(np.arctan(slope)),

@@ -30,15 +30,17 @@ def _mean_and_deviation(spread: dict[str, float] | None, width: int = 13) -> str
 def verdict(dataset: str, description: dict[str, Any]) -> str:
     """What the training digits' figures say, and what was found twice."""
     train = description["splits"]["train"]
-    off_centre, longer_side = train["off_centre"], train["longer_side"]
+    right, below, off_centre, longer_side = (
+        train[key] for key in ("centre_x", "centre_y", "off_centre", "longer_side")
+    )
     counts = [part["num_digits"] for part in train["classes"].values()]
     twice = description["duplicates"]
     lines = [
         f"{dataset}, {train['num_digits']:,} training digits:",
         f"pixels    mean {train['pixel_mean']:.4f}, standard deviation {train['pixel_std']:.4f}; "
         f"{train['ink_share']:.1%} of all pixels have ink",
-        f"centring  the centre of mass lies {train['centre_x']['mean']:+.2f} ± {train['centre_x']['std']:.2f} px right of "
-        f"the middle and {train['centre_y']['mean']:+.2f} ± {train['centre_y']['std']:.2f} px below it; "
+        f"centring  the centre of mass lies {right['mean']:+.2f} ± {right['std']:.2f} px right of the middle "
+        f"and {below['mean']:+.2f} ± {below['std']:.2f} px below it; "
         f"99 % of the digits are within {off_centre['quantile_99']:.2f} px of it",
         f"size      the longer side is {longer_side['mean']:.2f} ± {longer_side['std']:.2f} px; "
         f"{train['share_with_longer_side_20']:.1%} have exactly 20 px",

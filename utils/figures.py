@@ -4,10 +4,14 @@ import math
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int64, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
+
+from utils.answers import Answers
+from utils.image_set import ImageSet
 
 INK = "#1f2933"
 COLOURS = ("#2b6cb0", "#dd6b20", "#2f855a", "#b83280", "#6b46c1", "#b7791f", "#4a5568", "#c53030")
@@ -29,13 +33,11 @@ def plain_axes(figure: Figure, *position: int) -> Axes:
     return axes
 
 
-def confusion_matrix_figure(
-    labels: Int64[np.ndarray, " n"], predicted: Int64[np.ndarray, " n"], class_names: tuple[str, ...], title: str
-) -> Figure:
+def confusion_matrix_figure(answers: Answers, class_names: tuple[str, ...], set_name: str) -> Figure:
     """True classes down, predicted across; the colour is the share of the true class, scaled to show rare mistakes."""
     from sklearn.metrics import confusion_matrix
 
-    counts = confusion_matrix(labels, predicted, labels=range(len(class_names)))
+    counts = confusion_matrix(answers.labels, answers.predicted, labels=range(len(class_names)))
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
     figure = Figure(figsize=(6.4, 6.0), layout="constrained")
     axes = figure.add_subplot()
@@ -46,8 +48,23 @@ def confusion_matrix_figure(
             axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=colour, fontsize=9)
     axes.set_xticks(range(len(class_names)), class_names)
     axes.set_yticks(range(len(class_names)), class_names)
+    num_wrong = int((~answers.is_right).sum())
+    title = f"{set_name}: {num_wrong:,} of {len(answers.labels):,} wrong"
     axes.set(xlabel="predicted", ylabel="true", title=title)
     return figure
+
+
+def answers_figure(
+    answers: Answers, indices: Int64[np.ndarray, " m"], image_set: ImageSet, title: str | None = None
+) -> Figure:
+    """The digits at these indices, each with its label, what it was taken for, and how surely."""
+    names = image_set.class_names
+    captions = []
+    for i in indices.tolist():
+        sign = "=" if answers.is_right[i] else "!="
+        names_and_sign = f"{names[answers.labels[i]]} {sign} {names[answers.predicted[i]]}"
+        captions.append(f"{names_and_sign}, {answers.confidence[i]:.0%}")
+    return digit_grid_figure(image_set.images[torch.from_numpy(indices)], captions, title=title)
 
 
 def digit_grid_figure(

@@ -83,6 +83,20 @@ class RunFolder:
             f"no run at '{name}' ({hint}).\nExpected a run's folder, such as runs/NAME; 'mnist train' makes one."
         )
 
+    @staticmethod
+    def all() -> list["RunFolder"]:
+        """Every folder in runs/ that was begun as a run, the oldest first."""
+        configs = runs_folder().glob("*/config.json")
+        return [RunFolder(config.parent) for config in sorted(configs, key=lambda path: path.stat().st_mtime)]
+
+    @staticmethod
+    def finished() -> list["RunFolder"]:
+        """The finished runs, the oldest first. Raises UserError where there is none."""
+        runs = [run for run in RunFolder.all() if run.is_finished]
+        if not runs:
+            raise UserError(f"there is no finished run in {shown(runs_folder())} yet: 'mnist train conv' makes one")
+        return runs
+
     @property
     def last_checkpoint(self) -> Path:
         return self.path / "checkpoints" / "last.pt"

@@ -14,3 +14,11 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
         return float(np.mean(values)), math.nan
     standard_error = np.std(values, ddof=1) / math.sqrt(len(values))
     return float(np.mean(values)), float(t.ppf(0.975, len(values) - 1) * standard_error)
+
+
+def share_interval(count: int, total: int) -> tuple[float, float]:
+    """The 95 % interval of a share of which `count` of `total` were seen (Wilson 1927)."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(count, total).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)

@@ -9,6 +9,7 @@ from torch import nn
 
 from models.registry import build_model
 from utils import devices
+from utils.answers import Answers
 from utils.errors import UserError, exit_on_user_error
 from utils.evaluation import predict_logits, score
 from utils.figures import confusion_matrix_figure, digit_grid_figure, filters_figure
@@ -94,14 +95,15 @@ def test_random_seeds_differ_by_seed_epoch_and_purpose():
 
 
 def test_confusion_matrix_shows_the_counts():
-    labels, predicted = np.array([0, 0, 1, 2, 2]), np.array([0, 1, 1, 2, 2])
-    axes = confusion_matrix_figure(labels, predicted, ("zero", "one", "two"), "title").axes[0]
+    answers = Answers(np.eye(10, dtype=np.float32)[[0, 1, 1, 2, 2]], np.array([0, 0, 1, 2, 2]))
+    axes = confusion_matrix_figure(answers, ("zero", "one", "two"), "mnist/test").axes[0]
     assert {text.get_position(): text.get_text() for text in axes.texts} == {
         (0, 0): "1",
         (1, 0): "1",
         (1, 1): "1",
         (2, 2): "2",
     }
+    assert axes.get_title() == "mnist/test: 1 of 5 wrong"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["zero", "one", "two"]
 
 

@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
+from matplotlib.figure import Figure
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from trainers.recipe import Recipe
-from utils.figures import confusion_matrix_figure, digit_grid_figure, filters_figure
+from utils.answers import Answers
+from utils.figures import answers_figure, confusion_matrix_figure, filters_figure
 from utils.image_set import ImageSet
 from utils.run_folder import EpochMetrics, RunFolder
 
@@ -66,12 +68,7 @@ class TensorBoardLog:
         self.writer.flush()
 
     def finish(
-        self,
-        recipe: Recipe,
-        summary: dict[str, Any],
-        model: nn.Module,
-        test_set: ImageSet,
-        logits: Float[np.ndarray, "n 10"],
+        self, recipe: Recipe, summary: dict[str, Any], model: nn.Module, test_set: ImageSet, answers: Answers
     ) -> None:
         """Hyperparameters with the final figures, in the run's own folder, and the pictures."""
         figures = {f"final/{name}": float(summary[name]) for name in FINAL_FIGURES}
@@ -79,35 +76,21 @@ class TensorBoardLog:
             self.writer._get_file_writer().add_summary(event)  # add_hparams would make an extra run
         for tag, value in figures.items():
             self.writer.add_scalar(tag, value, summary["num_epochs_run"])
-        self.add_pictures(model, test_set, logits, summary["best_epoch"])
+        for tag, figure in final_pictures(model, test_set, answers).items():
+            self.writer.add_figure(tag, figure, summary["best_epoch"])
         self.writer.close()
 
-    def add_pictures(self, model: nn.Module, test_set: ImageSet, logits: Float[np.ndarray, "n 10"], epoch: int) -> None:
-        labels = test_set.labels.numpy()
-        predicted = logits.argmax(axis=1)
-        pictures = {
-            "test/confusion_matrix": confusion_matrix_figure(
-                labels, predicted, test_set.class_names, f"{test_set.name}: {(labels != predicted).sum()} mistakes"
-            )
-        }
-        confidence = torch.from_numpy(logits).softmax(dim=1).amax(dim=1).numpy()
-        worst = worst_mistakes(labels, predicted, confidence)
-        if len(worst):
-            captions = [f"{labels[i]} != {predicted[i]}, {confidence[i]:.0%}" for i in worst]
-            pictures["test/worst_mistakes"] = digit_grid_figure(test_set.images[worst], captions)
-        filters = first_layer_filters(model)
-        if filters is not None:
-            pictures["filters/first_layer"] = filters_figure(filters, "first-layer weights")
-        for tag, figure in pictures.items():
-            self.writer.add_figure(tag, figure, epoch)
 
-
-def worst_mistakes(
-    labels: Int64[np.ndarray, " n"], predicted: Int64[np.ndarray, " n"], confidence: Float[np.ndarray, " n"]
-) -> Int64[np.ndarray, " m"]:
-    """Indices of the wrong answers, the surest first, at most NUM_MISTAKES."""
-    wrong = np.flatnonzero(labels != predicted)
-    return wrong[np.argsort(-confidence[wrong], kind="stable")][:NUM_MISTAKES]
+def final_pictures(model: nn.Module, test_set: ImageSet, answers: Answers) -> dict[str, Figure]:
+    """Tag -> picture; no picture of mistakes where there are none, none of filters where no layer sees the pixels."""
+    pictures = {"test/confusion_matrix": confusion_matrix_figure(answers, test_set.class_names, test_set.name)}
+    mistakes = answers.worst_mistakes(NUM_MISTAKES)
+    if len(mistakes):
+        pictures["test/worst_mistakes"] = answers_figure(answers, mistakes, test_set)
+    filters = first_layer_filters(model)
+    if filters is not None:
+        pictures["filters/first_layer"] = filters_figure(filters, "first-layer weights")
+    return pictures
 
 
 def first_layer_filters(model: nn.Module) -> Float[np.ndarray, "filters height width"] | None:

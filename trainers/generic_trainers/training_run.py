@@ -1,9 +1,7 @@
 """From a recipe to a judged run: data, model, trainer, final evaluation."""
 
-import io
 from typing import Any
 
-import numpy as np
 import torch
 
 from models.registry import build_model, num_parameters
@@ -12,7 +10,7 @@ from trainers.generic_trainers.basic_trainer import BasicTrainer
 from trainers.generic_trainers.progress import Progress
 from trainers.generic_trainers.tensorboard_log import TensorBoardLog
 from trainers.recipe import Recipe
-from utils.atomic_files import write_whole
+from utils.answers import Answers
 from utils.datasets import load_dataset, load_training_sets
 from utils.devices import choose_device, choose_precision
 from utils.environment import describe_environment
@@ -76,9 +74,8 @@ def _judge(
     test = score(logits, test_set.labels)
     validation = score(predict_logits(model, validation_set.images, device), validation_set.labels)
     best = best_row(trainer.rows)
-    predictions = io.BytesIO()
-    np.savez_compressed(predictions, logits=logits.numpy(), labels=test_set.labels.numpy())
-    write_whole(run.test_predictions, predictions.getvalue())
+    answers = Answers(logits.numpy(), test_set.labels.numpy())
+    answers.save(run.test_predictions)
     summary = {
         "model": recipe.model,
         "num_parameters": num_parameters(model),
@@ -95,6 +92,6 @@ def _judge(
         "train_seconds": sum(row.epoch_seconds for row in trainer.rows),
         "total_seconds": trainer.seconds,
     }
-    log.finish(recipe, summary, model, test_set, logits.numpy())
+    log.finish(recipe, summary, model, test_set, answers)
     run.write_json("summary.json", summary)
     return summary
