@@ -42,9 +42,7 @@ def headline_rows(metrics: dict[str, Any]) -> list[list[str]]:
         values = [style.format(figures[key]) if key in figures else "" for figures in metrics.values()]
         if any(values):
             rows.append([name, *values])
-    intervals = [
-        " to ".join(f"{limit:.2%}" for limit in figures["accuracy_95_interval"]) for figures in metrics.values()
-    ]
+    intervals = ["{:.2%} to {:.2%}".format(*figures["accuracy_95_interval"]) for figures in metrics.values()]
     counts = [f"{figures['num_correct']:,} of {figures['num_digits']:,}" for figures in metrics.values()]
     return [rows[0], ["95 % interval of the accuracy", *intervals], ["right", *counts], *rows[1:]]
 

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 DPI = 110
 STYLE = """
 :root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #1f2933; background: #fff; margin: 0 auto; padding: 1rem; max-width: 62rem; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #1f2933; background: #fff;
+  margin: 0 auto; padding: 1rem; max-width: 62rem; }
 h1 { font-size: 1.5rem; overflow-wrap: anywhere; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 img { max-width: 100%; height: auto; display: block; margin: .5rem 0; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
