@@ -14,6 +14,8 @@ COMMANDS = {
         "model_interpretation.basic_interpret",
         "confusion matrices, metrics and mistakes of a run",
     ),
+    "compare": ("study.comparison.compare_runs", "compare runs over seeds: table, page, CSV, LaTeX, significance"),
+    "runs": ("study.comparison.list_runs", "list all runs with their figures"),
     "evaluate": ("model_interpretation.evaluate_run", "judge the network of a run: mnist evaluate runs/NAME"),
 }
 

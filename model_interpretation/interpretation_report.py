@@ -1,5 +1,6 @@
 """One page on one run: report.html."""
 
+import html
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -23,16 +24,24 @@ def report_page(run: RunFolder, metrics: dict[str, Any], pictures: dict[str, Fig
     """All metrics and all pictures; `metrics` has a split a key, `pictures` a file name a key."""
     summary = run.read_json("summary.json")
     body = [
-        f"<p>{summary['model']}: {summary['num_parameters']:,} parameters, seed {summary['seed']}, "
+        f"<p>{html.escape(summary['model'])}: {summary['num_parameters']:,} parameters, seed {summary['seed']}, "
         f"{summary['num_epochs_run']} epochs in {summary['train_seconds']:.0f} s on {summary['device']} "
         f"({summary['precision']}); epoch {summary['best_epoch']} was the best by validation.</p>",
         table(["", *metrics], headline_rows(metrics)),
+        _captioned("history", pictures["history"]),
+        '<div class="pair">',
+        *(f"<div><h2>{split}: class by class</h2>{_class_table(figures)}</div>" for split, figures in metrics.items()),
+        "</div>",
     ]
-    for split, figures in metrics.items():
-        body += [f"<h2>{split}: class by class</h2>", table(*_class_table(figures))]
-    body.append("<h2>Pictures</h2>")
-    body += [f"<p>{caption(name)}</p>{picture(figure, caption(name))}" for name, figure in pictures.items()]
+    for kind in dict.fromkeys(name.partition("_")[2] for name in pictures if name != "history"):
+        of_kind = [f"{split}_{kind}" for split in metrics if f"{split}_{kind}" in pictures]
+        body += [f"<h2>{kind.replace('_', ' ')}</h2>", '<div class="pair">']
+        body += [*(_captioned(name, pictures[name]) for name in of_kind), "</div>"]
     return page(f"Run {run.path.name}", "\n".join(body))
+
+
+def _captioned(name: str, figure: Figure) -> str:
+    return f"<div>{picture(figure, name.replace('_', ' '))}</div>"
 
 
 def headline_rows(metrics: dict[str, Any]) -> list[list[str]]:
@@ -47,18 +56,11 @@ def headline_rows(metrics: dict[str, Any]) -> list[list[str]]:
     return [rows[0], ["95 % interval of the accuracy", *intervals], ["right", *counts], *rows[1:]]
 
 
-def _class_table(figures: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    header = ["class", "digits", "precision", "recall", "F1"]
+def _class_table(figures: dict[str, Any]) -> str:
     measures = ("precision", "recall", "f1")
     rows = [
         [name, f"{part['num_digits']:,}", *(f"{part[measure]:.2%}" for measure in measures)]
         for name, part in figures["classes"].items()
     ]
     rows.append(["mean", "", *(f"{figures['macro'][measure]:.2%}" for measure in measures)])
-    return header, rows
-
-
-def caption(file_name: str) -> str:
-    """`test_worst_mistakes` -> `test: worst mistakes`."""
-    split, _, rest = file_name.partition("_")
-    return f"{split}: {rest.replace('_', ' ')}" if rest else split
+    return table(["class", "digits", "precision", "recall", "F1"], rows)

@@ -64,7 +64,7 @@ def answers_figure(
         sign = "=" if answers.is_right[i] else "!="
         names_and_sign = f"{names[answers.labels[i]]} {sign} {names[answers.predicted[i]]}"
         captions.append(f"{names_and_sign}, {answers.confidence[i]:.0%}")
-    return digit_grid_figure(image_set.images[torch.from_numpy(indices)], captions, title=title)
+    return digit_grid_figure(image_set.images[torch.from_numpy(indices)], captions, columns=5, title=title)
 
 
 def digit_grid_figure(

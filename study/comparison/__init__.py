@@ -1,0 +1,1 @@
+"""Runs side by side: tables over seeds, curves, and tests on the same digits."""

@@ -1,0 +1,59 @@
+"""`mnist compare`: runs grouped by recipe, in the terminal, as CSV, LaTeX and a page; two of them digit by digit."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from utils.command_line import parse_command_line
+from utils.errors import UserError, exit_on_user_error
+from utils.run_folder import RunFolder
+
+OUTPUT = Path(__file__).resolve().parent.parent / "output" / "comparison"
+
+
+@dataclass(frozen=True)
+class CompareCommand:
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Runs by folder or name; by default all in runs/."""
+    output: Path = OUTPUT
+    """Folder for comparison.html, comparison.csv and comparison.tex."""
+
+
+def main(argv: list[str]) -> None:
+    """Compares runs: those that differ only in seed are one group, with means and 95 % intervals over the seeds.
+    Of two runs, or runs that make two groups, it also tells whether they differ on the same test digits."""
+    options = parse_command_line(CompareCommand(), argv, "mnist compare", main.__doc__ or "")
+    runs = [RunFolder.find(name) for name in options.runs] or RunFolder.all()
+
+    from tqdm import tqdm  # matplotlib's and scipy's weight: only once the command line is right
+
+    from study.comparison.comparison_page import comparison_page
+    from study.comparison.comparison_table import HEADER, csv_table, latex_table, plain_table, table_cells
+    from study.comparison.groups import group_runs
+    from study.comparison.pair import pair_to_compare
+    from study.comparison.run_records import read_record
+    from utils.atomic_files import write_whole
+    from utils.paths import shown
+
+    records = [read_record(run) for run in tqdm(runs, desc="runs", disable=None, leave=False)]
+    for record in records:
+        if not record.is_finished:
+            print(f"left out: {record.name} ({record.problem})", file=sys.stderr)
+    groups = group_runs(records)
+    if not groups:
+        raise UserError("there is no finished run to compare yet: 'mnist train conv' makes one")
+    pair = pair_to_compare(groups)
+    lines, pictures = (pair.describe(), pair.draw()) if pair else ([], {})
+    write_whole(options.output / "comparison.csv", csv_table(groups).encode())
+    write_whole(options.output / "comparison.tex", latex_table(groups).encode())
+    write_whole(options.output / "comparison.html", comparison_page(records, groups, lines, pictures).encode())
+    print("\n".join([plain_table(HEADER, table_cells(groups)), *lines]))
+    print(f"page, CSV and LaTeX: {shown(options.output)}/comparison.html, .csv, .tex")
+
+
+if __name__ == "__main__":
+    with exit_on_user_error():
+        main(sys.argv[1:])

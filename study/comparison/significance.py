@@ -1,0 +1,77 @@
+"""Whether two networks differ on the same digits: McNemar's exact test and a paired bootstrap."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from utils.answers import Answers
+from utils.errors import UserError
+
+NUM_RESAMPLES = 10_000
+SEED = 0
+
+
+@dataclass(frozen=True)
+class PairedComparison:
+    """Two networks, or the votes of two groups of networks, on the same digits."""
+
+    num_digits: int
+    only_first_right: Int64[np.ndarray, " k"]
+    """Indices of the digits that only the first names right."""
+    only_second_right: Int64[np.ndarray, " m"]
+    p_value: float
+    """McNemar's exact test: how likely so uneven a split of these digits is if both err equally often."""
+    difference: float
+    """Mean accuracy of the first minus that of the second."""
+    difference_interval: tuple[float, float]
+    """95 % percentile interval of the difference, by the paired bootstrap over the digits."""
+
+
+def compare_answers(first: list[Answers], second: list[Answers]) -> tuple[PairedComparison, tuple[Answers, Answers]]:
+    """Compares two groups of answers; a single run is a group of one. Also gives the vote of each group.
+
+    McNemar's test takes the votes; the bootstrap takes the share of each group's networks that name a digit right.
+    Raises UserError where the digits are not the same.
+    """
+    labels = first[0].labels
+    if any(len(answers.labels) != len(labels) or (answers.labels != labels).any() for answers in [*first, *second]):
+        raise UserError("these runs were judged on different test digits, so they cannot be compared digit by digit")
+    votes = vote(first), vote(second)
+    share_right = [np.mean([answers.is_right for answers in group], axis=0) for group in (first, second)]
+    difference = share_right[0] - share_right[1]
+    comparison = PairedComparison(
+        num_digits=len(labels),
+        only_first_right=np.flatnonzero(votes[0].is_right & ~votes[1].is_right),
+        only_second_right=np.flatnonzero(votes[1].is_right & ~votes[0].is_right),
+        p_value=mcnemar_exact(votes[0].is_right, votes[1].is_right),
+        difference=float(difference.mean()),
+        difference_interval=paired_bootstrap(difference),
+    )
+    return comparison, votes
+
+
+def vote(group: list[Answers]) -> Answers:
+    """The answers of the networks' mean probabilities, as one network's."""
+    probabilities = np.mean([answers.probabilities for answers in group], axis=0)
+    return Answers(np.log(probabilities.clip(1e-30)).astype(np.float32), group[0].labels)
+
+
+def mcnemar_exact(first_right: Bool[np.ndarray, " n"], second_right: Bool[np.ndarray, " n"]) -> float:
+    """The two-sided p-value of McNemar's exact test (McNemar 1947); 1 where the two are right on the same digits."""
+    from scipy.stats import binomtest
+
+    only_first = int((first_right & ~second_right).sum())
+    only_second = int((second_right & ~first_right).sum())
+    return float(binomtest(only_first, only_first + only_second).pvalue) if only_first + only_second else 1.0
+
+
+def paired_bootstrap(difference: Float64[np.ndarray, " n"]) -> tuple[float, float]:
+    """The 95 % percentile interval of the mean over digits drawn anew with replacement (Efron 1979).
+
+    Digits with the same difference are alike, so how often each value is drawn is multinomial.
+    """
+    values, counts = np.unique(difference, return_counts=True)
+    draws = np.random.default_rng(SEED).multinomial(len(difference), counts / len(difference), size=NUM_RESAMPLES)
+    low, high = np.quantile(draws @ values / len(difference), [0.025, 0.975])
+    return float(low), float(high)
