@@ -1,6 +1,7 @@
 """What many tests share: a home of their own, small data, one trained run."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -27,11 +28,13 @@ def mnist_mirror() -> str | None:
 
 
 MIRROR = mnist_mirror()
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     lacking = {
         "real_mnist": MIRROR is None and "no MNIST in data/ and no MNIST_STUDY_MIRROR",
+        "browser": CHROMIUM is None and "no Chromium on this machine",
         "cuda": not torch.cuda.is_available() and "no NVIDIA GPU on this machine",
     }
     for item in items:
@@ -86,6 +89,13 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         patch.setenv("MNIST_STUDY_HOME", str(tmp_path_factory.mktemp("session")))
         run, _ = train(Recipe("linear", TrainConfig(dataset="digits", num_epochs=2, learning_rate=0.01)), "finished")
     return run
+
+
+@pytest.fixture
+def copied_run(finished_run: RunFolder, home: Path) -> Path:
+    """A copy of the finished run in the test's own runs/."""
+    shutil.copytree(finished_run.path, home / "runs" / "mine")
+    return home / "runs" / "mine"
 
 
 @pytest.fixture

@@ -3,10 +3,20 @@
 import os
 from pathlib import Path
 
+from utils.errors import UserError
+
+
+def make_folder(path: Path) -> None:
+    """Makes the folder and those above it where they are missing. Raises UserError where that cannot be done."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {path}: {error.strerror}") from None
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Writes the file to a temporary one beside it, then renames that: a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         temporary.write_bytes(content)

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from utils.atomic_files import write_whole
+from utils.atomic_files import make_folder, write_whole
 from utils.errors import UserError
 from utils.paths import runs_folder, shown
 
@@ -60,8 +60,9 @@ class RunFolder:
             )
         plain_model = re.sub(r"[^A-Za-z0-9_.]+", "_", model).strip("_")[:80]
         path = runs_folder() / (name or f"{plain_model}-{datetime.now():%Y%m%d-%H%M%S}-s{seed}")
+        make_folder(path.parent)
         try:
-            path.mkdir(parents=True)
+            path.mkdir()
         except FileExistsError:
             raise UserError(
                 f"run {shown(path)} exists and is never overwritten.\n"

@@ -1,7 +1,6 @@
 """The commands as a user types them: what they print, what they leave behind, how they refuse."""
 
 import json
-import shutil
 import subprocess
 import sys
 
@@ -144,17 +143,16 @@ def test_bad_input_gets_two_lines_and_exit_2(command, home, arguments, message):
 
 
 @pytest.fixture
-def run_copy(finished_run, home):
-    """A copy of the finished run, as if it had been stopped before its final evaluation."""
-    shutil.copytree(finished_run.path, home / "runs" / "copy")
-    (home / "runs" / "copy" / "summary.json").unlink()
-    return home / "runs" / "copy"
+def stopped_run(copied_run):
+    """A run as if it had been stopped before its final evaluation."""
+    (copied_run / "summary.json").unlink()
+    return copied_run
 
 
-def test_resume_after_the_last_epoch_only_judges(command, run_copy, finished_run):
-    code, _, error = command("train", "--resume", str(run_copy))
+def test_resume_after_the_last_epoch_only_judges(command, stopped_run, finished_run):
+    code, _, error = command("train", "--resume", str(stopped_run))
     assert code == 0, error
-    old, new = finished_run.read_json("summary.json"), json.loads((run_copy / "summary.json").read_text())
+    old, new = finished_run.read_json("summary.json"), json.loads((stopped_run / "summary.json").read_text())
     old.pop("total_seconds"), new.pop("total_seconds")
     assert old == new
 
@@ -162,21 +160,21 @@ def test_resume_after_the_last_epoch_only_judges(command, run_copy, finished_run
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "--resume", "copy", "--batch-size", "7"], "batch_size is 64, not 7"),
-        (["train", "conv", "--resume", "copy"], "is a run of linear, not of standard_conv"),
-        (["train", "--resume", "copy", "--model", "standard_fc"], "model is linear, not standard_fc"),
-        (["train", "--resume", "copy", "--run-name", "other"], "--run-name"),
-        (["train", "linear", "--run-name", "copy", *QUICK], "never overwritten"),
+        (["train", "--resume", "mine", "--batch-size", "7"], "batch_size is 64, not 7"),
+        (["train", "conv", "--resume", "mine"], "is a run of linear, not of standard_conv"),
+        (["train", "--resume", "mine", "--model", "standard_fc"], "model is linear, not standard_fc"),
+        (["train", "--resume", "mine", "--run-name", "other"], "--run-name"),
+        (["train", "linear", "--run-name", "mine", *QUICK], "never overwritten"),
     ],
 )
-def test_a_stopped_run_refuses_another_recipe(command, run_copy, arguments, message):
+def test_a_stopped_run_refuses_another_recipe(command, stopped_run, arguments, message):
     code, _, error = command(*arguments)
     assert code == 2 and message in error and len(error.splitlines()) <= 2
 
 
-def test_a_finished_run_is_not_trained_again(command, run_copy):
-    (run_copy / "summary.json").write_text("{}")
-    code, _, error = command("train", "--resume", str(run_copy))
+def test_a_finished_run_is_not_trained_again(command, stopped_run):
+    (stopped_run / "summary.json").write_text("{}")
+    code, _, error = command("train", "--resume", str(stopped_run))
     assert code == 2 and "is finished" in error
 
 
@@ -190,18 +188,18 @@ def test_a_finished_run_is_not_trained_again(command, run_copy):
         ("metrics.jsonl", b"x\n", "metrics.jsonl is damaged"),
     ],
 )
-def test_damaged_runs_are_refused_by_file(command, run_copy, file, content, message):
+def test_damaged_runs_are_refused_by_file(command, stopped_run, file, content, message):
     if content is None:
-        (run_copy / file).unlink()
+        (stopped_run / file).unlink()
     else:
-        (run_copy / file).write_bytes(content)
-    code, _, error = command("train", "--resume", str(run_copy))
+        (stopped_run / file).write_bytes(content)
+    code, _, error = command("train", "--resume", str(stopped_run))
     assert code == 2 and message in error and len(error.splitlines()) <= 2
 
 
-def test_checkpoint_of_another_network_is_refused(command, run_copy):
-    config = json.loads((run_copy / "config.json").read_text())
-    (run_copy / "config.json").write_text(json.dumps({**config, "model": "standard_fc"}))
-    for arguments in (["train", "--resume", str(run_copy)], ["evaluate", str(run_copy)]):
+def test_checkpoint_of_another_network_is_refused(command, stopped_run):
+    config = json.loads((stopped_run / "config.json").read_text())
+    (stopped_run / "config.json").write_text(json.dumps({**config, "model": "standard_fc"}))
+    for arguments in (["train", "--resume", str(stopped_run)], ["evaluate", str(stopped_run)]):
         code, _, error = command(*arguments)
         assert code == 2 and "another network" in error and len(error.splitlines()) <= 2

@@ -1,0 +1,182 @@
+"""Statistics that can be checked by hand, pictures for what they draw, and the command."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from data_inspection import dataset_figures
+from data_inspection.dataset_statistics import describe_dataset, describe_duplicates, describe_writers
+from data_inspection.digit_shapes import measure_shapes
+from data_inspection.unusual_digits import most_typical_and_strangest, strangeness
+from data_inspection.verdict import statistics_table, verdict
+from data_inspection.writers import mnist_writers
+from utils.image_set import ImageSet
+
+
+def images_of(*boxes):
+    """Images with one bright rectangle each: top, left, height, width."""
+    images = np.zeros((len(boxes), 28, 28), np.uint8)
+    for image, (top, left, height, width) in zip(images, boxes, strict=True):
+        image[top : top + height, left : left + width] = 200
+    return images
+
+
+def test_boxes_and_centres_by_hand():
+    shapes = measure_shapes(images_of((4, 9, 20, 10), (0, 0, 28, 28), (0, 0, 1, 1)))
+    assert shapes.height.tolist() == [20, 28, 1]
+    assert shapes.width.tolist() == [10, 28, 1]
+    assert shapes.longer_side.tolist() == [20, 28, 1]
+    np.testing.assert_allclose(shapes.centre_x, [0, 0, -13.5], atol=1e-5)
+    np.testing.assert_allclose(shapes.centre_y, [0, 0, -13.5], atol=1e-5)
+    assert shapes.off_centre[2] == pytest.approx(13.5 * 2**0.5)
+
+
+def test_lean_of_a_line():
+    image = np.zeros((1, 28, 28), np.uint8)
+    for row in range(4, 24):
+        image[0, row, 20 - row // 2] = 255  # two rows down, one column to the left: leans right by arctan(1/2)
+    lean = np.degrees(np.arctan(0.5))
+    assert measure_shapes(image).lean_degrees[0] == pytest.approx(lean, abs=0.5)
+    assert measure_shapes(image[:, :, ::-1].copy()).lean_degrees[0] == pytest.approx(-lean, abs=0.5)
+
+
+def test_image_without_ink():
+    shapes = measure_shapes(np.zeros((1, 28, 28), np.uint8))
+    assert (shapes.height[0], shapes.width[0]) == (0, 0)
+    assert np.isnan(shapes.centre_x[0]) and np.isnan(shapes.lean_degrees[0])
+
+
+def small_set(boxes, labels, name="toy/train"):
+    return ImageSet(name, torch.from_numpy(images_of(*boxes)), torch.tensor(labels))
+
+
+def test_description_by_hand():
+    train = small_set([(4, 4, 20, 20), (4, 4, 20, 10), (4, 9, 20, 10)], [0, 1, 1])
+    description = describe_dataset(train, train)
+    split = description["splits"]["train"]
+    ink = (400 + 200 + 200) / (3 * 784)
+    assert split["num_digits"] == 3
+    assert split["ink_share"] == pytest.approx(ink)
+    assert split["pixel_mean"] == pytest.approx(ink * 200 / 255)
+    pixels = train.images.double() / 255
+    assert split["pixel_std"] == pytest.approx(pixels.std(correction=0).item())
+    assert split["width"]["mean"] == pytest.approx(40 / 3)
+    assert split["share_with_longer_side_20"] == 1.0
+    assert split["share_within_1_px_of_middle"] == pytest.approx(2 / 3)
+    assert split["classes"]["1"]["num_digits"] == 2 and split["classes"]["7"]["width"] is None
+    text = verdict("toy", description) + statistics_table(description)
+    assert "100.0% have exactly 20 px" in text and "train all" in text
+
+
+def test_duplicates_by_hand():
+    box = (4, 4, 20, 20)
+    train = small_set([box, box, (5, 5, 3, 3)], [0, 1, 2])
+    test = small_set([box, (6, 6, 2, 2), (6, 6, 2, 2)], [0, 3, 3])
+    assert describe_duplicates(train, test) == {
+        "within_train": 1,
+        "within_test": 1,
+        "test_digits_also_in_train": 1,
+        "images_with_two_labels": 1,
+    }
+
+
+def test_writers_by_hand():
+    assert describe_writers(np.array([7, 7, 7, 9])) == {
+        "num_writers": 2,
+        "digits_per_writer_mean": 2.0,
+        "digits_per_writer_min": 1,
+        "digits_per_writer_max": 3,
+    }
+
+
+def test_no_writers_without_their_labels(no_network):
+    assert mnist_writers() is None
+
+
+def test_the_odd_one_is_the_strangest():
+    boxes = [(4, 9 + shift % 2, 20, 10) for shift in range(12)] + [(0, 0, 5, 28)]
+    image_set = small_set(boxes, [3] * 13)
+    distances = strangeness(image_set)
+    assert int(distances.argmax()) == 12
+    typical, strange = most_typical_and_strangest(image_set, 2)
+    assert strange[0] == 12 and 12 not in typical.tolist() and len(typical) == 2
+
+
+def test_single_digit_of_a_class_has_no_neighbours():
+    assert strangeness(small_set([(4, 4, 20, 20)], [0])).tolist() == [0.0]
+
+
+def test_examples_are_in_order_of_class(digits):
+    chosen = dataset_figures.examples_per_class(digits, 10)
+    assert digits.labels[chosen].tolist() == sorted(list(range(10)) * 10)
+    assert torch.equal(chosen, dataset_figures.examples_per_class(digits, 10))
+
+
+def test_label_distribution_draws_the_counts(digits, few_digits):
+    left, right = dataset_figures.label_distribution_figure(digits, few_digits).axes
+    assert [bar.get_height() for bar in left.patches] == digits.labels.bincount().tolist()
+    assert [bar.get_height() for bar in right.patches] == few_digits.labels.bincount(minlength=10).tolist()
+
+
+def test_pixel_values_are_written_into_the_digit(digits):
+    texts = dataset_figures.pixel_values_figure(digits, 3).axes[0].texts
+    assert [int(text.get_text()) for text in texts] == digits.images[3].flatten().tolist()
+
+
+def test_mean_and_deviation_of_each_class(digits):
+    axes = dataset_figures.mean_and_deviation_figure(digits).axes[0]
+    assert [text.get_text() for text in axes.texts][::10] == ["mean of 0", "deviation of 0"]
+
+
+def test_command_on_the_bundled_digits(command, home):
+    code, printed, error = command("inspect", "--dataset", "digits", "--output", str(home / "out"))
+    assert code == 0, error
+    assert "test all" in printed and "centring" in printed and "writers" not in printed
+    statistics = json.loads((home / "out" / "statistics.json").read_text())["digits"]
+    assert sum(part["num_digits"] for part in statistics["splits"]["train"]["classes"].values()) == 1438
+    assert {path.name for path in (home / "out").glob("*.png")} == {
+        f"digits_{name}.png"
+        for name in (
+            "digits_grid_10ex", "digits_grid_100ex", "label_distribution", "mean_and_deviation",
+            "ink", "centring_size_slant", "typical_and_strange", "pixel_values",
+        )
+    }  # fmt: skip
+
+
+def test_statistics_of_several_sets_stand_side_by_side(home):
+    from data_inspection.scripts.data_inspection import add_statistics
+
+    add_statistics(home / "statistics.json", "one", {"a": 1})
+    add_statistics(home / "statistics.json", "two", {"b": 2})
+    assert json.loads((home / "statistics.json").read_text()) == {"one": {"a": 1}, "two": {"b": 2}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset", "emnist"], "unknown data set"),
+        (["--dataset", "csv:nowhere.csv"], "nowhere.csv"),
+        (["--data", "mnist"], "--data"),
+        (["--dataset", "digits", "--output", "/proc/nowhere"], "/proc/nowhere"),
+        (["--dataset"], "--dataset"),
+    ],
+)
+def test_bad_input(command, arguments, message):
+    code, _, error = command("inspect", *arguments)
+    assert code == 2 and message in error and len(error.splitlines()) <= 2
+
+
+@pytest.mark.real_mnist
+def test_real_mnist_is_centred_even_and_written_by_539_people(real_mirror):
+    from utils.datasets import load_dataset
+
+    train = load_dataset("mnist", "train")
+    shapes = measure_shapes(train.images.numpy())
+    assert (shapes.longer_side == 20).mean() > 0.999
+    assert shapes.off_centre.max() < 1.5
+    writers = mnist_writers()
+    if writers is None:
+        pytest.skip("the mirror has no QMNIST labels")
+    assert describe_writers(writers["train"])["num_writers"] == 539
