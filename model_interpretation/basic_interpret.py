@@ -18,7 +18,7 @@ OUTPUT = Path(__file__).resolve().parent / "output"
 
 @dataclass(frozen=True)
 class InterpretCommand:
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = ()
     """Runs by folder or name; by default the newest, `all` for all that are finished."""
     split: tuple[Literal["train", "test"], ...] = ("train", "test")
     """Which digits: those that the network learned from, and the test set."""
@@ -31,7 +31,7 @@ class InterpretCommand:
 def main(argv: list[str]) -> None:
     """Shows what a trained network does well and what not: confusion matrices, metrics per class, worst mistakes,
     least sure right answers, calibration, history; as pictures, metrics.json, report.html, and in TensorBoard."""
-    options = parse_command_line(InterpretCommand(), argv, "mnist interpret", main.__doc__ or "")
+    options = parse_command_line(InterpretCommand, argv, "mnist interpret", main.__doc__)
     runs = chosen_runs(options.runs)
 
     from tqdm import tqdm  # torch and matplotlib too: only once the command line is right

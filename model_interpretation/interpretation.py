@@ -44,7 +44,7 @@ def interpret_run(run: RunFolder, splits: list[str], device: torch.device) -> tu
 def run_answers(run: RunFolder, split: str, image_set: ImageSet, device: torch.device) -> Answers:
     """The test answers that lie in the run, or those that its network gives now, in fp32."""
     if split != "test":
-        logits = predict_logits(load_trained(run, device), image_set.images, device)
+        logits = predict_logits(load_trained(run, device), image_set.images, device, progress=image_set.name)
         return Answers(logits.cpu().numpy(), image_set.labels.numpy())
     answers = load_answers(run.test_predictions)
     if answers.labels.tolist() != image_set.labels.tolist():

@@ -20,7 +20,7 @@ class QuickstartCommand:
 
 def main(argv: list[str]) -> None:
     """Trains standard_conv for a short while, judges it on the test set, and says where to look."""
-    options = parse_command_line(QuickstartCommand(), argv, "mnist quickstart", main.__doc__ or "")
+    options = parse_command_line(QuickstartCommand, argv, "mnist quickstart", main.__doc__)
     from trainers.generic_trainers.training_run import train
     from utils.datasets import load_dataset
 

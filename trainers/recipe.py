@@ -15,7 +15,7 @@ EarlyStopping = Literal["none", "train_loss", "train_accuracy", "val_loss", "val
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a network is trained. Raises UserError where a value makes no sense."""
+    """How a network is trained."""
 
     dataset: str = "mnist"
     """Data set: mnist, digits (bundled with scikit-learn) or csv:FILE[,FILE...][,test=FILE]."""
@@ -80,6 +80,7 @@ class TrainConfig:
     """Processes that load batches when not preloading."""
 
     def __post_init__(self) -> None:
+        """Raises UserError where a value makes no sense."""
         for name, hint in get_type_hints(type(self)).items():
             _check_type(name, getattr(self, name), hint)
         for name in ("num_epochs", "batch_size", "step_epochs", "early_stopping_patience"):

@@ -2,7 +2,9 @@
 
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from trainers.recipe import Recipe
 from utils.command_line import parse_command_line
@@ -14,9 +16,9 @@ from utils.run_folder import RunFolder
 @dataclass(frozen=True)
 class TrainCommand:
     recipe: Recipe
-    run_name: str | None = None
+    run_name: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Name of the run's folder in runs/; by default model, time and seed."""
-    resume: str | None = None
+    resume: Annotated[str | None, tyro.conf.arg(metavar="RUN")] = None
     """Folder of a run that was stopped, to go on with. Its recipe is taken from there."""
 
 
@@ -32,7 +34,7 @@ def run_command(recipe: Recipe, description: str | None, argv: list[str], prog: 
     if resumed:
         command = _resume_command(resumed, recipe, description, argv, prog)
     else:
-        command = parse_command_line(TrainCommand(recipe), argv, prog, description or "")
+        command = parse_command_line(TrainCommand, argv, prog, description, TrainCommand(recipe))
         if not command.recipe.model:
             raise UserError(f"say which network: {prog} --model NAME, or a trainer's name first.\nSee {prog} --help")
 
@@ -60,7 +62,7 @@ def _resume_command(
             f"{shown(run.path)} is a run of {stored.model}, not of {recipe.model}.\n"
             f"Go on with it by: mnist train --resume {shown(run.path)}"
         )
-    command = parse_command_line(TrainCommand(stored), argv, prog, description or "")
+    command = parse_command_line(TrainCommand, argv, prog, description, TrainCommand(stored))
     if command.recipe != stored:
         raise UserError(
             f"{shown(run.path)} goes on with its own recipe: {'; '.join(stored.differences(command.recipe))}.\n"

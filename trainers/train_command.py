@@ -10,9 +10,11 @@ from utils.errors import UserError
 FOLDER = Path(__file__).parent / "specific_trainers"
 DESCRIPTION = """Trains a network and judges it on the test set.
 
-mnist train TRAINER [options]      one of the trainers: {trainers}
-mnist train --model NAME [options]   any model, with the recipe below: standard_conv, "C(16,3)-P2-FC128-FC10", ...
-mnist train --resume runs/NAME     goes on with a run that was stopped"""
+mnist train TRAINER: one of the trainers {trainers}, each with a recipe of its own.
+
+mnist train --model NAME: any network, such as standard_conv or "C(16,3)-P2-FC128-FC10", with the recipe below.
+
+mnist train --resume runs/NAME: goes on with a run that was stopped."""
 
 
 def trainer_names() -> list[str]:

@@ -1,6 +1,7 @@
 """Command lines from dataclasses, by tyro, with errors of one or two lines."""
 
 import contextlib
+import inspect
 import io
 from typing import TypeVar
 
@@ -11,21 +12,24 @@ from utils.errors import UserError
 Options = TypeVar("Options")
 
 
-def parse_command_line(default: Options, argv: list[str], prog: str, description: str) -> Options:
-    """The options that `argv` gives, starting from `default`: every field a flag, its docstring the flag's help.
+def parse_command_line(
+    kind: type[Options], argv: list[str], prog: str, description: str | None, default: Options | None = None
+) -> Options:
+    """The options that `argv` gives: every field of the dataclass a flag, the text under the field the flag's help.
 
-    Raises UserError for an unknown flag or a value of the wrong type. `--help` prints and exits with 0.
+    Fields start from `default` where it is given, else from their own defaults. Raises UserError for an unknown
+    flag, a missing one, or a value of the wrong type. `--help` prints and exits with 0.
     """
     boxed_message = io.StringIO()
     try:
         with contextlib.redirect_stderr(boxed_message):
             return tyro.cli(
-                type(default),
-                default=default,
+                kind,
                 args=argv,
                 prog=prog,
-                description=description,
+                description=inspect.cleandoc(description or ""),
                 config=(tyro.conf.OmitArgPrefixes,),
+                **({} if default is None else {"default": default}),
             )
     except SystemExit as stop:
         if stop.code in (0, None):

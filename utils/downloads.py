@@ -8,12 +8,15 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from tqdm import tqdm
+
 from utils.atomic_files import write_whole
 from utils.errors import UserError
 from utils.paths import shown
 
 MAX_BYTES = 200 * 2**20  # a file of a data set; a mirror that sends more is wrong
 TIMEOUT_SECONDS = 20.0
+CHUNK_BYTES = 2**18
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,14 @@ def _own_mirror(dataset: str, file_name: str) -> list[str]:
 
 def _read(url: str) -> bytes:
     request = urllib.request.Request(url, headers={"User-Agent": "mnist-study-platform"})
+    content = bytearray()
     with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
-        content: bytes = answer.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise ValueError("larger than any file of the data set")
-    return content
+        size = int(answer.headers.get("Content-Length") or 0)
+        name = url.rpartition("/")[2]
+        with tqdm(total=size or None, desc=name, unit="B", unit_scale=True, disable=None, leave=False) as bar:
+            while part := answer.read(CHUNK_BYTES):
+                content += part
+                bar.update(len(part))
+                if len(content) > MAX_BYTES:
+                    raise ValueError("larger than any file of the data set")
+    return bytes(content)

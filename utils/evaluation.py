@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from utils.devices import autocast
 from utils.preloading import to_pixels
@@ -30,14 +31,22 @@ class Score:
 
 @torch.no_grad()
 def predict_logits(
-    model: nn.Module, images: UInt8[Tensor, "n 28 28"], device: torch.device, precision: str = "fp32"
+    model: nn.Module,
+    images: UInt8[Tensor, "n 28 28"],
+    device: torch.device,
+    precision: str = "fp32",
+    progress: str | None = None,
 ) -> Float[Tensor, "n 10"]:
-    """The logits of all images, float32, on the device. The model is in eval mode meanwhile, afterwards as before."""
+    """The logits of all images, float32, on the device. The model is in eval mode meanwhile, afterwards as before.
+
+    `progress` is what a progress bar is called; without it there is none.
+    """
     was_training = model.training
     model.eval()
     logits = []
     with autocast(device, precision):
-        for batch in images.split(BATCH_SIZE):
+        batches = images.split(BATCH_SIZE)
+        for batch in tqdm(batches, desc=progress, disable=None if progress else True, leave=False):
             logits.append(model(to_pixels(batch.to(device))).float())
     model.train(was_training)
     return torch.cat(logits)

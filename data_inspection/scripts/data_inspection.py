@@ -26,7 +26,7 @@ class InspectCommand:
 
 def main(argv: list[str]) -> None:
     """Measures a data set and draws it: classes, pixels, centring, size, slant, duplicates, strange digits."""
-    options = parse_command_line(InspectCommand(), argv, "mnist inspect", main.__doc__ or "")
+    options = parse_command_line(InspectCommand, argv, "mnist inspect", main.__doc__)
 
     from tqdm import tqdm  # torch and matplotlib too: only once the command line is right
 

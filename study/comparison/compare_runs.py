@@ -16,7 +16,7 @@ OUTPUT = Path(__file__).resolve().parent.parent / "output" / "comparison"
 
 @dataclass(frozen=True)
 class CompareCommand:
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = ()
     """Runs by folder or name; by default all in runs/."""
     output: Path = OUTPUT
     """Folder for comparison.html, comparison.csv and comparison.tex."""
@@ -25,7 +25,7 @@ class CompareCommand:
 def main(argv: list[str]) -> None:
     """Compares runs: those that differ only in seed are one group, with means and 95 % intervals over the seeds.
     Of two runs, or runs that make two groups, it also tells whether they differ on the same test digits."""
-    options = parse_command_line(CompareCommand(), argv, "mnist compare", main.__doc__ or "")
+    options = parse_command_line(CompareCommand, argv, "mnist compare", main.__doc__)
     runs = [RunFolder.find(name) for name in options.runs] or RunFolder.all()
 
     from tqdm import tqdm  # matplotlib's and scipy's weight: only once the command line is right

@@ -13,7 +13,7 @@ class RunsCommand:
 
 def main(argv: list[str]) -> None:
     """Lists all runs, the oldest first."""
-    parse_command_line(RunsCommand(), argv, "mnist runs", main.__doc__ or "")
+    parse_command_line(RunsCommand, argv, "mnist runs", main.__doc__)
     from study.comparison.comparison_table import RUNS_HEADER, plain_table, run_cells
     from study.comparison.run_records import read_record
 

@@ -127,7 +127,7 @@ BAD_COMMANDS = {
     "run name climbs out": (["train", "linear", *QUICK, "--run-name", "../x"], "plain folder name"),
     "resume nothing": (["train", "--resume", "runs/nothing"], "no run at"),
     "resume without a name": (["train", "--resume"], "no run at"),
-    "evaluate nothing": (["evaluate"], "say which run"),
+    "evaluate nothing": (["evaluate"], "RUN"),
     "evaluate an unknown run": (["evaluate", "nothing"], "no run at"),
     "evaluate an unknown split": (["evaluate", "x", "--split", "all"], "all"),
 }
