@@ -3,7 +3,7 @@
 import contextlib
 import inspect
 import io
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
@@ -21,6 +21,7 @@ def parse_command_line(
     flag, a missing one, or a value of the wrong type. `--help` prints and exits with 0.
     """
     boxed_message = io.StringIO()
+    given: dict[str, Any] = {} if default is None else {"default": default}
     try:
         with contextlib.redirect_stderr(boxed_message):
             return tyro.cli(
@@ -29,7 +30,7 @@ def parse_command_line(
                 prog=prog,
                 description=inspect.cleandoc(description or ""),
                 config=(tyro.conf.OmitArgPrefixes,),
-                **({} if default is None else {"default": default}),
+                **given,
             )
     except SystemExit as stop:
         if stop.code in (0, None):

@@ -24,7 +24,7 @@ from utils.preloading import BatchSource, PreloadedBatches, StreamedBatches
 from utils.randomness import random_seed
 from utils.run_folder import EpochMetrics, RunFolder, best_row
 
-LAST_KEYS = {"epoch", "step", "seconds", "model", "optimizer", "average"}
+LAST_KEYS = {"epoch", "seconds", "model", "optimizer", "average"}
 BATCH_NORM_DIGITS = 10_000  # training digits from which the average's batch-norm statistics are taken
 
 
@@ -50,8 +50,12 @@ class BasicTrainer:
         device: torch.device,
         precision: str,
         observers: Sequence[Observer] = (),
+        started: float | None = None,
     ) -> None:
-        """`precision` is fp32 or bf16. The model moves to the device."""
+        """`precision` is fp32 or bf16. The model moves to the device.
+
+        `started` is when the clock began that `seconds` reads: now, unless loading the data is to count as well.
+        """
         self.model = model.to(device).to(memory_format=memory_format(model))
         self.config = config
         self.run = run
@@ -74,11 +78,11 @@ class BasicTrainer:
         self.validation_labels = validation_set.labels.to(device)
         self.rows: list[EpochMetrics] = []
         self.seconds_before = 0.0
-        self.started = time.perf_counter()
+        self.started = time.perf_counter() if started is None else started
 
     @property
     def seconds(self) -> float:
-        """Wall-clock time of this training and of those that it goes on with."""
+        """Wall-clock time of this training and of those that it goes on with, by time.perf_counter."""
         return self.seconds_before + time.perf_counter() - self.started
 
     def fit(self) -> None:
@@ -217,7 +221,6 @@ class BasicTrainer:
             self.run.last_checkpoint,
             {
                 "epoch": len(self.rows),
-                "step": len(self.rows) * self.steps_per_epoch,
                 "seconds": self.seconds,
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),

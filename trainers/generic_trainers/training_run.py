@@ -1,5 +1,6 @@
 """From a recipe to a judged run: data, model, trainer, final evaluation."""
 
+import time
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from utils.answers import Answers
 from utils.datasets import load_dataset, load_training_sets
 from utils.devices import choose_device, choose_precision
 from utils.environment import describe_environment
+from utils.errors import UserError
 from utils.evaluation import predict_logits, score
 from utils.image_set import ImageSet
 from utils.paths import shown
@@ -29,16 +31,18 @@ def train(
     Makes a new run, or goes on with `resumed`, whose recipe must be this one. All that can be wrong with the
     recipe is found before the folder is made. Raises UserError; after Ctrl-C KeyboardInterrupt, with what to do next.
     """
+    started = time.perf_counter()
     config = recipe.train
     device = choose_device(config.device)
     torch.manual_seed(random_seed(config.seed, 0, "initialisation"))
     model = build_model(recipe.model)
     precision = choose_precision(config.precision, device, model)
     train_set, validation_set = load_training_sets(config.dataset, config.validation_size)
+    test_set = load_dataset(config.dataset, "test")  # had now rather than found missing in the end; looked at then
     run = resumed or _new_run(recipe, run_name, device)
 
     progress = Progress(config.num_epochs)
-    trainer = BasicTrainer(model, config, train_set, validation_set, run, device, precision)
+    trainer = BasicTrainer(model, config, train_set, validation_set, run, device, precision, started=started)
     if resumed:
         trainer.load_last()
     log = TensorBoardLog(run, len(trainer.rows))
@@ -49,7 +53,12 @@ def train(
     try:
         with progress.bar(trainer.steps_per_epoch, len(trainer.rows)):
             trainer.fit()
-        return run, _judge(recipe, run, trainer, validation_set, log)
+        return run, _judge(recipe, trainer, validation_set, test_set, log)
+    except torch.OutOfMemoryError:
+        raise UserError(
+            f"{device} has too little memory: try a smaller --batch-size or --no-preload.\n"
+            f"What was trained lies in {shown(run.path)}"
+        ) from None
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"stopped after epoch {len(trainer.rows)}; go on with: mnist train --resume {shown(run.path)}"
@@ -64,12 +73,11 @@ def _new_run(recipe: Recipe, run_name: str | None, device: torch.device) -> RunF
 
 
 def _judge(
-    recipe: Recipe, run: RunFolder, trainer: BasicTrainer, validation_set: ImageSet, log: TensorBoardLog
+    recipe: Recipe, trainer: BasicTrainer, validation_set: ImageSet, test_set: ImageSet, log: TensorBoardLog
 ) -> dict[str, Any]:
     """The verdict on the best epoch's weights as anyone loads them, in fp32, and the run's last files."""
-    device = trainer.device
+    run, device = trainer.run, trainer.device
     model = load_trained(run, device)
-    test_set = load_dataset(recipe.train.dataset, "test")
     logits = predict_logits(model, test_set.images, device).cpu()
     test = score(logits, test_set.labels)
     validation = score(predict_logits(model, validation_set.images, device), validation_set.labels)
