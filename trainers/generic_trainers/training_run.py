@@ -15,7 +15,7 @@ from utils.answers import Answers
 from utils.datasets import load_dataset, load_training_sets
 from utils.devices import choose_device, choose_precision
 from utils.environment import describe_environment
-from utils.errors import UserError
+from utils.errors import DISK_ERRORS, UserError
 from utils.evaluation import predict_logits, score
 from utils.image_set import ImageSet
 from utils.paths import shown
@@ -50,6 +50,7 @@ def train(
         log.begin(trainer.model, device)
     trainer.observers = (progress, log)
     print(f"{recipe.model}: {num_parameters(model):,} parameters, {precision} on {device}, {len(train_set):,} digits")
+    go_on = f"mnist train --resume {shown(run.path)}"
     try:
         with progress.bar(trainer.steps_per_epoch, len(trainer.rows)):
             trainer.fit()
@@ -59,10 +60,15 @@ def train(
             f"{device} has too little memory: try a smaller --batch-size or --no-preload.\n"
             f"What was trained lies in {shown(run.path)}"
         ) from None
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"stopped after epoch {len(trainer.rows)}; go on with: mnist train --resume {shown(run.path)}"
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        raise UserError(
+            f"cannot write into {shown(run.path)}: {error.strerror}. Its last good checkpoint stays.\n"
+            f"Make room and go on with: {go_on}"
         ) from None
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped; the last whole epoch is saved. Go on with: {go_on}") from None
 
 
 def _new_run(recipe: Recipe, run_name: str | None, device: torch.device) -> RunFolder:
