@@ -28,7 +28,7 @@ def main(argv: list[str]) -> None:
     try:
         load_dataset("mnist", "train")
         load_dataset("mnist", "test")
-    except UserError as error:
-        print(f"NO MNIST HERE: going on with the 1,797 digits bundled in scikit-learn. ({error})", file=sys.stderr)
+    except UserError:
+        print("NO MNIST: no mirror answered. GOING ON WITH THE 1,797 DIGITS BUNDLED IN SCIKIT-LEARN.", file=sys.stderr)
         config = replace(config, dataset="digits", num_epochs=EPOCHS_ON_DIGITS)
     report(*train(Recipe(RECIPE.model, config)))

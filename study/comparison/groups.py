@@ -44,8 +44,12 @@ def group_runs(records: list[RunRecord]) -> list[Group]:
     for record in records:
         if record.is_finished:
             by_recipe[json.dumps(_without_seed(record.config), sort_keys=True)].append(record)
-    members = [sorted(group, key=lambda record: record.summary["seed"]) for group in by_recipe.values()]
-    groups = [Group(_label(group[0].config, [other[0].config for other in members]), group) for group in members]
+    recipes = [json.loads(recipe) for recipe in by_recipe]
+    differing = {model: _differing_settings(recipes, model) for model in {recipe["model"] for recipe in recipes}}
+    groups = [
+        Group(_label(recipe, differing[recipe["model"]]), sorted(members, key=lambda record: record.summary["seed"]))
+        for recipe, members in zip(recipes, by_recipe.values(), strict=True)
+    ]
     return sorted(groups, key=lambda group: -group.mean_interval("val_accuracy")[0])
 
 
@@ -54,9 +58,12 @@ def _without_seed(config: dict[str, Any]) -> dict[str, Any]:
     return {"model": config["model"], **settings}
 
 
-def _label(config: dict[str, Any], configs: list[dict[str, Any]]) -> str:
-    same_model = [_without_seed(other) for other in configs if other["model"] == config["model"]]
-    own = _without_seed(config)
-    differing = [key for key in own if any(other.get(key) != own[key] for other in same_model)]
-    settings = ", ".join(f"{key}={own[key]}" for key in differing)
-    return f"{config['model']} ({settings})" if settings else str(config["model"])
+def _differing_settings(recipes: list[dict[str, Any]], model: str) -> list[str]:
+    """The settings that are not the same in all recipes of this model."""
+    same_model = [recipe for recipe in recipes if recipe["model"] == model]
+    return [key for key in same_model[0] if any(other.get(key) != same_model[0][key] for other in same_model)]
+
+
+def _label(recipe: dict[str, Any], differing: list[str]) -> str:
+    settings = ", ".join(f"{key}={recipe.get(key)}" for key in differing)
+    return f"{recipe['model']} ({settings})" if settings else str(recipe["model"])

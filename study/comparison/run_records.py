@@ -6,10 +6,17 @@ from typing import Any
 from utils.errors import UserError
 from utils.run_folder import EpochMetrics, RunFolder
 
-CONFIG_KEYS = {"model", "train"}
-SUMMARY_KEYS = {
-    "model", "num_parameters", "seed", "num_epochs_run", "val_accuracy", "test_accuracy", "train_seconds",
-}  # fmt: skip
+CONFIG_TYPES: dict[str, type | tuple[type, ...]] = {"model": str, "train": dict}
+NUMBER = (int, float)
+SUMMARY_TYPES: dict[str, type | tuple[type, ...]] = {
+    "model": str,
+    "num_parameters": int,
+    "seed": int,
+    "num_epochs_run": int,
+    "val_accuracy": NUMBER,
+    "test_accuracy": NUMBER,
+    "train_seconds": NUMBER,
+}
 
 
 @dataclass(frozen=True)
@@ -35,11 +42,12 @@ def read_record(run: RunFolder) -> RunRecord:
     """The run's record; what is wrong with it is told in `problem` instead of raised."""
     config: dict[str, Any] = {}
     try:
-        config = _with_keys(run, "config.json", CONFIG_KEYS)
+        config = _read_checked(run, "config.json", CONFIG_TYPES)
         rows = run.rows()
         if not run.is_finished:
-            return RunRecord(run, config, {}, rows, f"unfinished, {len(rows)} of {_num_epochs(config)} epochs")
-        summary = _with_keys(run, "summary.json", SUMMARY_KEYS)
+            num_epochs = config["train"].get("num_epochs", "?")
+            return RunRecord(run, config, {}, rows, f"unfinished, {len(rows)} of {num_epochs} epochs")
+        summary = _read_checked(run, "summary.json", SUMMARY_TYPES)
         if not rows:
             raise UserError("metrics.jsonl is missing or empty")
     except UserError as error:
@@ -47,12 +55,11 @@ def read_record(run: RunFolder) -> RunRecord:
     return RunRecord(run, config, summary, rows)
 
 
-def _with_keys(run: RunFolder, file_name: str, keys: set[str]) -> dict[str, Any]:
+def _read_checked(run: RunFolder, file_name: str, types: dict[str, type | tuple[type, ...]]) -> dict[str, Any]:
     values = run.read_json(file_name)
-    if not isinstance(values, dict) or not keys <= set(values):
-        raise UserError(f"{file_name} lacks {', '.join(sorted(keys - set(values or {})))}")
+    if not isinstance(values, dict):
+        raise UserError(f"{file_name} holds no names and values")
+    wrong = [key for key, kind in types.items() if not isinstance(values.get(key), kind)]
+    if wrong:
+        raise UserError(f"{file_name} lacks {', '.join(wrong)}, or has them of the wrong kind")
     return values
-
-
-def _num_epochs(config: dict[str, Any]) -> Any:
-    return config["train"].get("num_epochs", "?") if isinstance(config["train"], dict) else "?"

@@ -118,15 +118,23 @@ def test_damaged_and_unfinished_runs_are_listed_and_do_not_stop_the_rest(command
     (make_run("foreign").path / "summary.json").write_text("[]")
     (make_run("rowless").path / "metrics.jsonl").unlink()
     (make_run("odd").path / "config.json").write_text('{"model": "x"}')
+    (make_run("typed").path / "config.json").write_text('{"model": "x", "train": 3}')
     code, printed, error = command("runs")
     assert code == 0, error
     lines = {line.split()[0]: line for line in printed.splitlines()}
     assert "finished" in lines["good"] and "unfinished, 2 of 2" in lines["unfinished"]
-    for name in ("broken", "foreign", "rowless", "odd"):
+    for name in ("broken", "foreign", "rowless", "odd", "typed"):
         assert "damaged" in lines[name]
     code, printed, error = command("compare", "--output", str(home / "out"))
     assert code == 0
-    assert {line.split()[2] for line in error.splitlines()} == {"unfinished", "broken", "foreign", "rowless", "odd"}
+    assert {line.split()[2] for line in error.splitlines()} == {
+        "unfinished",
+        "broken",
+        "foreign",
+        "rowless",
+        "odd",
+        "typed",
+    }
     assert "linear" in printed
     assert {path.name for path in (home / "out").iterdir()} == {f"comparison.{end}" for end in ("html", "csv", "tex")}
 
