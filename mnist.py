@@ -9,7 +9,7 @@ from utils.errors import UserError, exit_on_user_error
 COMMANDS = {
     "quickstart": ("trainers.quickstart", "train and judge a network in a minute, to see that all works"),
     "train": ("trainers.train_command", "train a network: mnist train conv, mnist train --model NAME"),
-    "inspect": ("data_inspection.scripts.data_inspection", "look at a data set: statistics and pictures"),
+    "inspect": ("data_inspection.inspect_dataset", "look at a data set: statistics and pictures"),
     "interpret": (
         "model_interpretation.basic_interpret",
         "confusion matrices, metrics and mistakes of a run",

@@ -28,7 +28,7 @@ from trainers.generic_trainers.tensorboard_log import TensorBoardLog
 from trainers.specific_trainers import conv_trainer, fc_trainer
 from utils.augmentation import transform
 from utils.datasets import load_training_sets
-from utils.devices import choose_precision
+from utils.devices import choose_precision, memory_format
 from utils.environment import device_name
 from utils.image_set import ImageSet
 from utils.paths import home_folder
@@ -50,8 +50,7 @@ class BareLoop:
         self.bf16 = trainer.precision == "bf16"
         self.augmentation = trainer.augmentation
         self.model = build_model(model_name)
-        if self.bf16:
-            self.model = self.model.to(memory_format=torch.channels_last)
+        self.model = self.model.to(memory_format=memory_format(self.model))
         self.optimizer = torch.optim.Adam(self.model.parameters(), trainer.config.learning_rate, fused=True)
         self.generator = torch.Generator().manual_seed(0)
 
@@ -89,7 +88,7 @@ def measure(name: str, num_pairs: int) -> dict[str, Any]:
         model, config, train_set, validation_set, run, CPU, choose_precision(config.precision, CPU, model)
     )
     progress = Progress(config.num_epochs)
-    trainer.observers = (progress, TensorBoardLog(run))
+    trainer.observers = (progress, TensorBoardLog(run, []))
     bare = BareLoop(trainer, train_set, validation_set, recipe.model)
     pairs = []
     with progress.bar(trainer.steps_per_epoch, 0):

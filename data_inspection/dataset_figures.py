@@ -7,31 +7,47 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from data_inspection.digit_shapes import DigitShapes
-from utils.figures import COLOURS, INK, digit_grid_figure, plain_axes, tiled_figure
+from utils.figures import COLOURS, INK, TILE_INCHES, digit_grid_figure, plain_axes, tiled_figure
 from utils.image_set import ImageSet
 
 SEED = 0  # of the choice of example digits
 
 
-def examples_per_class(image_set: ImageSet, per_class: int) -> Int64[Tensor, " k"]:
-    """Indices of so many digits of each class, class by class, chosen at random but always the same."""
-    generator = torch.Generator().manual_seed(SEED)
-    order = torch.randperm(len(image_set), generator=generator)
+def examples_per_class(image_set: ImageSet, per_class: int) -> list[Int64[Tensor, " k"]]:
+    """Indices of so many digits of each class (fewer where there are no more), random but always the same."""
+    order = torch.randperm(len(image_set), generator=torch.Generator().manual_seed(SEED))
     classes = range(len(image_set.class_names))
-    return torch.cat([order[image_set.labels[order] == label][:per_class] for label in classes])
+    return [order[image_set.labels[order] == label][:per_class] for label in classes]
 
 
 def grid_of_10_figure(image_set: ImageSet) -> Figure:
     """A row of ten digits for each class."""
-    chosen = examples_per_class(image_set, 10)
-    return digit_grid_figure(image_set.images[chosen], columns=10, title=f"{image_set.name}: 10 digits of each class")
+    title = f"{image_set.name}: 10 digits of each class"
+    return _row_per_class_figure(image_set, examples_per_class(image_set, 10), 10, title)
 
 
 def grid_of_100_figure(image_set: ImageSet) -> Figure:
     """Two rows of fifty digits for each class."""
-    chosen = examples_per_class(image_set, 100)
-    title = f"{image_set.name}: 100 digits of each class"
-    return digit_grid_figure(image_set.images[chosen], columns=50, title=title, tile_inches=0.24)
+    rows = [half for chosen in examples_per_class(image_set, 100) for half in (chosen[:50], chosen[50:])]
+    return _row_per_class_figure(image_set, rows, 50, f"{image_set.name}: 100 digits of each class", tile_inches=0.24)
+
+
+def _row_per_class_figure(
+    image_set: ImageSet,
+    rows: list[Int64[Tensor, " k"]],
+    columns: int,
+    title: str,
+    with_captions: bool = False,
+    tile_inches: float = TILE_INCHES,
+) -> Figure:
+    """Digits by their indices, row by row; a row that is too short is filled with empty places."""
+    images = torch.zeros(len(rows), columns, 28, 28, dtype=torch.uint8)
+    captions = []
+    for place, indices in zip(images, rows, strict=True):
+        place[: len(indices)] = image_set.images[indices]
+        names = [f"{image_set.class_names[image_set.labels[i]]}, no. {i}" for i in indices.tolist()]
+        captions += names + [""] * (columns - len(indices))
+    return digit_grid_figure(images.flatten(0, 1), captions if with_captions else None, columns, title, tile_inches)
 
 
 def label_distribution_figure(train: ImageSet, test: ImageSet) -> Figure:
@@ -104,15 +120,13 @@ def shapes_figure(image_set: ImageSet, shapes: DigitShapes) -> Figure:
 
 
 def typical_and_strange_figure(
-    image_set: ImageSet, typical: Int64[Tensor, " k"], strange: Int64[Tensor, " k"]
+    image_set: ImageSet, typical: list[Int64[Tensor, " k"]], strange: list[Int64[Tensor, " k"]]
 ) -> Figure:
     """A row for each class: its most typical digits, then its strangest, each with its index in the split."""
-    num_classes = len(image_set.labels.unique())
-    indices = torch.cat([typical.view(num_classes, -1), strange.view(num_classes, -1)], dim=1).flatten()
-    captions = [f"{image_set.class_names[image_set.labels[i]]}, no. {i}" for i in indices.tolist()]
-    columns = len(indices) // num_classes
-    title = f"{image_set.name}: the most typical digits of each class (left half) and the strangest (right half)"
-    return digit_grid_figure(image_set.images[indices], captions, columns, title, tile_inches=1.0)
+    rows = [torch.cat(both) for both in zip(typical, strange, strict=True)]
+    title = f"{image_set.name}: the most typical digits of each class (left) and the strangest (right)"
+    columns = max(len(row) for row in rows)
+    return _row_per_class_figure(image_set, rows, columns, title, with_captions=True, tile_inches=1.0)
 
 
 def pixel_values_figure(image_set: ImageSet, index: int) -> Figure:

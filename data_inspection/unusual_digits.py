@@ -31,13 +31,19 @@ def strangeness(image_set: ImageSet) -> Float32[Tensor, " n"]:
     return result
 
 
-def most_typical_and_strangest(image_set: ImageSet, per_class: int) -> tuple[Int64[Tensor, " k"], Int64[Tensor, " k"]]:
-    """Indices of the most typical and of the strangest digits, class by class, the most extreme first."""
+def most_typical_and_strangest(
+    image_set: ImageSet, per_class: int
+) -> tuple[list[Int64[Tensor, " k"]], list[Int64[Tensor, " k"]]]:
+    """Indices of the most typical and of the strangest digits of each class, the most extreme first.
+
+    A class with few digits gives half of them to either side.
+    """
     distances = strangeness(image_set)
     typical, strange = [], []
-    for label in image_set.labels.unique().tolist():
+    for label in range(len(image_set.class_names)):
         members = torch.nonzero(image_set.labels == label)[:, 0]
         ranked = members[distances[members].argsort()]
-        typical.append(ranked[:per_class])
-        strange.append(ranked.flip(0)[:per_class])
-    return torch.cat(typical), torch.cat(strange)
+        count = min(per_class, len(ranked) // 2)
+        typical.append(ranked[:count])
+        strange.append(ranked.flip(0)[:count])
+    return typical, strange

@@ -5,12 +5,12 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from utils.downloads import Source
 from utils.errors import UserError
 from utils.idx_files import DamagedFile, read_or_fetch
 
 NUM_MNIST_DIGITS = {"train": 60_000, "test": 10_000}  # QMNIST's first rows are MNIST's digits, in order
-CLASS_COLUMN, WRITER_COLUMN = 0, 2
+WRITER_COLUMN = 2
+QMNIST_MD5 = {"train": "0058f8dd561b90ffdd0f734c6a30e5e4", "test": "5b5b05890a5e13444e108efe57b788aa"}  # torchvision's
 
 
 def mnist_writers() -> dict[str, Int64[np.ndarray, " n"]] | None:
@@ -26,13 +26,7 @@ def mnist_writers() -> dict[str, Int64[np.ndarray, " n"]] | None:
 
 def _read_writers(split: str, count: int) -> Int64[np.ndarray, " n"]:
     file_name = f"qmnist-{split}-labels-idx2-int.gz"
-
-    def source() -> Source:
-        from torchvision.datasets import QMNIST  # takes a second to import
-
-        return Source(md5=QMNIST.resources[split][1][1], urls=())
-
-    table: Tensor = read_or_fetch("qmnist_labels", file_name, _as_table, source)
+    table = read_or_fetch("qmnist_labels", file_name, QMNIST_MD5[split], _as_table, mirrors=list)
     return table[:count, WRITER_COLUMN].long().numpy()
 
 

@@ -28,7 +28,8 @@ def main(argv: list[str]) -> None:
     try:
         load_dataset("mnist", "train")
         load_dataset("mnist", "test")
-    except UserError:
-        print("NO MNIST: no mirror answered. GOING ON WITH THE 1,797 DIGITS BUNDLED IN SCIKIT-LEARN.", file=sys.stderr)
+    except UserError as error:
+        reason = str(error).splitlines()[0]
+        print(f"NO MNIST, GOING ON WITH THE 1,797 DIGITS BUNDLED IN SCIKIT-LEARN: {reason}", file=sys.stderr)
         config = replace(config, dataset="digits", num_epochs=EPOCHS_ON_DIGITS)
     report(*train(Recipe(RECIPE.model, config)))

@@ -13,7 +13,7 @@ from utils.atomic_files import write_whole
 from utils.errors import UserError
 from utils.paths import shown
 
-MAX_BYTES = 4 * 2**30  # ten times the largest model string with Adam's state
+MAX_BYTES = 4 * 2**30  # three times the largest model string with Adam's state
 
 
 def save_checkpoint(path: Path, values: dict[str, Any]) -> None:
@@ -41,8 +41,8 @@ def load_checkpoint(path: Path, keys: set[str]) -> dict[str, Any]:
             f"{shown(path)} holds more than tensors and plain values and is not loaded: such a file could run code.\n"
             "Expected a checkpoint that this platform wrote."
         ) from None
-    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
+    except (zipfile.BadZipFile, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"{shown(path)} is damaged or no checkpoint: {reason}") from None
     if not isinstance(values, dict) or set(values) != keys:
         raise UserError(f"{shown(path)} is a foreign file: expected a checkpoint with {', '.join(sorted(keys))}")

@@ -26,7 +26,7 @@ def csv_digits(files: list[str]) -> tuple[UInt8[Tensor, "n 28 28"], Int64[Tensor
 def _read_table(path: Path) -> np.ndarray:
     """Rows of label and pixels, int32 (n, 785), all values checked."""
     first_line = _first_line(path)
-    has_header = any(not _is_number(cell) for cell in first_line)
+    has_header = not _is_number(first_line[0])
     if len(first_line) == NUM_PIXELS:
         raise UserError(f"{path} has 784 columns, so it has no labels: {EXPECTED}")
     if len(first_line) != NUM_PIXELS + 1:
@@ -52,7 +52,11 @@ def _first_line(path: Path) -> list[str]:
         raise UserError(f"cannot read {path}: {reason}. Expected a CSV file of digits.") from None
     if not line:
         raise UserError(f"{path} is empty or begins with an empty line: {EXPECTED} in each row")
-    return line.split(",")
+    return _cells(line)
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip().strip('"') for cell in line.strip().split(",")]
 
 
 def _first_fault(path: Path, has_header: bool) -> str:
@@ -61,12 +65,12 @@ def _first_fault(path: Path, has_header: bool) -> str:
         for number, line in enumerate(file, start=1):
             if number == 1 and has_header:
                 continue
-            cells = line.strip().split(",")
+            cells = _cells(line)
             if len(cells) != NUM_PIXELS + 1:
                 return f"{path}, line {number}: {len(cells)} columns; {EXPECTED}"
             for column, cell in enumerate(cells, start=1):
                 limit = 9 if column == 1 else 255
-                if not cell.strip().isdecimal() or int(cell) > limit:
+                if not cell.isdecimal() or int(cell) > limit:
                     return f"{path}, line {number}, column {column}: '{cell[:20]}'; {EXPECTED}"
     return f"{path} holds no row of digits: {EXPECTED}"
 

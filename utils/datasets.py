@@ -5,7 +5,7 @@ from typing import Literal, get_args
 from utils.bundled_digits import bundled_digits
 from utils.csv_digits import csv_digits
 from utils.errors import UserError
-from utils.idx_files import read_images, read_labels
+from utils.idx_files import read_mnist_images, read_mnist_labels
 from utils.image_set import ImageSet
 from utils.splits import stratified_split
 
@@ -26,7 +26,7 @@ def load_dataset(name: str, split: str) -> ImageSet:
     if split not in get_args(Split):
         raise UserError(f"unknown split '{split}': expected {' or '.join(get_args(Split))}")
     if name == "mnist":
-        return ImageSet(f"{name}/{split}", read_images(name, split), read_labels(name, split))
+        return ImageSet(f"{name}/{split}", read_mnist_images(split), read_mnist_labels(split))
     if name == "digits":
         return _fixed_share(ImageSet(name, *bundled_digits()), split)
     if name.startswith("csv:"):

@@ -5,7 +5,6 @@ import http.client
 import os
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -19,44 +18,39 @@ TIMEOUT_SECONDS = 20.0
 CHUNK_BYTES = 2**18
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where a file is published, and how it is known to be the right one."""
-
-    md5: str
-    urls: tuple[str, ...]
-
-
-def mnist_source(file_name: str) -> Source:
-    """One of MNIST's four files, with torchvision's mirrors and checksum."""
+def mnist_mirrors() -> list[str]:
+    """The public mirrors of MNIST that torchvision knows; URLs that end in a slash."""
     from torchvision.datasets import MNIST  # takes a second to import
 
-    return Source(dict(MNIST.resources)[file_name], tuple(mirror + file_name for mirror in MNIST.mirrors))
+    return list(MNIST.mirrors)
 
 
-def fetch(dataset: str, path: Path, source: Source, problem: str | None = None) -> None:
-    """Puts the file of this name, with the source's checksum, at `path`.
+def has_md5(content: bytes, md5: str) -> bool:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest() == md5
+
+
+def fetch(dataset: str, path: Path, md5: str, mirrors: list[str], state: str) -> None:
+    """Puts the file of this name, with this checksum, at `path`.
 
     Asks `MNIST_STUDY_MIRROR` (a folder or a URL with one sub-folder a data set) first, then the public mirrors.
-    `problem` says what is wrong with a file that lies there already.
+    `state` says what is wrong with the file that should lie there already.
 
     Raises UserError, naming all that was tried, where no mirror has it.
     """
     failures = []
-    for url in [*_own_mirror(dataset, path.name), *source.urls]:
+    for url in [*_own_mirror(dataset, path.name), *(mirror + path.name for mirror in mirrors)]:
         try:
             content = _read(url)
         except (OSError, http.client.HTTPException, ValueError) as error:
             failures.append(f"{url} ({getattr(error, 'reason', None) or error})")
             continue
-        if hashlib.md5(content, usedforsecurity=False).hexdigest() == source.md5:
+        if has_md5(content, md5):
             write_whole(path, content)
             print(f"fetched {path.name} from {url}")
             return
         failures.append(f"{url} (wrong checksum)")
-    state = f"is damaged ({problem})" if problem else "is missing"
     raise UserError(
-        f"{shown(path)} {state}, and no mirror gave it: {'; '.join(failures)}.\n"
+        f"{shown(path)} {state}, and no mirror gave it: {'; '.join(failures) or 'none is known'}.\n"
         f"Connect to the internet and run again, or set MNIST_STUDY_MIRROR to a folder or URL that holds "
         f"{dataset}/{path.name}, or use the bundled digits: --dataset digits."
     )

@@ -1,6 +1,7 @@
 """Pictures of digits and of answers, all in one style; drawn without a screen and without global state."""
 
 import math
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from utils.image_set import ImageSet
 INK = "#1f2933"
 COLOURS = ("#2b6cb0", "#dd6b20", "#2f855a", "#b83280", "#6b46c1", "#b7791f", "#4a5568", "#c53030")
 TILE_INCHES = 0.95
+CHARACTER_INCHES = 0.085  # of a title
 SAVED_DPI = 130
 
 
@@ -101,8 +103,9 @@ def tiled_figure(
     gap = max(1, width // 10)
     head = round(height * 0.3) if captions else gap  # room for a caption above each tile
     canvas = np.full((rows * (height + head), columns * (width + gap)), np.nan, np.float32)
-    title_inches = 0.35 if title else 0.0
     figure_width = columns * tile_inches
+    lines = textwrap.wrap(title or "", max(10, int(figure_width / CHARACTER_INCHES)))
+    title_inches = 0.1 + 0.2 * len(lines)
     figure_height = canvas.shape[0] / canvas.shape[1] * figure_width + title_inches
     figure = Figure(figsize=(figure_width, figure_height))
     axes = figure.add_axes((0.01, 0.01, 0.98, 0.98 - title_inches / figure_height))
@@ -114,6 +117,5 @@ def tiled_figure(
             place = (left + width / 2, top - head * 0.15)
             axes.text(*place, captions[number], ha="center", va="bottom", fontsize=8, color=INK)
     axes.imshow(canvas, cmap=cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest")
-    if title:
-        figure.text(0.5, 1 - 0.08 / figure_height, title, fontsize=10, color=INK, ha="center", va="top")
+    figure.text(0.5, 1 - 0.08 / figure_height, "\n".join(lines), fontsize=10, color=INK, ha="center", va="top")
     return figure

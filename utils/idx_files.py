@@ -10,9 +10,16 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from utils.downloads import Source, fetch, mnist_source
+from utils.downloads import fetch, has_md5, mnist_mirrors
 from utils.paths import data_folder
 
+# torchvision's checksums, held here because torchvision takes a second to import.
+MNIST_MD5 = {
+    "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+    "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+    "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+    "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+}
 FILE_PREFIX = {"train": "train", "test": "t10k"}
 MAX_VALUES = 2**30  # no idx file of ours comes near; a header that claims more is damaged
 ITEM_TYPES = {8: torch.uint8, 12: torch.int32}  # the third byte of the header
@@ -22,30 +29,31 @@ class DamagedFile(ValueError):
     """An idx file whose header, length or checksum is wrong."""
 
 
-def read_images(dataset: str, split: str) -> UInt8[Tensor, "n 28 28"]:
+def read_mnist_images(split: str) -> UInt8[Tensor, "n 28 28"]:
     """The images of a split, as stored. Raises UserError where the file cannot be had whole."""
     file_name = f"{FILE_PREFIX[split]}-images-idx3-ubyte.gz"
-    return read_or_fetch(dataset, file_name, _as_images, lambda: mnist_source(file_name))
+    return read_or_fetch("mnist", file_name, MNIST_MD5[file_name], _as_images, mnist_mirrors)
 
 
-def read_labels(dataset: str, split: str) -> Int64[Tensor, " n"]:
+def read_mnist_labels(split: str) -> Int64[Tensor, " n"]:
     """The labels of a split, 0 to 9. Raises UserError where the file cannot be had whole."""
     file_name = f"{FILE_PREFIX[split]}-labels-idx1-ubyte.gz"
-    return read_or_fetch(dataset, file_name, _as_labels, lambda: mnist_source(file_name))
+    return read_or_fetch("mnist", file_name, MNIST_MD5[file_name], _as_labels, mnist_mirrors)
 
 
 def read_or_fetch(
-    dataset: str, file_name: str, check: Callable[[Tensor], Tensor], source: Callable[[], Source]
+    dataset: str, file_name: str, md5: str, check: Callable[[Tensor], Tensor], mirrors: Callable[[], list[str]]
 ) -> Tensor:
-    """What `check` makes of the file's values; the file is fetched where it is missing or damaged."""
+    """What `check` makes of the values of data/<dataset>/<file_name>.
+
+    A file that is missing, or whose checksum is another, is fetched: from MNIST_STUDY_MIRROR, or from the public
+    mirrors that `mirrors` names. Raises UserError where nobody has it.
+    """
     path = data_folder() / dataset / file_name
-    problem = None
-    if path.exists():
-        try:
-            return check(read_idx(path))
-        except DamagedFile as error:
-            problem = str(error)
-    fetch(dataset, path, source(), problem)
+    if not path.exists():
+        fetch(dataset, path, md5, mirrors(), "is missing")
+    elif not has_md5(path.read_bytes(), md5):
+        fetch(dataset, path, md5, mirrors(), "is damaged (its checksum is wrong)")
     return check(read_idx(path))
 
 

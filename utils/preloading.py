@@ -53,6 +53,7 @@ class StreamedBatches:
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
             pin_memory=device.type == "cuda",
+            generator=torch.Generator(),  # else it would draw from the generator that dropout draws from
         )
 
     def epoch(self, order: Int64[Tensor, " n"]) -> Iterator[Batch]:

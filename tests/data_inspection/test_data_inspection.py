@@ -101,7 +101,8 @@ def test_the_odd_one_is_the_strangest():
     distances = strangeness(image_set)
     assert int(distances.argmax()) == 12
     typical, strange = most_typical_and_strangest(image_set, 2)
-    assert strange[0] == 12 and 12 not in typical.tolist() and len(typical) == 2
+    assert strange[3][0] == 12 and 12 not in typical[3].tolist() and len(typical[3]) == 2
+    assert len(typical) == 10 and len(typical[0]) == 0
 
 
 def test_single_digit_of_a_class_has_no_neighbours():
@@ -110,8 +111,17 @@ def test_single_digit_of_a_class_has_no_neighbours():
 
 def test_examples_are_in_order_of_class(digits):
     chosen = dataset_figures.examples_per_class(digits, 10)
-    assert digits.labels[chosen].tolist() == sorted(list(range(10)) * 10)
-    assert torch.equal(chosen, dataset_figures.examples_per_class(digits, 10))
+    assert [digits.labels[indices].tolist() for indices in chosen] == [[label] * 10 for label in range(10)]
+    again = dataset_figures.examples_per_class(digits, 10)
+    assert all(torch.equal(one, other) for one, other in zip(chosen, again, strict=True))
+
+
+def test_classes_with_few_digits_keep_their_rows():
+    few = small_set([(4, 4, 20, 20)] * 4, [0, 0, 0, 2])
+    grid = dataset_figures.grid_of_10_figure(few).axes[0].images[0].get_array()
+    assert (np.nan_to_num(grid) > 0).any(axis=1).sum() == 2 * 20  # rows 0 and 2 have ink, each 20 pixels high
+    figure = dataset_figures.typical_and_strange_figure(few, *most_typical_and_strangest(few, 5))
+    assert [text.get_text() for text in figure.axes[0].texts if text.get_text()] != []
 
 
 def test_label_distribution_draws_the_counts(digits, few_digits):
@@ -146,7 +156,7 @@ def test_command_on_the_bundled_digits(command, home):
 
 
 def test_statistics_of_several_sets_stand_side_by_side(home):
-    from data_inspection.scripts.data_inspection import add_statistics
+    from data_inspection.inspect_dataset import add_statistics
 
     add_statistics(home / "statistics.json", "one", {"a": 1})
     add_statistics(home / "statistics.json", "two", {"b": 2})

@@ -79,6 +79,18 @@ def test_bad_csv_names_file_line_and_reason(tmp_path, rows, message):
     assert "bad.csv" in str(error.value) and message in str(error.value)
 
 
+def test_bad_first_row_is_no_header(tmp_path):
+    path = write_csv(tmp_path / "bad.csv", change(0, 9, "abc"))
+    with pytest.raises(UserError, match="line 1, column 10: 'abc'"):
+        load_dataset(f"csv:{path}", "train")
+
+
+def test_quoted_cells(tmp_path):
+    path = tmp_path / "quoted.csv"
+    path.write_text("\n".join(",".join(f'"{value}"' for value in row) for row in ROWS) + "\n")
+    assert len(load_dataset(f"csv:{path},test={path}", "train")) == 20
+
+
 def test_text_in_a_cell_behind_a_header(tmp_path):
     path = write_csv(tmp_path / "bad.csv", change(0, 9, "abc"), header=True)
     with pytest.raises(UserError, match="line 2, column 10: 'abc'"):

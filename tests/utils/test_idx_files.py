@@ -6,11 +6,12 @@ import hashlib
 import pytest
 import torch
 from helpers import write_idx
-from torchvision.datasets import MNIST
+from torchvision.datasets import MNIST, QMNIST
 
+from data_inspection.writers import QMNIST_MD5
 from utils.datasets import load_dataset
 from utils.errors import UserError
-from utils.idx_files import DamagedFile, read_idx
+from utils.idx_files import MNIST_MD5, DamagedFile, read_idx
 
 IMAGES = "t10k-images-idx3-ubyte.gz"
 LABELS = "t10k-labels-idx1-ubyte.gz"
@@ -22,10 +23,20 @@ def small_mirror(home, monkeypatch, no_network):
     mirror = home / "mirror"
     write_idx(mirror / "mnist" / IMAGES, torch.arange(3 * 784).reshape(3, 28, 28).to(torch.uint8))
     write_idx(mirror / "mnist" / LABELS, torch.tensor([7, 2, 1], dtype=torch.uint8))
-    sums = [(name, hashlib.md5((mirror / "mnist" / name).read_bytes()).hexdigest()) for name in (IMAGES, LABELS)]
-    monkeypatch.setattr(MNIST, "resources", sums)
+    for name in (IMAGES, LABELS):
+        monkeypatch.setitem(MNIST_MD5, name, hashlib.md5((mirror / "mnist" / name).read_bytes()).hexdigest())
     monkeypatch.setenv("MNIST_STUDY_MIRROR", str(mirror))
     return mirror
+
+
+def test_checksums_are_those_of_torchvision():
+    assert dict(MNIST.resources) == MNIST_MD5
+    assert {split: QMNIST.resources[split][1][1] for split in QMNIST_MD5} == QMNIST_MD5
+
+
+def test_whole_file_of_another_set_is_replaced(small_mirror, home):
+    write_idx(home / "data" / "mnist" / LABELS, torch.zeros(5, dtype=torch.uint8))
+    assert load_dataset("mnist", "test").labels.tolist() == [7, 2, 1]
 
 
 def test_round_trip(tmp_path):

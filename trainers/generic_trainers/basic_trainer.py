@@ -239,5 +239,5 @@ class BasicTrainer:
                 load_weights(self.average, checkpoint["average"], path)
             self.seconds_before = float(checkpoint["seconds"])
             self.rows = self.run.keep_rows(int(checkpoint["epoch"]))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise UserError(f"{shown(path)} is damaged or of another recipe: {error}") from None

@@ -40,14 +40,18 @@ LAYOUT = {
 FINAL_FIGURES = ("test_accuracy", "test_loss", "best_val_accuracy", "train_seconds", "num_parameters")
 NUM_MISTAKES = 32
 MAX_FILTERS = 64
+NUM_PIXELS = 28 * 28
 
 
 class TensorBoardLog:
     """Writes the events of one run into its folder. An observer of the trainer: it only looks."""
 
-    def __init__(self, run: RunFolder, num_epochs_done: int = 0) -> None:
-        """Events of later epochs that a killed process left behind are purged."""
-        self.writer = SummaryWriter(str(run.path), purge_step=num_epochs_done + 1 if num_epochs_done else None)
+    def __init__(self, run: RunFolder, rows_so_far: list[EpochMetrics]) -> None:
+        """Goes on after these rows: the last is written again, for a killed process may have left it out,
+        and what it left of later epochs is purged."""
+        self.writer = SummaryWriter(str(run.path), purge_step=rows_so_far[-1].epoch if rows_so_far else None)
+        for row in rows_so_far[-1:]:
+            self.epoch_done(row)
 
     def begin(self, model: nn.Module, device: torch.device) -> None:
         """The page layout and the network's graph."""
@@ -94,10 +98,9 @@ def final_pictures(model: nn.Module, test_set: ImageSet, answers: Answers) -> di
 
 
 def first_layer_filters(model: nn.Module) -> Float[np.ndarray, "filters height width"] | None:
-    """The weights that look at the pixels, as pictures; None for a network that has no such layer."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            return module.weight.detach().float().cpu().numpy()[:MAX_FILTERS, 0]
-        if isinstance(module, nn.Linear):
-            return module.weight.detach().float().cpu().numpy()[:MAX_FILTERS].reshape(-1, 28, 28)
-    return None
+    """The weights of the first layer as pictures; None where it is fully connected and sees pooled pixels."""
+    first = next((module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)), None)
+    if first is None or (isinstance(first, nn.Linear) and first.in_features != NUM_PIXELS):
+        return None
+    weights = first.weight.detach().float().cpu().numpy()[:MAX_FILTERS]
+    return weights[:, 0] if isinstance(first, nn.Conv2d) else weights.reshape(-1, 28, 28)

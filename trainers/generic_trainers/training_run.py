@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import torch
+from torch import nn
 
 from models.registry import build_model, num_parameters
 from models.trained import load_trained
@@ -41,20 +42,11 @@ def train(
     test_set = load_dataset(config.dataset, "test")  # had now rather than found missing in the end; looked at then
     run = resumed or _new_run(recipe, run_name, device)
 
-    progress = Progress(config.num_epochs)
-    trainer = BasicTrainer(model, config, train_set, validation_set, run, device, precision, started=started)
-    if resumed:
-        trainer.load_last()
-    log = TensorBoardLog(run, len(trainer.rows))
-    if not resumed:
-        log.begin(trainer.model, device)
-    trainer.observers = (progress, log)
-    print(f"{recipe.model}: {num_parameters(model):,} parameters, {precision} on {device}, {len(train_set):,} digits")
     go_on = f"mnist train --resume {shown(run.path)}"
     try:
-        with progress.bar(trainer.steps_per_epoch, len(trainer.rows)):
-            trainer.fit()
-        return run, _judge(recipe, trainer, validation_set, test_set, log)
+        return run, _train_and_judge(
+            recipe, model, precision, (train_set, validation_set, test_set), run, device, started
+        )
     except torch.OutOfMemoryError:
         raise UserError(
             f"{device} has too little memory: try a smaller --batch-size or --no-preload.\n"
@@ -76,6 +68,30 @@ def _new_run(recipe: Recipe, run_name: str | None, device: torch.device) -> RunF
     run.write_json("environment.json", describe_environment(device))
     run.write_json("config.json", recipe.to_json())
     return run
+
+
+def _train_and_judge(
+    recipe: Recipe,
+    model: nn.Module,
+    precision: str,
+    sets: tuple[ImageSet, ImageSet, ImageSet],
+    run: RunFolder,
+    device: torch.device,
+    started: float,
+) -> dict[str, Any]:
+    train_set, validation_set, test_set = sets
+    progress = Progress(recipe.train.num_epochs)
+    trainer = BasicTrainer(model, recipe.train, train_set, validation_set, run, device, precision, started=started)
+    if run.last_checkpoint.exists() or run.rows():  # else it is new, or was stopped before its first step
+        trainer.load_last()
+    log = TensorBoardLog(run, trainer.rows)
+    if not trainer.rows:
+        log.begin(trainer.model, device)
+    trainer.observers = (progress, log)
+    print(f"{recipe.model}: {num_parameters(model):,} parameters, {precision} on {device}, {len(train_set):,} digits")
+    with progress.bar(trainer.steps_per_epoch, len(trainer.rows)):
+        trainer.fit()
+    return _judge(recipe, trainer, validation_set, test_set, log)
 
 
 def _judge(
