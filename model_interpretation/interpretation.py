@@ -25,7 +25,9 @@ def interpret_run(run: RunFolder, splits: list[str], device: torch.device) -> tu
 
     Raises UserError where the run is unfinished or damaged.
     """
-    summary = run.read_json("summary.json")
+    summary, rows = run.summary(), run.rows()
+    if not rows:
+        raise UserError(f"run {run.path.name} has no rows in metrics.jsonl")
     metrics: dict[str, Any] = {}
     pictures: dict[str, Figure] = {}
     for split in splits:
@@ -34,7 +36,7 @@ def interpret_run(run: RunFolder, splits: list[str], device: torch.device) -> tu
         contested = CONTESTED_TEST_DIGITS if image_set.name == "mnist/test" else ()
         metrics[split] = classification_metrics(answers, image_set.class_names, contested)
         pictures |= {f"{split}_{name}": figure for name, figure in _pictures(answers, image_set).items()}
-    pictures["history"] = history_figure(run.rows())
+    pictures["history"] = history_figure(rows)
     with SummaryWriter(str(run.path), filename_suffix=".interpretation") as writer:
         for name, figure in pictures.items():
             writer.add_figure(f"interpretation/{name}", figure, summary["best_epoch"], close=False)

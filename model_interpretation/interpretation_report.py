@@ -22,7 +22,7 @@ HEADLINES = {
 
 def report_page(run: RunFolder, metrics: dict[str, Any], pictures: dict[str, Figure]) -> str:
     """All metrics and all pictures; `metrics` has a split a key, `pictures` a file name a key."""
-    summary = run.read_json("summary.json")
+    summary = run.summary()
     body = [
         f"<p>{html.escape(summary['model'])}: {summary['num_parameters']:,} parameters, seed {summary['seed']}, "
         f"{summary['num_epochs_run']} epochs in {summary['train_seconds']:.0f} s on {summary['device']} "

@@ -12,7 +12,7 @@ def load_run_split(run: RunFolder, split: str) -> ImageSet:
     Raises UserError where the run's config.json is damaged or its data set cannot be had.
     """
     try:
-        config = run.read_json("config.json")["train"]
+        config = run.config()["train"]
         dataset, validation_size = str(config["dataset"]), float(config["validation_size"])
     except (KeyError, TypeError, ValueError):
         raise UserError(f"{run.path / 'config.json'} is damaged: it names no data set") from None

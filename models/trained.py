@@ -5,7 +5,6 @@ from torch import nn
 
 from models.registry import build_model
 from utils.checkpoints import load_checkpoint, load_weights
-from utils.errors import UserError
 from utils.run_folder import RunFolder
 
 BEST_KEYS = {"epoch", "model"}
@@ -16,10 +15,7 @@ def load_trained(run: RunFolder, device: torch.device | None = None) -> nn.Modul
 
     Raises UserError where the run has none yet or its files are damaged.
     """
-    config = run.read_json("config.json")
-    if not isinstance(config, dict) or not isinstance(config.get("model"), str):
-        raise UserError(f"{run.path / 'config.json'} is damaged: it names no model")
     checkpoint = load_checkpoint(run.best_checkpoint, BEST_KEYS)
-    model = build_model(config["model"])
+    model = build_model(run.config()["model"])
     load_weights(model, checkpoint["model"], run.best_checkpoint)
     return model.to(device or "cpu").eval()

@@ -1,7 +1,8 @@
 """The command line of every trainer: flags -> recipe -> run."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -35,12 +36,22 @@ def run_command(recipe: Recipe, description: str | None, argv: list[str], prog: 
         command = _resume_command(resumed, recipe, description, argv, prog)
     else:
         command = parse_command_line(TrainCommand, argv, prog, description, TrainCommand(recipe))
+        command = replace(command, recipe=_with_absolute_paths(command.recipe))
         if not command.recipe.model:
             raise UserError(f"say which network: {prog} --model NAME, or a trainer's name first.\nSee {prog} --help")
 
     from trainers.generic_trainers.training_run import train  # torch: only once the command line is right
 
     report(*train(command.recipe, command.run_name, resumed))
+
+
+def _with_absolute_paths(recipe: Recipe) -> Recipe:
+    """A run is judged later from other folders, so the CSV files of its data set are named from the root."""
+    if not recipe.train.dataset.startswith("csv:"):
+        return recipe
+    entries = [entry.rpartition("test=") for entry in recipe.train.dataset.removeprefix("csv:").split(",") if entry]
+    absolute = ",".join(f"{mark}{Path(file).absolute()}" for _, mark, file in entries)
+    return replace(recipe, train=replace(recipe.train, dataset=f"csv:{absolute}"))
 
 
 def _run_to_resume(argv: list[str]) -> RunFolder | None:

@@ -1,6 +1,7 @@
 """A run is a folder: what lies in it, how it is made and how it is found again."""
 
 import dataclasses
+import itertools
 import json
 import re
 from dataclasses import dataclass
@@ -13,6 +14,26 @@ from utils.errors import UserError
 from utils.paths import runs_folder, shown
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,()+=@-]{0,149}")
+
+
+NUMBER = (int, float)
+CONFIG_TYPES: dict[str, type | tuple[type, ...]] = {"model": str, "train": dict}
+SUMMARY_TYPES: dict[str, type | tuple[type, ...]] = {
+    "model": str,
+    "num_parameters": int,
+    "seed": int,
+    "device": str,
+    "precision": str,
+    "num_epochs_run": int,
+    "best_epoch": int,
+    "best_val_accuracy": NUMBER,
+    "val_accuracy": NUMBER,
+    "test_accuracy": NUMBER,
+    "test_loss": NUMBER,
+    "test_num_correct": int,
+    "train_seconds": NUMBER,
+    "total_seconds": NUMBER,
+}
 
 
 @dataclass(frozen=True)
@@ -59,7 +80,7 @@ class RunFolder:
                 "Every run lies in a folder of its own in runs/; it cannot lie elsewhere."
             )
         plain_model = re.sub(r"[^A-Za-z0-9_.]+", "_", model).strip("_")[:80]
-        path = runs_folder() / (name or f"{plain_model}-{datetime.now():%Y%m%d-%H%M%S}-s{seed}")
+        path = runs_folder() / (name or _free_name(f"{plain_model}-{datetime.now():%Y%m%d-%H%M%S}-s{seed}"))
         make_folder(path.parent)
         try:
             path.mkdir()
@@ -86,9 +107,9 @@ class RunFolder:
 
     @staticmethod
     def all() -> list["RunFolder"]:
-        """Every folder in runs/ that was begun as a run, the oldest first."""
-        configs = runs_folder().glob("*/config.json")
-        return [RunFolder(config.parent) for config in sorted(configs, key=lambda path: path.stat().st_mtime)]
+        """Every folder in runs/, the oldest first by its environment.json, which is written once."""
+        folders = [path for path in runs_folder().glob("*") if path.is_dir() and not path.name.startswith(".")]
+        return [RunFolder(path) for path in sorted(folders, key=_age)]
 
     @staticmethod
     def finished() -> list["RunFolder"]:
@@ -135,14 +156,33 @@ class RunFolder:
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
 
+    def config(self) -> dict[str, Any]:
+        """config.json with its `model` and `train`. Raises UserError where it is missing or damaged."""
+        return self._read_checked("config.json", CONFIG_TYPES)
+
+    def summary(self) -> dict[str, Any]:
+        """summary.json with all its fields. Raises UserError where it is missing (an unfinished run) or damaged."""
+        return self._read_checked("summary.json", SUMMARY_TYPES)
+
+    def _read_checked(self, file_name: str, types: dict[str, type | tuple[type, ...]]) -> dict[str, Any]:
+        values = self.read_json(file_name)
+        found = values if isinstance(values, dict) else {}
+        wrong = [key for key, kind in types.items() if not isinstance(found.get(key), kind)]
+        if wrong:
+            raise UserError(f"{shown(self.path / file_name)} is damaged: no or no proper {', '.join(wrong)}")
+        return found
+
     def rows(self) -> list[EpochMetrics]:
         """The rows of metrics.jsonl. A last line that was cut off is left out; other damage raises UserError."""
         path = self.path / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else [""]
         try:
-            return [EpochMetrics(**json.loads(line)) for line in lines[:-1]]
+            lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else [""]
+            rows = [EpochMetrics(**json.loads(line)) for line in lines[:-1]]
         except (ValueError, TypeError) as error:
             raise UserError(f"{shown(path)} is damaged: {error}") from None
+        if not all(isinstance(value, NUMBER) for row in rows for value in vars(row).values()):
+            raise UserError(f"{shown(path)} is damaged: a value is no number")
+        return rows
 
     def keep_rows(self, num_epochs: int) -> list[EpochMetrics]:
         """Forgets the rows after this epoch: those of epochs that no checkpoint holds. Returns the others."""
@@ -154,3 +194,14 @@ class RunFolder:
         lines = "".join(json.dumps(dataclasses.asdict(row)) + "\n" for row in rows)
         write_whole(self.path / "metrics.jsonl", lines.encode())
         return rows
+
+
+def _free_name(name: str) -> str:
+    """The name, with a number after it where a run of the same second has it already."""
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(free for free in names if not (runs_folder() / free).exists())
+
+
+def _age(path: Path) -> tuple[float, str]:
+    environment = path / "environment.json"
+    return (environment if environment.exists() else path).stat().st_mtime, path.name

@@ -26,14 +26,14 @@ def main(argv: list[str]) -> None:
     """Compares runs: those that differ only in seed are one group, with means and 95 % intervals over the seeds.
     Of two runs, or runs that make two groups, it also tells whether they differ on the same test digits."""
     options = parse_command_line(CompareCommand, argv, "mnist compare", main.__doc__)
-    runs = [RunFolder.find(name) for name in options.runs] or RunFolder.all()
+    runs = list(dict.fromkeys(RunFolder.find(name) for name in options.runs)) or RunFolder.all()
 
     from tqdm import tqdm  # matplotlib's and scipy's weight: only once the command line is right
 
     from study.comparison.comparison_page import comparison_page
     from study.comparison.comparison_table import HEADER, csv_table, latex_table, plain_table, table_cells
     from study.comparison.groups import group_runs
-    from study.comparison.pair import pair_to_compare
+    from study.comparison.pair import compare_pair
     from study.comparison.run_records import read_record
     from utils.atomic_files import write_whole
     from utils.paths import shown
@@ -42,11 +42,12 @@ def main(argv: list[str]) -> None:
     for record in records:
         if not record.is_finished:
             print(f"left out: {record.name} ({record.problem})", file=sys.stderr)
-    groups = group_runs(records)
+    groups, repeated = group_runs(records)
+    for record in repeated:
+        print(f"left out: {record.name} (a later run has the same recipe and seed)", file=sys.stderr)
     if not groups:
         raise UserError("there is no finished run to compare yet: 'mnist train conv' makes one")
-    pair = pair_to_compare(groups)
-    lines, pictures = (pair.describe(), pair.draw()) if pair else ([], {})
+    lines, pictures = compare_pair(groups, were_named=bool(options.runs))
     write_whole(options.output / "comparison.csv", csv_table(groups).encode())
     write_whole(options.output / "comparison.tex", latex_table(groups).encode())
     write_whole(options.output / "comparison.html", comparison_page(records, groups, lines, pictures).encode())

@@ -35,22 +35,28 @@ class Group:
         return statistics.median(row.images_per_second for record in self.records for row in record.rows)
 
 
-def group_runs(records: list[RunRecord]) -> list[Group]:
-    """The groups of the finished runs, the best by validation first.
+def group_runs(records: list[RunRecord]) -> tuple[list[Group], list[RunRecord]]:
+    """The groups of the finished runs, the best by validation first, and the runs that say nothing new.
 
-    A group is called by its model and by the settings in which groups of that model differ.
+    A group is called by its model and by the settings in which the groups of that model differ, and by its data
+    set where the data sets differ. Of several runs of one recipe and seed the last counts: they are no further seeds.
     """
-    by_recipe: dict[str, list[RunRecord]] = defaultdict(list)
+    by_recipe: dict[str, dict[int, RunRecord]] = defaultdict(dict)
+    repeated = []
     for record in records:
         if record.is_finished:
-            by_recipe[json.dumps(_without_seed(record.config), sort_keys=True)].append(record)
+            seeds = by_recipe[json.dumps(_without_seed(record.config), sort_keys=True)]
+            seed = record.summary["seed"]
+            if seed in seeds:
+                repeated.append(seeds[seed])
+            seeds[seed] = record
     recipes = [json.loads(recipe) for recipe in by_recipe]
     differing = {model: _differing_settings(recipes, model) for model in {recipe["model"] for recipe in recipes}}
     groups = [
-        Group(_label(recipe, differing[recipe["model"]]), sorted(members, key=lambda record: record.summary["seed"]))
+        Group(_label(recipe, differing[recipe["model"]]), [members[seed] for seed in sorted(members)])
         for recipe, members in zip(recipes, by_recipe.values(), strict=True)
     ]
-    return sorted(groups, key=lambda group: -group.mean_interval("val_accuracy")[0])
+    return sorted(groups, key=lambda group: -group.mean_interval("val_accuracy")[0]), repeated
 
 
 def _without_seed(config: dict[str, Any]) -> dict[str, Any]:
@@ -59,9 +65,14 @@ def _without_seed(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _differing_settings(recipes: list[dict[str, Any]], model: str) -> list[str]:
-    """The settings that are not the same in all recipes of this model."""
+    """The settings that are not the same in all recipes of this model; the data set, in all recipes."""
     same_model = [recipe for recipe in recipes if recipe["model"] == model]
-    return [key for key in same_model[0] if any(other.get(key) != same_model[0][key] for other in same_model)]
+    first = same_model[0]
+    return [
+        key
+        for key in first
+        if any(other.get(key) != first[key] for other in (recipes if key == "dataset" else same_model))
+    ]
 
 
 def _label(recipe: dict[str, Any], differing: list[str]) -> str:

@@ -8,6 +8,7 @@ from model_interpretation.run_data import load_run_split
 from study.comparison.groups import Group
 from study.comparison.significance import PairedComparison, compare_answers
 from utils.answers import Answers, load_answers
+from utils.errors import UserError
 from utils.figures import answers_figure
 
 NUM_DIGITS_SHOWN = 25
@@ -60,3 +61,17 @@ def pair_to_compare(groups: list[Group]) -> Pair | None:
     first, second = ([load_answers(record.run.test_predictions) for record in group.records] for group in groups)
     comparison, votes = compare_answers(first, second)
     return Pair((groups[0], groups[1]), votes, comparison)
+
+
+def compare_pair(groups: list[Group], were_named: bool) -> tuple[list[str], dict[str, Figure]]:
+    """What there is to say and to draw of two groups; nothing where they are not two.
+
+    Raises UserError where the runs were asked for by name and cannot be compared; else that is what there is to say.
+    """
+    try:
+        pair = pair_to_compare(groups)
+    except UserError as error:
+        if were_named:
+            raise
+        return [f"not compared digit by digit: {error}"], {}
+    return (pair.describe(), pair.draw()) if pair else ([], {})

@@ -25,8 +25,10 @@ def make_run(name, model="linear", seed=0, test_accuracy=0.9, right=None, epochs
     for epoch in range(1, epochs + 1):
         run.append_row(EpochMetrics(epoch, epoch, 0.1, 0.5, 0.8, 0.4 / epoch, 0.8 + seed / 100, 1.0, 2.0, 500.0 + seed))
     summary = {
-        "model": model, "num_parameters": 7850, "seed": seed, "num_epochs_run": epochs, "best_epoch": epochs,
-        "val_accuracy": 0.8 + seed / 100, "test_accuracy": test_accuracy, "train_seconds": 4.0,
+        "model": model, "num_parameters": 7850, "seed": seed, "device": "cpu", "precision": "fp32",
+        "num_epochs_run": epochs, "best_epoch": epochs, "best_val_accuracy": 0.8 + seed / 100,
+        "val_accuracy": 0.8 + seed / 100, "test_accuracy": test_accuracy, "test_loss": 0.1,
+        "test_num_correct": round(test_accuracy * 359), "train_seconds": 4.0, "total_seconds": 5.0,
     }  # fmt: skip
     run.write_json("summary.json", summary)
     if right is not None:
@@ -37,7 +39,9 @@ def make_run(name, model="linear", seed=0, test_accuracy=0.9, right=None, epochs
 
 
 def groups_of(*runs):
-    return group_runs([read_record(run) for run in runs])
+    groups, repeated = group_runs([read_record(run) for run in runs])
+    assert repeated == []
+    return groups
 
 
 def test_runs_that_differ_only_in_seed_are_one_group():
@@ -53,6 +57,27 @@ def test_runs_that_differ_only_in_seed_are_one_group():
     assert half_width == pytest.approx(4.302653 * 0.01 / 3**0.5, rel=1e-5)
     assert group.best_test_accuracy == pytest.approx(0.92)
     assert group.images_per_second == 501.0
+
+
+def test_a_seed_counts_once_and_the_last_run_of_it():
+    first, second = make_run("first", test_accuracy=0.5), make_run("second", test_accuracy=0.6)
+    (group,), repeated = group_runs([read_record(run) for run in (first, second)])
+    assert [record.name for record in group.records] == ["second"] and [record.name for record in repeated] == ["first"]
+
+
+def test_data_sets_stand_in_the_labels_where_they_differ():
+    other = make_run("b", model="standard_fc")
+    config = other.config()
+    other.write_json("config.json", {**config, "train": {**config["train"], "dataset": "mnist"}})
+    labels = {group.label for group in groups_of(make_run("a"), other)}
+    assert labels == {"linear (dataset=digits)", "standard_fc (dataset=mnist)"}
+
+
+def test_two_groups_that_cannot_be_compared_do_not_stop_the_table(command, home):
+    make_run("a", right=np.ones(10, bool))
+    make_run("b", "standard_fc", right=np.ones(11, bool))
+    code, printed, _ = command("compare", "--output", str(home / "out"))
+    assert code == 0 and "not compared digit by digit" in printed and "standard_fc" in printed
 
 
 def test_tables():
