@@ -90,6 +90,43 @@ def test_scripts_run_from_anywhere(tmp_path):
     assert answer.stderr.startswith("error: ") and "many" in answer.stderr and len(answer.stderr.splitlines()) == 2
 
 
+def test_inspection_script_runs_from_anywhere(tmp_path):
+    script = PROJECT_FOLDER / "data_inspection" / "scripts" / "data_inspection.py"
+    command = [sys.executable, str(script), "--dataset", "digits", "--output", str(tmp_path / "out")]
+    answer = subprocess.run(command, cwd=script.parent, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    assert (tmp_path / "out" / "digits_ink.png").exists()
+
+
+def test_network_that_sees_pooled_pixels_alone(command, home):
+    code, _, error = command("train", "--model", "P2-FC10", *QUICK)
+    assert code == 0, error
+
+
+def test_csv_files_are_found_from_other_folders(command, home, monkeypatch):
+    (home / "there").mkdir()
+    rows = np.concatenate([np.arange(200)[:, None] % 10, np.random.default_rng(0).integers(0, 256, (200, 784))], axis=1)
+    np.savetxt(home / "there" / "digits.csv", rows, fmt="%d", delimiter=",")
+    monkeypatch.chdir(home / "there")
+    name = "csv:digits.csv,test=digits.csv"
+    code, _, error = command("train", "linear", "--dataset", name, "--num-epochs", "1", "--run-name", "csv")
+    assert code == 0, error
+    monkeypatch.chdir(home)
+    code, printed, error = command("evaluate", "csv")
+    assert code == 0 and "of 200 right" in printed, error
+
+
+@pytest.mark.cuda
+def test_cuda_learns_as_the_cpu_does(command, home):
+    for device in ("cpu", "cuda"):
+        arguments = ("--dataset", "digits", "--num-epochs", "8", "--precision", "fp32", "--device", device)
+        assert command("train", "conv", *arguments, "--run-name", device)[0] == 0
+    accuracies = [
+        json.loads((home / "runs" / device / "summary.json").read_text())["test_accuracy"] for device in ("cpu", "cuda")
+    ]
+    assert min(accuracies) > 0.9 and abs(accuracies[0] - accuracies[1]) < 0.03
+
+
 def test_quickstart_without_mnist_says_so_and_uses_the_bundled_digits(command, home, no_network, monkeypatch):
     monkeypatch.setattr("trainers.quickstart.EPOCHS_ON_DIGITS", 1)
     code, printed, error = command("quickstart")

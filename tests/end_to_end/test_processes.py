@@ -121,7 +121,7 @@ def test_full_disk_gets_two_lines_and_keeps_what_was_saved(home):
     assert torch.load(home / "runs" / "full" / "checkpoints" / "last.pt", weights_only=True)["epoch"] == 0
 
 
-def test_read_only_runs_folder_gets_two_lines(command, home):
+def test_runs_folder_that_cannot_be_made_gets_two_lines(command, home):
     (home / "runs").write_text("in the way")
     code, _, error = command("train", "linear", "--dataset", "digits", "--num-epochs", "1")
     assert code == 2 and len(error.splitlines()) <= 2
