@@ -1,4 +1,10 @@
-"""Trains LinearNet, the baseline: Adam, learning rate 0.001 that falls along a cosine, batch 128, 20 epochs."""
+"""Trains LinearNet, the baseline: Adam, learning rate 0.001 along a cosine, batch 128, 20 epochs.
+
+    mnist train linear
+
+On two cores of an AMD EPYC, 3 seeds, mean and 95 % interval, by benchmarks/trainer_results.py:
+92.60 % ± 0.13 % test accuracy after 5 s of training.
+"""
 
 from trainers.recipe import Recipe, TrainConfig
 from trainers.run_recipe import main
