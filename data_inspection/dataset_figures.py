@@ -13,7 +13,7 @@ from utils.image_set import ImageSet
 SEED = 0  # of the choice of example digits
 
 
-def examples_per_class(image_set: ImageSet, per_class: int) -> list[Int64[Tensor, " k"]]:
+def examples_per_class(image_set: ImageSet, per_class: int) -> list[Int64[Tensor, " _"]]:
     """Indices of so many digits of each class (fewer where there are no more), random but always the same."""
     order = torch.randperm(len(image_set), generator=torch.Generator().manual_seed(SEED))
     classes = range(len(image_set.class_names))
@@ -34,7 +34,7 @@ def grid_of_100_figure(image_set: ImageSet) -> Figure:
 
 def _row_per_class_figure(
     image_set: ImageSet,
-    rows: list[Int64[Tensor, " k"]],
+    rows: list[Int64[Tensor, " _"]],
     columns: int,
     title: str,
     with_captions: bool = False,
@@ -120,7 +120,7 @@ def shapes_figure(image_set: ImageSet, shapes: DigitShapes) -> Figure:
 
 
 def typical_and_strange_figure(
-    image_set: ImageSet, typical: list[Int64[Tensor, " k"]], strange: list[Int64[Tensor, " k"]]
+    image_set: ImageSet, typical: list[Int64[Tensor, " _"]], strange: list[Int64[Tensor, " _"]]
 ) -> Figure:
     """A row for each class: its most typical digits, then its strangest, each with its index in the split."""
     rows = [torch.cat(both) for both in zip(typical, strange, strict=True)]

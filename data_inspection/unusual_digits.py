@@ -33,7 +33,7 @@ def strangeness(image_set: ImageSet) -> Float32[Tensor, " n"]:
 
 def most_typical_and_strangest(
     image_set: ImageSet, per_class: int
-) -> tuple[list[Int64[Tensor, " k"]], list[Int64[Tensor, " k"]]]:
+) -> tuple[list[Int64[Tensor, " _"]], list[Int64[Tensor, " _"]]]:
     """Indices of the most typical and of the strangest digits of each class, the most extreme first.
 
     A class with few digits gives half of them to either side.

@@ -81,8 +81,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Raises UserError where a value makes no sense."""
-        for name, hint in get_type_hints(type(self)).items():
-            _check_type(name, getattr(self, name), hint)
+        for name, value in vars(self).items():
+            _check(name, value, not isinstance(value, float) or math.isfinite(value), "a finite number")
         for name in ("num_epochs", "batch_size", "step_epochs", "early_stopping_patience"):
             _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
         for name in ("validation_size", "learning_rate", "decay_factor"):
@@ -118,7 +118,8 @@ class Recipe:
         if set(values["train"]) != names:
             wrong = sorted(set(values["train"]) ^ names)
             raise UserError(f"not a recipe of this version: unknown or missing keys {', '.join(wrong)}")
-        _check_type("model", values["model"], str)
+        for name, hint in {"model": str, **get_type_hints(TrainConfig)}.items():
+            _check_type(name, values["model"] if name == "model" else values["train"][name], hint)
         return Recipe(values["model"], TrainConfig(**values["train"]))
 
     def differences(self, other: "Recipe") -> list[str]:
@@ -131,7 +132,7 @@ def _check_type(name: str, value: object, hint: Any) -> None:
     if get_args(hint):
         _check(name, value, value in get_args(hint), f"one of {', '.join(get_args(hint))}")
         return
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
     fits = is_number and (hint is float or isinstance(value, int)) if hint in (int, float) else isinstance(value, hint)
     _check(name, value, fits, {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[hint])
 
