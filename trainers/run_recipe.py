@@ -10,7 +10,7 @@ import tyro
 from trainers.recipe import Recipe
 from utils.command_line import parse_command_line
 from utils.errors import UserError, exit_on_user_error
-from utils.paths import shown
+from utils.paths import program, shown
 from utils.run_folder import RunFolder
 
 
@@ -94,5 +94,5 @@ def report(run: RunFolder, summary: dict[str, Any]) -> None:
         f"test accuracy {summary['test_accuracy']:.2%} ({summary['test_num_correct']:,} right), "
         f"test loss {summary['test_loss']:.4f}\n"
         f"run: {shown(run.path)}\n"
-        f"curves and pictures: tensorboard --logdir {shown(run.path.parent)}"
+        f"curves and pictures: {program('tensorboard')} --logdir {shown(run.path.parent)}"
     )

@@ -1,6 +1,8 @@
 """Where data and runs lie."""
 
 import os
+import shutil
+import sys
 from pathlib import Path
 
 PROJECT_FOLDER = Path(__file__).resolve().parent.parent
@@ -23,3 +25,8 @@ def shown(path: Path) -> str:
     """The path as a user would type it: relative to the working folder where it lies below it."""
     path = path.absolute()
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def program(name: str) -> str:
+    """A program of this environment as a user would type it: its name, or its path where the shell does not know it."""
+    return name if shutil.which(name) else shown(Path(sys.executable).with_name(name))

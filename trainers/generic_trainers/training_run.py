@@ -19,7 +19,7 @@ from utils.environment import describe_environment
 from utils.errors import DISK_ERRORS, UserError
 from utils.evaluation import predict_logits, score
 from utils.image_set import ImageSet
-from utils.paths import shown
+from utils.paths import program, shown
 from utils.randomness import random_seed
 from utils.run_folder import RunFolder, best_row
 
@@ -42,7 +42,7 @@ def train(
     test_set = load_dataset(config.dataset, "test")  # had now rather than found missing in the end; looked at then
     run = resumed or _new_run(recipe, run_name, device)
 
-    go_on = f"mnist train --resume {shown(run.path)}"
+    go_on = f"{program('mnist')} train --resume {shown(run.path)}"
     try:
         return run, _train_and_judge(
             recipe, model, precision, (train_set, validation_set, test_set), run, device, started
