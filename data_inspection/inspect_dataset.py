@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.atomic_files import write_whole
+from utils.atomic_files import make_folder, write_whole
 from utils.command_line import parse_command_line
 
 OUTPUT = Path(__file__).resolve().parent / "output"
@@ -35,6 +35,7 @@ def main(argv: list[str]) -> None:
     from utils.figures import save_figure
     from utils.paths import shown
 
+    make_folder(options.output)
     train, test = load_dataset(options.dataset, "train"), load_dataset(options.dataset, "test")
     description = describe_dataset(train, test, mnist_writers() if options.dataset == "mnist" else None)
     prefix = re.sub(r"[^A-Za-z0-9]+", "_", options.dataset).strip("_")[-80:]

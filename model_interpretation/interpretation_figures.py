@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from model_interpretation.classification_metrics import calibration_bins, expected_calibration_error
 from utils.answers import Answers
@@ -43,6 +44,7 @@ def history_figure(rows: list[EpochMetrics]) -> Figure:
         axes.plot(epochs, validation, color=COLOURS[1], marker=marker, label="validation")
         axes.axvline(best, color=INK, linewidth=1, linestyle=":", label=f"best epoch, {best}")
         axes.set(xlabel="epoch", title=name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if name == "loss":
             axes.set_yscale("log")
         axes.legend(frameon=False, fontsize=9)

@@ -93,6 +93,8 @@ class TrainConfig:
         for name in ("momentum", "adam_beta2", "label_smoothing", "ema_decay", "scale_fraction"):
             _check(name, getattr(self, name), 0 <= getattr(self, name) < 1, "from 0 to below 1")
         _check("warmup_fraction", self.warmup_fraction, 0 <= self.warmup_fraction <= 1, "from 0 to 1")
+        _check("rotation_degrees", self.rotation_degrees, self.rotation_degrees <= 180, "at most 180")
+        _check("translation_pixels", self.translation_pixels, self.translation_pixels <= 28, "at most 28")
         _check("shear_degrees", self.shear_degrees, 0 <= self.shear_degrees < 90, "from 0 to below 90")
 
 

@@ -36,6 +36,8 @@ def load_checkpoint(path: Path, keys: set[str]) -> dict[str, Any]:
         values = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{shown(path)} is missing: the run cannot be loaded") from None
+    except IsADirectoryError:
+        raise UserError(f"{shown(path)} is a folder: expected a checkpoint") from None
     except pickle.UnpicklingError:
         raise UserError(
             f"{shown(path)} holds more than tensors and plain values and is not loaded: such a file could run code.\n"

@@ -36,18 +36,21 @@ def plain_axes(figure: Figure, *position: int) -> Axes:
 
 
 def confusion_matrix_figure(answers: Answers, class_names: tuple[str, ...], set_name: str) -> Figure:
-    """True classes down, predicted across; the colour is the share of the true class, scaled to show rare mistakes."""
+    """True classes down, predicted across; the colour shows the mistakes, the most frequent the darkest."""
     from sklearn.metrics import confusion_matrix
 
     counts = confusion_matrix(answers.labels, answers.predicted, labels=range(len(class_names)))
-    shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
-    figure = Figure(figsize=(6.4, 6.0), layout="constrained")
+    mistakes = counts.astype(np.float64)
+    np.fill_diagonal(mistakes, np.nan)
+    most = max(1.0, float(np.nanmax(mistakes)))
+    figure = Figure(figsize=(5.6, 5.4), layout="constrained")
     axes = figure.add_subplot()
-    axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
+    axes.set_facecolor("#dbeafe")  # behind the diagonal
+    axes.imshow(mistakes, cmap="Oranges", vmin=0, vmax=most)
     for row, column in np.ndindex(counts.shape):
         if counts[row, column]:
-            colour = "white" if shares[row, column] > 0.3 else INK
-            axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=colour, fontsize=9)
+            colour = "white" if mistakes[row, column] > 0.6 * most else INK
+            axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=colour, fontsize=10)
     axes.set_xticks(range(len(class_names)), class_names)
     axes.set_yticks(range(len(class_names)), class_names)
     num_wrong = int((~answers.is_right).sum())
@@ -65,7 +68,8 @@ def answers_figure(
     for i in indices.tolist():
         sign = "=" if answers.is_right[i] else "!="
         names_and_sign = f"{names[answers.labels[i]]} {sign} {names[answers.predicted[i]]}"
-        captions.append(f"{names_and_sign}, {answers.confidence[i]:.0%}")
+        confidence = ">99%" if answers.confidence[i] > 0.995 else f"{answers.confidence[i]:.0%}"
+        captions.append(f"{names_and_sign}, {confidence}")
     return digit_grid_figure(image_set.images[torch.from_numpy(indices)], captions, columns=5, title=title)
 
 

@@ -10,12 +10,13 @@ DPI = 110
 STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.5 system-ui, sans-serif; color: #1f2933; background: #fff;
-  margin: 0 auto; padding: 1rem; max-width: 62rem; }
+  margin: 0 auto; padding: 1rem; max-width: 76rem; }
 h1 { font-size: 1.5rem; overflow-wrap: anywhere; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 img { max-width: 100%; height: auto; display: block; margin: .5rem 0; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .5rem; text-align: right; border-bottom: 1px solid #e4e7eb; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 8rem; } th { background: #f5f7fa; }
+th:first-child, td:first-child { text-align: left; white-space: normal; min-width: min(15rem, 34vw); }
+td:last-child { white-space: normal; } th { background: #f5f7fa; }
 th[data-sort] { cursor: pointer; } th[aria-sort=ascending]::after { content: " \\25B2"; }
 th[aria-sort=descending]::after { content: " \\25BC"; }
 input { font: inherit; padding: .3rem .6rem; width: 100%; max-width: 24rem; box-sizing: border-box; }

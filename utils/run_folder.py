@@ -99,7 +99,7 @@ class RunFolder:
         for path in (Path(name), runs_folder() / name):
             if (path / "config.json").is_file():
                 return RunFolder(path)
-        known = sorted(path.parent.name for path in runs_folder().glob("*/config.json"))
+        known = [run.path.name for run in RunFolder.all()]
         hint = f"the newest of {len(known)} runs are {', '.join(known[-3:])}" if known else "there is no run yet"
         raise UserError(
             f"no run at '{name}' ({hint}).\nExpected a run's folder, such as runs/NAME; 'mnist train' makes one."
@@ -148,7 +148,7 @@ class RunFolder:
             return json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(f"{shown(path)} is missing: the run is unfinished or no run at all") from None
-        except (ValueError, UnicodeDecodeError) as error:
+        except (ValueError, OSError) as error:
             raise UserError(f"{shown(path)} is damaged: {error}") from None
 
     def append_row(self, row: EpochMetrics) -> None:
@@ -178,7 +178,7 @@ class RunFolder:
         try:
             lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else [""]
             rows = [EpochMetrics(**json.loads(line)) for line in lines[:-1]]
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OSError) as error:
             raise UserError(f"{shown(path)} is damaged: {error}") from None
         if not all(isinstance(value, NUMBER) for row in rows for value in vars(row).values()):
             raise UserError(f"{shown(path)} is damaged: a value is no number")

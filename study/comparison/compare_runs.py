@@ -48,6 +48,8 @@ def main(argv: list[str]) -> None:
     if not groups:
         raise UserError("there is no finished run to compare yet: 'mnist train conv' makes one")
     lines, pictures = compare_pair(groups, were_named=bool(options.runs))
+    if len(options.runs) == 2 and not lines:
+        raise UserError("two runs can be compared when both are finished and differ in recipe or seed; these do not")
     write_whole(options.output / "comparison.csv", csv_table(groups).encode())
     write_whole(options.output / "comparison.tex", latex_table(groups).encode())
     write_whole(options.output / "comparison.html", comparison_page(records, groups, lines, pictures).encode())

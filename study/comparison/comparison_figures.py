@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from study.comparison.groups import Group
 from utils.figures import COLOURS, plain_axes
@@ -31,6 +32,7 @@ def learning_curves_figure(groups: list[Group]) -> Figure:
             )
         axes.set(title=f"{name} (band: 95 % interval over seeds)", xlabel="epoch", yscale="log")
         axes.title.set_fontsize(10)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     lines, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(lines, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     return figure

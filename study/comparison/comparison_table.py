@@ -7,6 +7,7 @@ import math
 from study.comparison.groups import Group
 from study.comparison.run_records import RunRecord
 
+NAME_COLUMNS = {"group", "run", "model", "state"}
 HEADER = ["group", "seeds", "parameters", "validation", "test", "best test", "train s", "images/s"]
 
 
@@ -32,15 +33,15 @@ def _percent(mean: float, half_width: float) -> str:
 
 
 def plain_table(header: list[str], cells: list[list[str]]) -> str:
-    """Columns in line, the first to the left, the others to the right."""
+    """Columns in line: names to the left, figures to the right."""
     widths = [max(len(row[column]) for row in [header, *cells]) for column in range(len(header))]
     lines = []
     for row in [header, *cells]:
-        first, *others = (
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        cells_in_line = (
+            cell.ljust(width) if name in NAME_COLUMNS else cell.rjust(width)
+            for name, cell, width in zip(header, row, widths, strict=True)
         )
-        lines.append("  ".join([first, *others]).rstrip())
+        lines.append("  ".join(cells_in_line).rstrip())
     return "\n".join(lines)
 
 

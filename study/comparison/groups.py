@@ -36,7 +36,7 @@ class Group:
 
 
 def group_runs(records: list[RunRecord]) -> tuple[list[Group], list[RunRecord]]:
-    """The groups of the finished runs, the best by validation first, and the runs that say nothing new.
+    """The groups of the finished runs, by data set, the best by validation first, and the runs that say nothing new.
 
     A group is called by its model and by the settings in which the groups of that model differ, and by its data
     set where the data sets differ. Of several runs of one recipe and seed the last counts: they are no further seeds.
@@ -56,7 +56,12 @@ def group_runs(records: list[RunRecord]) -> tuple[list[Group], list[RunRecord]]:
         Group(_label(recipe, differing[recipe["model"]]), [members[seed] for seed in sorted(members)])
         for recipe, members in zip(recipes, by_recipe.values(), strict=True)
     ]
-    return sorted(groups, key=lambda group: -group.mean_interval("val_accuracy")[0]), repeated
+    return sorted(groups, key=_data_set_and_rank), repeated
+
+
+def _data_set_and_rank(group: Group) -> tuple[str, float]:
+    """Accuracies on different data sets make no ranking."""
+    return str(group.records[0].config["train"].get("dataset")), -group.mean_interval("val_accuracy")[0]
 
 
 def _without_seed(config: dict[str, Any]) -> dict[str, Any]:

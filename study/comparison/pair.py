@@ -27,10 +27,11 @@ class Pair:
         first, second = (group.label for group in self.groups)
         low, high = self.comparison.difference_interval
         only_first, only_second = len(self.comparison.only_first_right), len(self.comparison.only_second_right)
+        points, low, high = (100 * value for value in (self.comparison.difference, low, high))
         return [
-            f"{first} minus {second}: {self.comparison.difference:+.2%} test accuracy, 95 % interval {low:+.2%} to "
-            f"{high:+.2%} (paired bootstrap over {self.comparison.num_digits:,} digits)",
-            f"by vote, only the first is right on {only_first} digits, only the second on {only_second}: "
+            f"{first} minus {second}: {points:+.2f} percentage points of test accuracy, 95 % interval {low:+.2f} to "
+            f"{high:+.2f} (paired bootstrap over {self.comparison.num_digits:,} digits)",
+            f"only the first is right on {only_first} digits, only the second on {only_second} (groups by vote): "
             f"McNemar's exact test p = {self.comparison.p_value:.3g}",
         ]
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from utils.errors import UserError
+from utils.paths import shown
 from utils.run_folder import EpochMetrics, RunFolder
 
 
@@ -39,5 +40,6 @@ def read_record(run: RunFolder) -> RunRecord:
         if not rows:
             raise UserError("metrics.jsonl is missing or empty")
     except UserError as error:
-        return RunRecord(run, config, {}, [], f"damaged: {error}")
+        reason = str(error).splitlines()[0].replace(f"{shown(run.path)}/", "")
+        return RunRecord(run, config, {}, [], f"damaged: {reason}")
     return RunRecord(run, config, summary, rows)

@@ -86,7 +86,7 @@ def test_tables():
     assert (line["test_accuracy_mean"], line["test_accuracy_half_width_95"], line["runs"]) == ("0.9", "", "a")
     latex = latex_table(groups)
     assert r"standard\_fc" in latex and latex.count(r"\\") == 3 and r"90.00\%" in latex
-    assert plain_table(["a", "b"], [["x", "10"]]).splitlines() == ["a   b", "x  10"]
+    assert plain_table(["run", "b"], [["x", "10"]]).splitlines() == ["run   b", "x    10"]
 
 
 def test_mcnemar_by_hand():

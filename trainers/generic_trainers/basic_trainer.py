@@ -187,10 +187,12 @@ class BasicTrainer:
         )
 
     def refuse_to_go_on(self, epoch: int, step: int) -> None:
+        kept = (
+            f"The checkpoint of epoch {epoch - 1} stays in {shown(self.run.path)}" if epoch > 1 else "Nothing is lost"
+        )
         raise UserError(
-            f"the loss is not finite in epoch {epoch}, step {step} of {self.steps_per_epoch}: try a lower "
-            "--learning-rate or --gradient-clip-norm 1.\n"
-            f"The checkpoint of epoch {epoch - 1} stays in {shown(self.run.path)}"
+            f"the loss is not finite in epoch {epoch}, step {step} of {self.steps_per_epoch}. {kept}.\n"
+            "Try a lower --learning-rate or --gradient-clip-norm 1 in a new run."
         )
 
     def judged(self) -> nn.Module:
