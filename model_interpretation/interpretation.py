@@ -58,10 +58,10 @@ def _pictures(answers: Answers, image_set: ImageSet) -> dict[str, Figure]:
     pictures = {"confusion_matrix": confusion_matrix_figure(answers, image_set.class_names, image_set.name)}
     worst, least_sure = answers.worst_mistakes(NUM_DIGITS_SHOWN), answers.least_sure_right(NUM_DIGITS_SHOWN)
     if len(worst):
-        title = f"{image_set.name}: worst mistakes (true != predicted, confidence)"
+        title = f"{image_set.name}: true != predicted, confidence"
         pictures["worst_mistakes"] = answers_figure(answers, worst, image_set, title)
     if len(least_sure):
-        title = f"{image_set.name}: least sure (true = predicted, confidence)"
+        title = f"{image_set.name}: true = predicted, confidence"
         pictures["least_sure_right"] = answers_figure(answers, least_sure, image_set, title)
     pictures["reliability"] = reliability_figure(answers, image_set.name)
     return pictures

@@ -144,22 +144,19 @@ def test_damaged_and_unfinished_runs_are_listed_and_do_not_stop_the_rest(command
     (make_run("rowless").path / "metrics.jsonl").unlink()
     (make_run("odd").path / "config.json").write_text('{"model": "x"}')
     (make_run("typed").path / "config.json").write_text('{"model": "x", "train": 3}')
+    metrics = make_run("folder").path / "metrics.jsonl"
+    metrics.unlink()
+    metrics.mkdir()
     code, printed, error = command("runs")
     assert code == 0, error
     lines = {line.split()[0]: line for line in printed.splitlines()}
     assert "finished" in lines["good"] and "unfinished, 2 of 2" in lines["unfinished"]
-    for name in ("broken", "foreign", "rowless", "odd", "typed"):
+    for name in ("broken", "foreign", "rowless", "odd", "typed", "folder"):
         assert "damaged" in lines[name]
     code, printed, error = command("compare", "--output", str(home / "out"))
     assert code == 0
-    assert {line.split()[2] for line in error.splitlines()} == {
-        "unfinished",
-        "broken",
-        "foreign",
-        "rowless",
-        "odd",
-        "typed",
-    }
+    left_out = {line.split()[2] for line in error.splitlines()}
+    assert left_out == {"unfinished", "broken", "foreign", "rowless", "odd", "typed", "folder"}
     assert "linear" in printed
     assert {path.name for path in (home / "out").iterdir()} == {f"comparison.{end}" for end in ("html", "csv", "tex")}
 
@@ -184,6 +181,7 @@ def test_two_groups_are_compared_digit_by_digit(command, home):
         (["a", "b"], "test.npz is missing"),
         (["c", "d"], "different test digits"),
         (["c", "e"], "is damaged"),
+        (["a", "a"], "these do not"),
         (["--format", "csv"], "--format"),
     ],
 )
