@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import os
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -97,12 +98,12 @@ class RunFolder:
     def find(name: str) -> "RunFolder":
         """The run at this path, or of this name in runs/. Raises UserError where there is none."""
         for path in (Path(name), runs_folder() / name):
-            if (path / "config.json").is_file():
+            if os.path.isfile(path / "config.json"):  # noqa: PTH113 - a name that no disk could hold is no run either
                 return RunFolder(path)
         known = [run.path.name for run in RunFolder.all()]
         hint = f"the newest of {len(known)} runs are {', '.join(known[-3:])}" if known else "there is no run yet"
         raise UserError(
-            f"no run at '{name}' ({hint}).\nExpected a run's folder, such as runs/NAME; 'mnist train' makes one."
+            f"no run at '{name[:150]}' ({hint}).\nExpected a run's folder, such as runs/NAME; 'mnist train' makes one."
         )
 
     @staticmethod

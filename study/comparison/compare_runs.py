@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from utils.command_line import parse_command_line
-from utils.errors import UserError, exit_on_user_error
+from utils.errors import UserError
 from utils.run_folder import RunFolder
 
 OUTPUT = Path(__file__).resolve().parent.parent / "output" / "comparison"
@@ -55,8 +55,3 @@ def main(argv: list[str]) -> None:
     write_whole(options.output / "comparison.html", comparison_page(records, groups, lines, pictures).encode())
     print("\n".join([plain_table(HEADER, table_cells(groups)), *lines]))
     print(f"page, CSV and LaTeX: {shown(options.output)}/comparison.html, .csv, .tex")
-
-
-if __name__ == "__main__":
-    with exit_on_user_error():
-        main(sys.argv[1:])

@@ -25,9 +25,9 @@ class Pair:
     def describe(self) -> list[str]:
         """The comparison in sentences."""
         first, second = (group.label for group in self.groups)
-        low, high = self.comparison.difference_interval
         only_first, only_second = len(self.comparison.only_first_right), len(self.comparison.only_second_right)
-        points, low, high = (100 * value for value in (self.comparison.difference, low, high))
+        shares = (self.comparison.difference, *self.comparison.difference_interval)
+        points, low, high = (100 * share for share in shares)
         return [
             f"{first} minus {second}: {points:+.2f} percentage points of test accuracy, 95 % interval {low:+.2f} to "
             f"{high:+.2f} (paired bootstrap over {self.comparison.num_digits:,} digits)",

@@ -68,8 +68,9 @@ def test_found_by_path_or_name(home, monkeypatch):
     assert RunFolder.find(str(run.path)) == run
     monkeypatch.chdir(home)
     assert RunFolder.find("runs/mine").path.samefile(run.path)
-    with pytest.raises(UserError, match="newest of 1 runs are mine"):
-        RunFolder.find("other")
+    for name in ("other", "x" * 5000, "nul\0byte", ""):
+        with pytest.raises(UserError, match="newest of 1 runs are mine"):
+            RunFolder.find(name)
 
 
 def test_best_row_breaks_ties_by_loss_then_by_age():
