@@ -36,7 +36,7 @@ def interpret_run(run: RunFolder, splits: list[str], device: torch.device) -> tu
         contested = CONTESTED_TEST_DIGITS if image_set.name == "mnist/test" else ()
         metrics[split] = classification_metrics(answers, image_set.class_names, contested)
         pictures |= {f"{split}_{name}": figure for name, figure in _pictures(answers, image_set).items()}
-    pictures["history"] = history_figure(rows)
+    pictures["history"] = history_figure(rows, summary["best_epoch"])
     with SummaryWriter(str(run.path), filename_suffix=".interpretation") as writer:
         for name, figure in pictures.items():
             writer.add_figure(f"interpretation/{name}", figure, summary["best_epoch"], close=False)

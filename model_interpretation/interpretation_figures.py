@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 from model_interpretation.classification_metrics import calibration_bins, expected_calibration_error
 from utils.answers import Answers
 from utils.figures import COLOURS, INK, plain_axes
-from utils.run_folder import EpochMetrics, best_row
+from utils.run_folder import EpochMetrics
 
 
 def reliability_figure(answers: Answers, set_name: str) -> Figure:
@@ -28,10 +28,9 @@ def reliability_figure(answers: Answers, set_name: str) -> Figure:
     return figure
 
 
-def history_figure(rows: list[EpochMetrics]) -> Figure:
-    """Loss and error over the epochs, training and validation, with the epoch that was chosen."""
+def history_figure(rows: list[EpochMetrics], judged_epoch: int) -> Figure:
+    """Loss and error over the epochs, training and validation, with the epoch whose weights are judged."""
     epochs = [row.epoch for row in rows]
-    best = best_row(rows).epoch
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     curves = (
         ("loss", [row.train_loss for row in rows], [row.val_loss for row in rows]),
@@ -42,7 +41,7 @@ def history_figure(rows: list[EpochMetrics]) -> Figure:
         marker = "o" if len(rows) == 1 else None
         axes.plot(epochs, train, color=COLOURS[0], marker=marker, label="training")
         axes.plot(epochs, validation, color=COLOURS[1], marker=marker, label="validation")
-        axes.axvline(best, color=INK, linewidth=1, linestyle=":", label=f"best epoch, {best}")
+        axes.axvline(judged_epoch, color=INK, linewidth=1, linestyle=":", label=f"judged: epoch {judged_epoch}")
         axes.set(xlabel="epoch", title=name)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if name == "loss":

@@ -10,7 +10,13 @@ from utils.errors import UserError
 Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "step", "cosine", "one_cycle", "plateau"]
 Precision = Literal["auto", "fp32", "bf16"]
+Compile = Literal["auto", "none", "inductor", "cuda_graph"]
+JudgedEpoch = Literal["best", "last"]
 EarlyStopping = Literal["none", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
+
+
+# Fields that recipes of earlier versions lack, with the values that they trained by.
+LATER_FIELDS = {"judged_epoch": "best", "compile": "none"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,9 @@ class TrainConfig:
     early_stopping_patience: int = 5
     """Epochs without improvement before training stops."""
 
+    judged_epoch: JudgedEpoch = "best"
+    """Whose weights the run ends with: those of the best epoch by validation, or the last's."""
+
     rotation_degrees: float = 0.0
     """Augmentation: each digit is turned by up to this, either way."""
     translation_pixels: float = 0.0
@@ -74,6 +83,9 @@ class TrainConfig:
     """auto (the GPU where there is one), cpu, cuda, cuda:1 or mps."""
     precision: Precision = "auto"
     """fp32, bf16, or auto: bf16 for convolutional networks where the hardware is made for it."""
+    compile: Compile = "auto"
+    """How a step runs: none (kernel by kernel), inductor (torch.compile), cuda_graph (recorded once, replayed),
+    or auto: cuda_graph on CUDA, none elsewhere."""
     preload: bool = True
     """Keep the whole set on the device; otherwise a DataLoader brings the same batches in the same order."""
     num_workers: int = 2
@@ -117,12 +129,15 @@ class Recipe:
         if not isinstance(values, dict) or set(values) != expected or not isinstance(values["train"], dict):
             raise UserError(f"not a recipe: expected the keys {sorted(expected)}")
         names = {config_field.name for config_field in dataclasses.fields(TrainConfig)}
-        if set(values["train"]) != names:
-            wrong = sorted(set(values["train"]) ^ names)
-            raise UserError(f"not a recipe of this version: unknown or missing keys {', '.join(wrong)}")
+        unknown = sorted(set(values["train"]) - names)
+        if unknown:
+            raise UserError(f"not a recipe of this version: unknown keys {', '.join(unknown)}")
+        train = {**LATER_FIELDS, **values["train"]}
+        if set(train) != names:
+            raise UserError(f"not a recipe: missing keys {', '.join(sorted(names - set(train)))}")
         for name, hint in {"model": str, **get_type_hints(TrainConfig)}.items():
-            _check_type(name, values["model"] if name == "model" else values["train"][name], hint)
-        return Recipe(values["model"], TrainConfig(**values["train"]))
+            _check_type(name, values["model"] if name == "model" else train[name], hint)
+        return Recipe(values["model"], TrainConfig(**train))
 
     def differences(self, other: "Recipe") -> list[str]:
         """What differs in `other`, a line a field, such as `batch_size is 64, not 128`."""

@@ -1,6 +1,8 @@
 """The command line of every trainer: flags -> recipe -> run."""
 
+import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +14,9 @@ from utils.command_line import parse_command_line
 from utils.errors import UserError, exit_on_user_error
 from utils.paths import program, shown
 from utils.run_folder import RunFolder
+from utils.statistics import mean_interval
+
+MAX_SEEDS = 10_000
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,9 @@ class TrainCommand:
     """Name of the run's folder in runs/; by default model, time and seed."""
     resume: Annotated[str | None, tyro.conf.arg(metavar="RUN")] = None
     """Folder of a run that was stopped, to go on with. Its recipe is taken from there."""
+    seeds: Annotated[str | None, tyro.conf.arg(metavar="FIRST:END")] = None
+    """Several seeds, each in a run of its own, in place of --seed: 0:32 for 0 to 31, or 1,5,7. Networks that are
+    trained quicker together are. NAME of --run-name is then the beginning of their names."""
 
 
 def main(recipe: Recipe, description: str | None, argv: list[str] | None = None, prog: str | None = None) -> None:
@@ -40,9 +48,28 @@ def run_command(recipe: Recipe, description: str | None, argv: list[str], prog: 
         if not command.recipe.model:
             raise UserError(f"say which network: {prog} --model NAME, or a trainer's name first.\nSee {prog} --help")
 
-    from trainers.generic_trainers.training_run import train  # torch: only once the command line is right
+    seeds = parse_seeds(command.seeds) if command.seeds else []
+    if seeds and resumed:
+        raise UserError("--seeds makes new runs; leave it out with --resume")
 
-    report(*train(command.recipe, command.run_name, resumed))
+    from trainers.generic_trainers.training_run import train, train_seeds  # torch: once the command line is right
+
+    if seeds:
+        report_seeds(train_seeds(command.recipe, seeds, command.run_name))
+    else:
+        report(*train(command.recipe, command.run_name, resumed))
+
+
+def parse_seeds(text: str) -> list[int]:
+    """The seeds of `0:32` (the end left out) or `1,5,7`. Raises UserError for anything else."""
+    found = re.fullmatch(r"(\d{1,18}):(\d{1,18})", text)
+    if found:
+        seeds: Sequence[int] = range(int(found[1]), int(found[2]))
+    else:
+        seeds = [int(part) for part in text.split(",")] if re.fullmatch(r"\d{1,18}(,\d{1,18})*", text) else []
+    if not 1 <= len(seeds) <= MAX_SEEDS or len(set(seeds)) < len(seeds):
+        raise UserError(f"--seeds {text[:80]}: expected 1 to {MAX_SEEDS:,} different seeds, as FIRST:END or 1,5,7")
+    return list(seeds)
 
 
 def _with_absolute_paths(recipe: Recipe) -> Recipe:
@@ -86,10 +113,25 @@ def _resume_command(
     return command
 
 
+def report_seeds(verdicts: list[tuple[RunFolder, dict[str, Any]]]) -> None:
+    """Prints a line a seed, their mean with its interval, and where to look at them."""
+    for run, summary in verdicts:
+        print(
+            f"seed {summary['seed']:>4}  test accuracy {summary['test_accuracy']:.2%} "
+            f"({summary['test_num_correct']:,} right)  {shown(run.path)}"
+        )
+    mean, half_width = mean_interval([summary["test_accuracy"] for _, summary in verdicts])
+    seconds = sum(summary["train_seconds"] for _, summary in verdicts)
+    print(
+        f"mean of {len(verdicts)} test accuracy {mean:.2%} ± {half_width:.2%}, {seconds:.1f} s of training\n"
+        f"compare them: {program('mnist')} compare"
+    )
+
+
 def report(run: RunFolder, summary: dict[str, Any]) -> None:
     """Prints the verdict and where to look at it."""
     print(
-        f"best epoch {summary['best_epoch']} of {summary['num_epochs_run']} by validation, "
+        f"judged: epoch {summary['best_epoch']} of {summary['num_epochs_run']}, "
         f"{summary['train_seconds']:.1f} s of training, {summary['total_seconds']:.1f} s in all\n"
         f"test accuracy {summary['test_accuracy']:.2%} ({summary['test_num_correct']:,} right), "
         f"test loss {summary['test_loss']:.4f}\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from utils.atomic_files import write_whole
 from utils.errors import UserError
@@ -19,8 +19,17 @@ MAX_BYTES = 4 * 2**30  # three times the largest model string with Adam's state
 def save_checkpoint(path: Path, values: dict[str, Any]) -> None:
     """Writes tensors and plain values. Raises OSError where the disk is full or read-only; the old file then stays."""
     buffer = io.BytesIO()  # torch.save to a path would hide the disk's error in a RuntimeError
-    torch.save(values, buffer)
+    torch.save(_without_views(values), buffer)
     write_whole(path, buffer.getvalue())
+
+
+def _without_views(values: Any) -> Any:
+    """The same values; a tensor that is a part of a larger one is copied, for torch.save would write all of that."""
+    if isinstance(values, Tensor):
+        return values.clone() if values.untyped_storage().nbytes() > values.nbytes else values
+    if isinstance(values, dict):
+        return {key: _without_views(value) for key, value in values.items()}
+    return [_without_views(value) for value in values] if isinstance(values, list) else values
 
 
 def load_checkpoint(path: Path, keys: set[str]) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 """Which device, which precision: asked of the hardware, not assumed."""
 
+import shutil
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import nn
 
 from utils.errors import UserError
+
+CPP_COMPILERS = ("g++", "clang++")
 
 
 def choose_device(name: str) -> torch.device:
@@ -54,6 +57,23 @@ def choose_precision(name: str, device: torch.device, model: nn.Module) -> str:
         return "bf16" if is_convolutional(model) and has_fast_bf16(device) else "fp32"
     if name == "bf16" and not has_fast_bf16(device):
         raise UserError(f"precision 'bf16' is not in this {device.type}'s hardware: expected auto or fp32")
+    return name
+
+
+def choose_compile(name: str, device: torch.device) -> str:
+    """How a training step runs on the device: `none`, `inductor` or `cuda_graph`. `auto` is what measures best:
+    a recorded graph on CUDA; on a CPU, where inductor brings nothing for networks of this size, none.
+
+    Raises UserError for a mode that the device lacks.
+    """
+    if name == "auto":
+        return "cuda_graph" if device.type == "cuda" else "none"
+    if name == "cuda_graph" and device.type != "cuda":
+        raise UserError(f"compile 'cuda_graph' needs CUDA, this is {device.type}: expected auto, none or inductor")
+    if name == "inductor" and device.type not in ("cpu", "cuda"):
+        raise UserError(f"compile 'inductor' is not for {device.type}: expected auto or none")
+    if name == "inductor" and device.type == "cpu" and not any(map(shutil.which, CPP_COMPILERS)):
+        raise UserError("compile 'inductor' needs a C++ compiler on a CPU, and there is no g++ or clang++ here")
     return name
 
 

@@ -37,8 +37,12 @@ class PreloadedBatches:
 
     def epoch(self, order: Int64[Tensor, " n"]) -> Iterator[Batch]:
         for indices in order.to(self.images.device).split(self.batch_size):
-            # index_select copies whole rows, several times as fast as indexing
-            yield to_pixels(self.images.index_select(0, indices)), self.labels.index_select(0, indices)
+            yield self.take(indices)
+
+    def take(self, indices: Int64[Tensor, " batch"]) -> Batch:
+        """The digits at these indices on the device, as a batch."""
+        # index_select copies whole rows, several times as fast as indexing
+        return to_pixels(self.images.index_select(0, indices)), self.labels.index_select(0, indices)
 
 
 class StreamedBatches:

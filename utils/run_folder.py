@@ -58,6 +58,11 @@ class EpochMetrics:
     images_per_second: float
 
 
+def judged_row(rows: list[EpochMetrics], judged_epoch: str) -> EpochMetrics:
+    """The epoch whose weights a run ends with: its `best` by validation or its `last`."""
+    return rows[-1] if judged_epoch == "last" else best_row(rows)
+
+
 def best_row(rows: list[EpochMetrics]) -> EpochMetrics:
     """The epoch with the highest validation accuracy; among equals the lowest validation loss, then the earliest."""
     return min(rows, key=lambda row: (-row.val_accuracy, row.val_loss, row.epoch))
@@ -75,24 +80,30 @@ class RunFolder:
 
         Raises UserError where the name is taken or is no plain folder name.
         """
-        if name is not None and not NAME_PATTERN.fullmatch(name):
-            raise UserError(
-                f"run name '{name}': expected a plain folder name of letters, digits and _ . , ( ) + = @ -\n"
-                "Every run lies in a folder of its own in runs/; it cannot lie elsewhere."
-            )
+        RunFolder.check_name(name)
         plain_model = re.sub(r"[^A-Za-z0-9_.]+", "_", model).strip("_")[:80]
         path = runs_folder() / (name or _free_name(f"{plain_model}-{datetime.now():%Y%m%d-%H%M%S}-s{seed}"))
         make_folder(path.parent)
         try:
             path.mkdir()
         except FileExistsError:
-            raise UserError(
-                f"run {shown(path)} exists and is never overwritten.\n"
-                f"Choose another --run-name, or go on with it: mnist train --resume {shown(path)}"
-            ) from None
+            raise _taken(path) from None
         (path / "checkpoints").mkdir()
         (path / "predictions").mkdir()
         return RunFolder(path)
+
+    @staticmethod
+    def check_name(name: str | None) -> None:
+        """Raises UserError where a run cannot be given this name."""
+        if name is None:
+            return
+        if not NAME_PATTERN.fullmatch(name):
+            raise UserError(
+                f"run name '{name}': expected a plain folder name of letters, digits and _ . , ( ) + = @ -\n"
+                "Every run lies in a folder of its own in runs/; it cannot lie elsewhere."
+            )
+        if (runs_folder() / name).exists():
+            raise _taken(runs_folder() / name)
 
     @staticmethod
     def find(name: str) -> "RunFolder":
@@ -195,6 +206,13 @@ class RunFolder:
         lines = "".join(json.dumps(dataclasses.asdict(row)) + "\n" for row in rows)
         write_whole(self.path / "metrics.jsonl", lines.encode())
         return rows
+
+
+def _taken(path: Path) -> UserError:
+    return UserError(
+        f"run {shown(path)} exists and is never overwritten.\n"
+        f"Choose another --run-name, or go on with it: mnist train --resume {shown(path)}"
+    )
 
 
 def _free_name(name: str) -> str:

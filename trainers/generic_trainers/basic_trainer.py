@@ -2,16 +2,24 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, update_bn
+from torch.optim.swa_utils import update_bn
 
-from trainers.generic_trainers.optimization import build_average, build_optimizer, gradient_norm, learning_rates
+from trainers.generic_trainers.graphed_step import GraphedStep
+from trainers.generic_trainers.optimization import (
+    build_average,
+    build_optimizer,
+    gradient_norm,
+    learning_rates,
+    set_learning_rate,
+)
 from trainers.recipe import TrainConfig
 from utils.augmentation import RandomAffine, transform
 from utils.checkpoints import load_checkpoint, load_weights, save_checkpoint
@@ -22,7 +30,7 @@ from utils.image_set import ImageSet
 from utils.paths import shown
 from utils.preloading import BatchSource, PreloadedBatches, StreamedBatches
 from utils.randomness import random_seed
-from utils.run_folder import EpochMetrics, RunFolder, best_row
+from utils.run_folder import EpochMetrics, RunFolder, judged_row
 
 LAST_KEYS = {"epoch", "seconds", "model", "optimizer", "average"}
 BATCH_NORM_DIGITS = 10_000  # training digits from which the average's batch-norm statistics are taken
@@ -37,6 +45,15 @@ class Observer(Protocol):
     def epoch_done(self, row: EpochMetrics) -> None: ...
 
 
+@dataclass(frozen=True)
+class EpochPlan:
+    """What an epoch will do, step by step."""
+
+    rates: list[float]
+    order: Int64[Tensor, " n"]
+    maps: Float[Tensor, "n 2 3"]
+
+
 class BasicTrainer:
     """Trains one network on one data set and keeps its run folder up to date."""
 
@@ -49,10 +66,11 @@ class BasicTrainer:
         run: RunFolder,
         device: torch.device,
         precision: str,
+        compile_mode: str = "none",
         observers: Sequence[Observer] = (),
         started: float | None = None,
     ) -> None:
-        """`precision` is fp32 or bf16. The model moves to the device.
+        """`precision` is fp32 or bf16, `compile_mode` none, inductor or cuda_graph. The model moves to the device.
 
         `started` is when the clock began that `seconds` reads: now, unless loading the data is to count as well.
         """
@@ -62,7 +80,7 @@ class BasicTrainer:
         self.device = device
         self.precision = precision
         self.observers = observers
-        self.optimizer = build_optimizer(self.model, config, device)
+        self.optimizer = build_optimizer(self.model.parameters(), config, device)
         self.average = build_average(self.model, config)
         self.augmentation = RandomAffine(
             config.rotation_degrees, config.translation_pixels, config.scale_fraction, config.shear_degrees
@@ -71,6 +89,12 @@ class BasicTrainer:
             PreloadedBatches(train_set, config.batch_size, device)
             if config.preload
             else StreamedBatches(train_set, config.batch_size, device, config.num_workers)
+        )
+        self.forward = compiled(self.model) if compile_mode == "inductor" else self.model
+        self.step = (
+            GraphedStep(self.train_step, self.optimizer, config.batch_size)
+            if compile_mode == "cuda_graph"
+            else self.train_step
         )
         self.num_digits = len(train_set)
         self.steps_per_epoch = math.ceil(self.num_digits / config.batch_size)
@@ -97,41 +121,49 @@ class BasicTrainer:
 
     def fit_epoch(self) -> None:
         """The next epoch, with all that is written down after it."""
-        row = self.train_epoch(len(self.rows) + 1)
+        self.record(self.train_epoch(len(self.rows) + 1))
+
+    def record(self, row: EpochMetrics) -> None:
+        """Writes an epoch down."""
         self.rows.append(row)
         self.run.append_row(row)
-        if best_row(self.rows) is row:
+        if judged_row(self.rows, self.config.judged_epoch) is row:
             save_checkpoint(self.run.best_checkpoint, {"epoch": row.epoch, "model": self.judged().state_dict()})
         self.save_last()
         for observer in self.observers:
             observer.epoch_done(row)
 
     def train_epoch(self, epoch: int) -> EpochMetrics:
-        """Shows each training digit once, then judges on the validation digits. Epochs count from 1.
-
-        All that is random in it is a function of the seed and the epoch.
-        """
+        """Shows each training digit once, then judges on the validation digits. Epochs count from 1."""
         started = time.perf_counter()
-        seed = self.config.seed
-        torch.manual_seed(random_seed(seed, epoch, "dropout"))
-        order_generator = torch.Generator().manual_seed(random_seed(seed, epoch, "order"))
-        affine_generator = torch.Generator(self.device).manual_seed(random_seed(seed, epoch, "augmentation"))
-        order = torch.randperm(self.num_digits, generator=order_generator)
-        rates = learning_rates(self.config, epoch, self.steps_per_epoch, [row.val_loss for row in self.rows])
-
+        plan = self.plan_epoch(epoch)
         self.model.train()
         logits, labels = [], []  # kept on the device: one look at the end of the epoch instead of one a step
-        maps = self.augmentation.draw(self.num_digits, affine_generator).split(self.config.batch_size)
-        for rate, batch_maps, (images, batch_labels) in zip(rates, maps, self.batches.epoch(order), strict=True):
-            self.set_learning_rate(rate)
+        all_maps = plan.maps.split(self.config.batch_size)
+        batches = zip(plan.rates, all_maps, self.batches.epoch(plan.order), strict=True)
+        for rate, maps, (images, batch_labels) in batches:
+            set_learning_rate(self.optimizer, rate, self.device)
             if not self.augmentation.is_identity:
-                images = transform(images, batch_maps)
-            logits.append(self.train_step(images, batch_labels))
+                images = transform(images, maps)
+            logits.append(self.step(images, batch_labels))
             labels.append(batch_labels)
             for observer in self.observers:
                 observer.step_done()
         synchronize(self.device)
-        return self.judge_epoch(epoch, rates[-1], torch.cat(logits), torch.cat(labels), time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return self.judge_epoch(epoch, plan.rates[-1], torch.cat(logits), torch.cat(labels), seconds)
+
+    def plan_epoch(self, epoch: int) -> EpochPlan:
+        """All that is random in an epoch, as a function of the seed and the epoch alone."""
+        seed = self.config.seed
+        torch.manual_seed(random_seed(seed, epoch, "dropout"))
+        order_generator = torch.Generator().manual_seed(random_seed(seed, epoch, "order"))
+        affine_generator = torch.Generator(self.device).manual_seed(random_seed(seed, epoch, "augmentation"))
+        return EpochPlan(
+            rates=learning_rates(self.config, epoch, self.steps_per_epoch, [row.val_loss for row in self.rows]),
+            order=torch.randperm(self.num_digits, generator=order_generator),
+            maps=self.augmentation.draw(self.num_digits, affine_generator),
+        )
 
     def train_step(
         self, images: Float[Tensor, "batch 1 28 28"], labels: Int64[Tensor, " batch"]
@@ -139,19 +171,15 @@ class BasicTrainer:
         """One step down the gradient of one batch. Returns the logits from before the step, float32."""
         self.optimizer.zero_grad()
         with autocast(self.device, self.precision):
-            logits: Tensor = self.model(images).float()
+            logits: Tensor = self.forward(images).float()
         loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
         loss.backward()
         if self.config.gradient_clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip_norm)
         self.optimizer.step()
         if self.average is not None:
-            self.average.update_parameters(self.model)
+            self.average.update(self.model)
         return logits.detach()
-
-    def set_learning_rate(self, rate: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
 
     def judge_epoch(
         self,
@@ -169,7 +197,7 @@ class BasicTrainer:
         grad_norm = gradient_norm(self.model.parameters())
         train = score(logits, labels)
         if self.average is not None:
-            self.renew_batch_norm(self.average)
+            self.renew_batch_norm(self.average.module)
         validation = score(self.predict(self.validation_images), self.validation_labels)
         if not math.isfinite(validation.loss + grad_norm):
             self.refuse_to_go_on(epoch, self.steps_per_epoch)
@@ -202,7 +230,7 @@ class BasicTrainer:
     def predict(self, images: Tensor) -> Float[Tensor, "n 10"]:
         return predict_logits(self.judged(), images, self.device, self.precision)
 
-    def renew_batch_norm(self, average: AveragedModel) -> None:
+    def renew_batch_norm(self, average: nn.Module) -> None:
         """Takes the average's batch-norm statistics anew: averaged weights do not fit those of the last steps."""
         images = torch.arange(min(BATCH_NORM_DIGITS, self.num_digits))
         with autocast(self.device, self.precision):
@@ -226,7 +254,7 @@ class BasicTrainer:
                 "seconds": self.seconds,
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
-                "average": self.average.state_dict() if self.average is not None else None,
+                "average": self.average.module.state_dict() if self.average is not None else None,
             },
         )
 
@@ -238,8 +266,13 @@ class BasicTrainer:
         try:
             self.optimizer.load_state_dict(checkpoint["optimizer"])
             if self.average is not None:
-                load_weights(self.average, checkpoint["average"], path)
+                load_weights(self.average.module, checkpoint["average"], path)
             self.seconds_before = float(checkpoint["seconds"])
             self.rows = self.run.keep_rows(int(checkpoint["epoch"]))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise UserError(f"{shown(path)} is damaged or of another recipe: {error}") from None
+
+
+def compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The network's forward and backward pass by torch.compile, with the same random draws as without."""
+    return torch.compile(model, dynamic=False, options={"fallback_random": True})

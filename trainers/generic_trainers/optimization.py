@@ -1,5 +1,6 @@
 """Optimizer, learning rates and average of weights, from a TrainConfig."""
 
+import copy
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from trainers.recipe import TrainConfig
 
@@ -15,14 +16,20 @@ ONE_CYCLE_START = 1 / 25  # of the highest learning rate; both as in torch's One
 ONE_CYCLE_END = 1e-4  # of the first learning rate
 
 
-def build_optimizer(model: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
-    """The optimizer over all parameters; weight decay on matrices and kernels, not on biases and norms."""
-    parameters = list(model.parameters())
+def build_optimizer(
+    parameters: Iterable[Tensor], config: TrainConfig, device: torch.device, is_stacked: bool = False
+) -> torch.optim.Optimizer:
+    """The optimizer over these parameters; weight decay on matrices and kernels, not on biases and norms.
+
+    `is_stacked`: the parameters of several networks lie along a first axis.
+    """
+    parameters = list(parameters)
     groups: list[dict[str, Any]] = [{"params": parameters}]
     if config.weight_decay:  # a second group costs a second kernel a step
+        matrix_dimensions = 3 if is_stacked else 2
         groups = [
-            {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
-            {"params": [p for p in parameters if p.ndim < 2]},
+            {"params": [p for p in parameters if p.ndim >= matrix_dimensions], "weight_decay": config.weight_decay},
+            {"params": [p for p in parameters if p.ndim < matrix_dimensions]},
         ]
     fused = device.type in ("cpu", "cuda")  # one kernel for all parameters
     if config.optimizer == "sgd":
@@ -30,6 +37,17 @@ def build_optimizer(model: nn.Module, config: TrainConfig, device: torch.device)
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
     betas = (config.momentum, config.adam_beta2)
     return kind(groups, config.learning_rate, betas, weight_decay=0.0, fused=fused)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float, device: torch.device) -> None:
+    """Sets the rate of the next steps: on CUDA in a tensor that stays in place, where a recorded step reads it."""
+    for group in optimizer.param_groups:
+        if device.type != "cuda":
+            group["lr"] = rate
+        elif isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = torch.full((), rate, device=device)
 
 
 def learning_rates(config: TrainConfig, epoch: int, steps_per_epoch: int, val_losses: list[float]) -> list[float]:
@@ -70,11 +88,25 @@ def _plateau(config: TrainConfig, val_losses: list[float]) -> float:
     return float(optimizer.param_groups[0]["lr"])
 
 
-def build_average(model: nn.Module, config: TrainConfig) -> AveragedModel | None:
-    """The exponential moving average of the weights, or None where none is wanted."""
-    if not config.ema_decay:
-        return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+class MovingAverage:
+    """The exponential moving average of a network's weights, from its first weights on.
+
+    torch's AveragedModel asks the device in each step whether it is the first: it would wait there, and no graph
+    could record it.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.module = copy.deepcopy(model).requires_grad_(False)
+        self.mix = get_ema_multi_avg_fn(decay)  # (averages, weights after one more step), in place
+
+    def update(self, model: nn.Module) -> None:
+        """Takes the weights after one more step in."""
+        self.mix(list(self.module.parameters()), list(model.parameters()), 0)
+
+
+def build_average(model: nn.Module, config: TrainConfig) -> MovingAverage | None:
+    """The average of the weights that the configuration asks for, or None."""
+    return MovingAverage(model, config.ema_decay) if config.ema_decay else None
 
 
 def gradient_norm(parameters: Iterable[Tensor]) -> float:

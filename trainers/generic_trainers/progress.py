@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from statistics import fmean
 
 from tqdm import tqdm
 
 from utils.run_folder import EpochMetrics
+
+SHOWN = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 
 class Progress:
@@ -28,7 +31,17 @@ class Progress:
             self.steps.update()
 
     def epoch_done(self, row: EpochMetrics) -> None:
+        self.epochs_done([row])
+
+    def epochs_done(self, rows: list[EpochMetrics]) -> None:
+        """A line for the same epoch of one or several networks: their means, and the time of all."""
+        if not rows:
+            return
+        mean = {name: fmean(getattr(row, name) for row in rows) for name in SHOWN}
+        together = f"  mean of {len(rows)}" if len(rows) > 1 else ""
         tqdm.write(
-            f"epoch {row.epoch:3d}/{self.num_epochs}  loss {row.train_loss:.4f}  accuracy {row.train_accuracy:.2%}  "
-            f"validation loss {row.val_loss:.4f}  accuracy {row.val_accuracy:.2%}  {row.epoch_seconds:.1f} s"
+            f"epoch {rows[0].epoch:3d}/{self.num_epochs}{together}  "
+            f"loss {mean['train_loss']:.4f}  accuracy {mean['train_accuracy']:.2%}  "
+            f"validation loss {mean['val_loss']:.4f}  accuracy {mean['val_accuracy']:.2%}  "
+            f"{sum(row.epoch_seconds for row in rows):.1f} s"
         )

@@ -1,6 +1,9 @@
-"""From a recipe to a judged run: data, model, trainer, final evaluation."""
+"""From a recipe to a judged run: data, model, trainer, final evaluation. Or from a recipe and seeds to many."""
 
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,100 +13,195 @@ from models.registry import build_model, num_parameters
 from models.trained import load_trained
 from trainers.generic_trainers.basic_trainer import BasicTrainer
 from trainers.generic_trainers.progress import Progress
+from trainers.generic_trainers.stacked_trainer import StackedTrainer, stack_size
 from trainers.generic_trainers.tensorboard_log import TensorBoardLog
 from trainers.recipe import Recipe
 from utils.answers import Answers
 from utils.datasets import load_dataset, load_training_sets
-from utils.devices import choose_device, choose_precision
+from utils.devices import choose_compile, choose_device, choose_precision
 from utils.environment import describe_environment
 from utils.errors import DISK_ERRORS, UserError
 from utils.evaluation import predict_logits, score
 from utils.image_set import ImageSet
 from utils.paths import program, shown
 from utils.randomness import random_seed
-from utils.run_folder import RunFolder, best_row
+from utils.run_folder import RunFolder, judged_row
+
+Verdict = tuple[RunFolder, dict[str, Any]]  # a run and its summary
 
 
-def train(
-    recipe: Recipe, run_name: str | None = None, resumed: RunFolder | None = None
-) -> tuple[RunFolder, dict[str, Any]]:
+@dataclass(frozen=True)
+class Setting:
+    """What the runs of one recipe share, whatever their seed."""
+
+    started: float
+    device: torch.device
+    precision: str
+    compile_mode: str
+    train_set: ImageSet
+    validation_set: ImageSet
+    test_set: ImageSet  # had now rather than found missing in the end; looked at then
+
+    @staticmethod
+    def of(recipe: Recipe) -> "Setting":
+        """Finds all that can be wrong with the recipe, before a folder is made. Raises UserError."""
+        started = time.perf_counter()
+        config = recipe.train
+        device = choose_device(config.device)
+        precision = choose_precision(config.precision, device, build_model(recipe.model))
+        compile_mode = choose_compile(config.compile, device)
+        train_set, validation_set = load_training_sets(config.dataset, config.validation_size)
+        test_set = load_dataset(config.dataset, "test")
+        return Setting(started, device, precision, compile_mode, train_set, validation_set, test_set)
+
+    def describe(self, recipe: Recipe, num_together: int = 1) -> str:
+        """The line that tells what was chosen where the recipe says auto."""
+        together = f"{num_together} networks of " if num_together > 1 else ""
+        compiled = "" if self.compile_mode == "none" else f", {self.compile_mode}"
+        return (
+            f"{recipe.model}: {together}{num_parameters(build_model(recipe.model)):,} parameters, "
+            f"{self.precision} on {self.device}{compiled}, {len(self.train_set):,} digits"
+        )
+
+
+def train(recipe: Recipe, run_name: str | None = None, resumed: RunFolder | None = None) -> Verdict:
     """Trains, chooses the best epoch by validation, looks at the test set once. Returns the run and its summary.
 
     Makes a new run, or goes on with `resumed`, whose recipe must be this one. All that can be wrong with the
     recipe is found before the folder is made. Raises UserError; after Ctrl-C KeyboardInterrupt, with what to do next.
     """
-    started = time.perf_counter()
-    config = recipe.train
-    device = choose_device(config.device)
-    torch.manual_seed(random_seed(config.seed, 0, "initialisation"))
-    model = build_model(recipe.model)
-    precision = choose_precision(config.precision, device, model)
-    train_set, validation_set = load_training_sets(config.dataset, config.validation_size)
-    test_set = load_dataset(config.dataset, "test")  # had now rather than found missing in the end; looked at then
-    run = resumed or _new_run(recipe, run_name, device)
+    setting = Setting.of(recipe)
+    run = resumed or _new_run(recipe, run_name, setting)
+    with _what_to_do_next([run], setting.device):
+        return _train_alone(recipe, setting, run)
 
-    go_on = f"{program('mnist')} train --resume {shown(run.path)}"
+
+def train_seeds(recipe: Recipe, seeds: Sequence[int], run_name: str | None = None) -> list[Verdict]:
+    """The recipe with each of these seeds, in a run of its own: together where that is quicker, else in turn.
+
+    `run_name` is the beginning of their names. Raises as `train` does; where single networks could not go on,
+    the others are finished first.
+    """
+    setting = Setting.of(recipe)
+    recipes = [replace(recipe, train=replace(recipe.train, seed=seed)) for seed in seeds]
+    names = [f"{run_name}-s{seed}" if run_name else None for seed in seeds]
+    for name in names:
+        RunFolder.check_name(name)
+    size = stack_size(build_model(recipe.model), recipe.train, setting.device, setting.compile_mode)
+    verdicts: list[Verdict] = []
+    failures: dict[int, UserError] = {}
+    for start in range(0, len(seeds), size):
+        some = recipes[start : start + size]
+        runs = [_new_run(one, name, setting, len(some)) for one, name in zip(some, names[start:], strict=False)]
+        with _what_to_do_next(runs, setting.device):
+            if len(some) > 1:
+                verdicts += _train_together(some, setting, runs, failures)
+                continue
+            try:
+                verdicts.append(_train_alone(some[0], setting, runs[0]))
+            except UserError as error:
+                failures[some[0].train.seed] = error
+    if failures:
+        seed, failure = next(iter(failures.items()))
+        raise UserError(f"{len(failures)} of {len(seeds)} networks could not go on. Seed {seed}: {failure}")
+    return verdicts
+
+
+@contextmanager
+def _what_to_do_next(runs: list[RunFolder], device: torch.device) -> Iterator[None]:
+    """Says where the work lies and how to go on, where memory or disk end or the user stops."""
+    folder = shown(runs[0].path)
+    each = " (and likewise each of its seeds)" if len(runs) > 1 else ""
+    go_on = f"{program('mnist')} train --resume {folder}{each}"
     try:
-        return run, _train_and_judge(
-            recipe, model, precision, (train_set, validation_set, test_set), run, device, started
-        )
+        yield
     except torch.OutOfMemoryError:
         raise UserError(
             f"{device} has too little memory: try a smaller --batch-size or --no-preload.\n"
-            f"What was trained lies in {shown(run.path)}"
+            f"What was trained lies in {folder}"
         ) from None
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
         raise UserError(
-            f"cannot write into {shown(run.path)}: {error.strerror}. Its last good checkpoint stays.\n"
+            f"cannot write into {folder}: {error.strerror}. Its last good checkpoint stays.\n"
             f"Make room and go on with: {go_on}"
         ) from None
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped; the last whole epoch is saved. Go on with: {go_on}") from None
 
 
-def _new_run(recipe: Recipe, run_name: str | None, device: torch.device) -> RunFolder:
+def _new_run(recipe: Recipe, run_name: str | None, setting: Setting, num_together: int = 1) -> RunFolder:
     run = RunFolder.create(run_name, recipe.model, recipe.train.seed)
-    run.write_json("environment.json", describe_environment(device))
+    run.write_json("environment.json", {**describe_environment(setting.device), "num_together": num_together})
     run.write_json("config.json", recipe.to_json())
     return run
 
 
-def _train_and_judge(
-    recipe: Recipe,
-    model: nn.Module,
-    precision: str,
-    sets: tuple[ImageSet, ImageSet, ImageSet],
-    run: RunFolder,
-    device: torch.device,
-    started: float,
-) -> dict[str, Any]:
-    train_set, validation_set, test_set = sets
-    progress = Progress(recipe.train.num_epochs)
-    trainer = BasicTrainer(model, recipe.train, train_set, validation_set, run, device, precision, started=started)
+def _train_alone(recipe: Recipe, setting: Setting, run: RunFolder) -> Verdict:
+    trainer = _build_trainer(recipe, setting, run)
     if run.last_checkpoint.exists() or run.rows():  # else it is new, or was stopped before its first step
         trainer.load_last()
-    log = TensorBoardLog(run, trainer.rows)
-    if not trainer.rows:
-        log.begin(trainer.model, device)
+    log = _open_log(trainer)
+    progress = Progress(recipe.train.num_epochs)
     trainer.observers = (progress, log)
-    print(f"{recipe.model}: {num_parameters(model):,} parameters, {precision} on {device}, {len(train_set):,} digits")
+    print(setting.describe(recipe))
     with progress.bar(trainer.steps_per_epoch, len(trainer.rows)):
         trainer.fit()
-    return _judge(recipe, trainer, validation_set, test_set, log)
+    return run, _judge(recipe, trainer, setting, log)
 
 
-def _judge(
-    recipe: Recipe, trainer: BasicTrainer, validation_set: ImageSet, test_set: ImageSet, log: TensorBoardLog
-) -> dict[str, Any]:
-    """The verdict on the best epoch's weights as anyone loads them, in fp32, and the run's last files."""
-    run, device = trainer.run, trainer.device
+def _train_together(
+    recipes: list[Recipe], setting: Setting, runs: list[RunFolder], failures: dict[int, UserError]
+) -> list[Verdict]:
+    trainers = [_build_trainer(recipe, setting, run) for recipe, run in zip(recipes, runs, strict=True)]
+    logs = [_open_log(trainer) for trainer in trainers]
+    for trainer, log in zip(trainers, logs, strict=True):
+        trainer.observers = (log,)
+    stacked = StackedTrainer(trainers, setting.train_set, setting.compile_mode)
+    progress = Progress(recipes[0].train.num_epochs)
+    print(setting.describe(recipes[0], len(recipes)))
+    with progress.bar(trainers[0].steps_per_epoch, 0):
+        stacked.fit(progress)
+    failures |= stacked.failures
+    return [
+        (trainer.run, _judge(recipe, trainer, setting, log))
+        for recipe, trainer, log in zip(recipes, trainers, logs, strict=True)
+        if recipe.train.seed not in stacked.failures
+    ]
+
+
+def _build_trainer(recipe: Recipe, setting: Setting, run: RunFolder) -> BasicTrainer:
+    torch.manual_seed(random_seed(recipe.train.seed, 0, "initialisation"))
+    model: nn.Module = build_model(recipe.model)
+    return BasicTrainer(
+        model,
+        recipe.train,
+        setting.train_set,
+        setting.validation_set,
+        run,
+        setting.device,
+        setting.precision,
+        setting.compile_mode,
+        started=setting.started,
+    )
+
+
+def _open_log(trainer: BasicTrainer) -> TensorBoardLog:
+    log = TensorBoardLog(trainer.run, trainer.rows)
+    if not trainer.rows:
+        log.begin(trainer.model, trainer.device)
+    return log
+
+
+def _judge(recipe: Recipe, trainer: BasicTrainer, setting: Setting, log: TensorBoardLog) -> dict[str, Any]:
+    """The verdict on the judged epoch's weights as anyone loads them, in fp32, and the run's last files."""
+    run, device, test_set, validation_set = trainer.run, trainer.device, setting.test_set, setting.validation_set
     model = load_trained(run, device)
     logits = predict_logits(model, test_set.images, device).cpu()
     test = score(logits, test_set.labels)
     validation = score(predict_logits(model, validation_set.images, device), validation_set.labels)
-    best = best_row(trainer.rows)
+    judged = judged_row(trainer.rows, recipe.train.judged_epoch)
     answers = Answers(logits.numpy(), test_set.labels.numpy())
     answers.save(run.test_predictions)
     summary = {
@@ -113,8 +211,8 @@ def _judge(
         "device": str(device),
         "precision": trainer.precision,
         "num_epochs_run": len(trainer.rows),
-        "best_epoch": best.epoch,
-        "best_val_accuracy": best.val_accuracy,
+        "best_epoch": judged.epoch,
+        "best_val_accuracy": judged.val_accuracy,
         "val_accuracy": validation.accuracy,
         "test_accuracy": test.accuracy,
         "test_loss": test.loss,

@@ -1,0 +1,119 @@
+"""Networks trained together end as they would alone; and what cannot be stacked is not."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from models.registry import build_model
+from models.trained import load_trained
+from trainers.generic_trainers.stacked_trainer import stack_size
+from trainers.generic_trainers.training_run import train, train_seeds
+from trainers.recipe import Recipe, TrainConfig
+from utils.checkpoints import load_checkpoint
+from utils.errors import UserError
+from utils.run_folder import RunFolder
+
+CPU = torch.device("cpu")
+CONFIG = TrainConfig(dataset="digits", num_epochs=3, batch_size=100, learning_rate=0.003, device="cpu")
+PLAIN = CONFIG
+EVERYTHING = replace(
+    CONFIG,
+    optimizer="adamw",
+    weight_decay=0.01,
+    label_smoothing=0.05,
+    gradient_clip_norm=1.0,
+    ema_decay=0.8,
+    rotation_degrees=10,
+    translation_pixels=2,
+    schedule="one_cycle",
+)
+MOMENTUM = replace(CONFIG, optimizer="sgd", learning_rate=0.05, judged_epoch="last")
+
+
+@pytest.mark.parametrize("config", [PLAIN, EVERYTHING, MOMENTUM], ids=["plain", "everything", "momentum"])
+def test_each_network_is_what_it_would_be_alone(config):
+    together = train_seeds(Recipe("standard_fc", config), [0, 3], "together")
+    for seed, (run, summary) in zip([0, 3], together, strict=True):
+        alone, alone_summary = train(Recipe("standard_fc", replace(config, seed=seed)), f"alone-s{seed}")
+        assert run.path.name == f"together-s{seed}"
+        assert Recipe.from_json(run.config()) == Recipe.from_json(alone.config())
+        assert run.read_json("environment.json")["num_together"] == 2
+        for name, weights in load_trained(alone).state_dict().items():
+            torch.testing.assert_close(load_trained(run).state_dict()[name], weights, rtol=1e-3, atol=1e-4)
+        for ours, expected in zip(run.rows(), alone.rows(), strict=True):
+            assert ours.learning_rate == expected.learning_rate and ours.step == expected.step
+            assert ours.train_loss == pytest.approx(expected.train_loss, rel=1e-3)
+            assert ours.val_loss == pytest.approx(expected.val_loss, rel=1e-3)
+            assert ours.grad_norm == pytest.approx(expected.grad_norm, rel=1e-2)
+        assert summary["best_epoch"] == alone_summary["best_epoch"]
+        assert abs(summary["test_num_correct"] - alone_summary["test_num_correct"]) <= 1
+
+
+def test_a_network_of_a_stack_is_resumed_alone(home):
+    whole, _ = train_seeds(Recipe("linear", EVERYTHING), [0, 1], "whole")[1]
+    run, _ = train_seeds(Recipe("linear", EVERYTHING), [0, 1], "cut")[1]
+    checkpoint = load_checkpoint(run.last_checkpoint, {"epoch", "seconds", "model", "optimizer", "average"})
+    assert run.last_checkpoint.stat().st_size < 400_000  # its own tensors alone, not the whole stack's
+    assert checkpoint["epoch"] == 3
+    (run.path / "summary.json").unlink()
+    resumed, summary = train(Recipe.from_json(run.config()), resumed=run)
+    assert resumed.rows() == run.rows() and summary["test_accuracy"] == whole.summary()["test_accuracy"]
+
+
+def test_networks_stop_early_each_by_itself():
+    config = replace(CONFIG, num_epochs=12, early_stopping="val_loss", early_stopping_patience=1, learning_rate=0.1)
+    seeds = [0, 1, 2]
+    together = [run for run, _ in train_seeds(Recipe("standard_fc", config), seeds, "together")]
+    alone = [train(Recipe("standard_fc", replace(config, seed=seed)), f"alone-{seed}")[0] for seed in seeds]
+    assert [len(run.rows()) for run in together] == [len(run.rows()) for run in alone]
+    assert len({len(run.rows()) for run in together}) > 1
+
+
+def test_a_network_that_fails_does_not_stop_the_others(monkeypatch):
+    from trainers.generic_trainers.basic_trainer import BasicTrainer
+
+    judge = BasicTrainer.judge_epoch
+
+    def fail_for_seed_1(self, *values):
+        if self.config.seed == 1:
+            self.refuse_to_go_on(1, 1)
+        return judge(self, *values)
+
+    monkeypatch.setattr(BasicTrainer, "judge_epoch", fail_for_seed_1)
+    with pytest.raises(UserError, match=r"1 of 3 networks could not go on\. Seed 1: the loss is not finite"):
+        train_seeds(Recipe("linear", CONFIG), [0, 1, 2], "some")
+    assert [run.is_finished for run in RunFolder.all()] == [True, False, True]
+    with pytest.raises(UserError, match="1 of 2 networks"):  # in turn likewise
+        train_seeds(Recipe("C(2,5)-P2-FC10", CONFIG), [1, 2], "in-turn")
+    assert RunFolder.find("in-turn-s2").is_finished
+
+
+@pytest.mark.parametrize(
+    ("model", "change", "expected"),
+    [
+        ("linear", {}, 8),
+        ("standard_fc", {}, 8),
+        ("FC20-FC10", {}, 8),
+        ("standard_conv", {}, 1),
+        ("C(2,5)-P2-FC10", {}, 1),
+        ("standard_fc", {"schedule": "plateau"}, 1),
+        ("standard_fc", {"preload": False}, 1),
+    ],
+)
+def test_what_is_stacked_on_a_cpu(model, change, expected):
+    assert stack_size(build_model(model), replace(CONFIG, **change), CPU, "none") == expected
+
+
+def test_networks_that_do_not_stack_are_trained_in_turn():
+    config = replace(CONFIG, num_epochs=1)
+    verdicts = train_seeds(Recipe("C(2,5)-P2-FC10", config), [4, 5])
+    assert [summary["seed"] for _, summary in verdicts] == [4, 5]
+    assert all(run.read_json("environment.json")["num_together"] == 1 for run, _ in verdicts)
+
+
+def test_a_name_that_is_taken_is_found_before_anything_is_trained():
+    RunFolder.create("mine-s2", "linear", 0)
+    with pytest.raises(UserError, match="mine-s2 exists and is never overwritten"):
+        train_seeds(Recipe("linear", CONFIG), [0, 1, 2], "mine")
+    assert len(RunFolder.all()) == 1
