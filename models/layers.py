@@ -1,4 +1,6 @@
-"""Small layers that torch does not have."""
+"""Small layers that torch does not have, or not as quick."""
+
+import math
 
 import torch
 from jaxtyping import Float
@@ -22,3 +24,19 @@ class Standardize(nn.Module):
     def forward(self, images: Float[Tensor, "batch 1 28 28"]) -> Float[Tensor, "batch 1 28 28"]:
         scale = 1 / self.std
         return torch.addcmul(-self.mean * scale, images, scale)  # one pass over the pixels
+
+
+class Dropout(nn.Dropout):
+    """As nn.Dropout, which on a CPU takes up to a fifth of a small network's step to draw its numbers.
+
+    There a byte a value is drawn, eight at a time, so that `p` counts to the nearest 256th (0.5 is exact) and the
+    values that stay are scaled by what that gives.
+    """
+
+    def forward(self, values: Tensor) -> Tensor:
+        if not self.training or not self.p or values.device.type != "cpu":
+            return super().forward(values)
+        num_dropped = min(round(self.p * 256), 255)  # of 256 byte values
+        words = torch.empty(math.ceil(values.numel() / 8), dtype=torch.int64).random_(-(2**63), None)
+        draws = words.view(torch.uint8)[: values.numel()].view(values.shape)
+        return values * (draws >= num_dropped).to(values.dtype).mul_(256 / (256 - num_dropped))

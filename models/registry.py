@@ -6,15 +6,19 @@ from torch import nn
 
 from models.model_string import parse
 from models.parametric_models.model_string_net import ModelStringNet
+from models.specific_models.fast_conv import FastConvNet
 from models.specific_models.linear import LinearNet
 from models.specific_models.standard_conv import StandardConvNet
 from models.specific_models.standard_fc import StandardFCNet
+from models.specific_models.two_conv import TwoConvNet
 from utils.errors import UserError
 
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "linear": LinearNet,
     "standard_fc": StandardFCNet,
     "standard_conv": StandardConvNet,
+    "two_conv": TwoConvNet,
+    "fast_conv": FastConvNet,
 }
 
 

@@ -48,7 +48,7 @@ def run_command(recipe: Recipe, description: str | None, argv: list[str], prog: 
         if not command.recipe.model:
             raise UserError(f"say which network: {prog} --model NAME, or a trainer's name first.\nSee {prog} --help")
 
-    seeds = parse_seeds(command.seeds) if command.seeds else []
+    seeds = [] if command.seeds is None else parse_seeds(command.seeds)
     if seeds and resumed:
         raise UserError("--seeds makes new runs; leave it out with --resume")
 
@@ -120,6 +120,8 @@ def report_seeds(verdicts: list[tuple[RunFolder, dict[str, Any]]]) -> None:
             f"seed {summary['seed']:>4}  test accuracy {summary['test_accuracy']:.2%} "
             f"({summary['test_num_correct']:,} right)  {shown(run.path)}"
         )
+    if len(verdicts) < 2:
+        return
     mean, half_width = mean_interval([summary["test_accuracy"] for _, summary in verdicts])
     seconds = sum(summary["train_seconds"] for _, summary in verdicts)
     print(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.layers import Standardize
+from models.layers import Dropout, Standardize
 
 NUM_PIXELS = 28 * 28
 NUM_CLASSES = 10
@@ -39,5 +39,5 @@ def append_classifier(
         layers.add_module(f"fc{number}", nn.Linear(width_in, width_out))
         layers.add_module(f"fc{number}_{activation}", ACTIVATIONS[activation]())
         if dropout:
-            layers.add_module(f"fc{number}_dropout", nn.Dropout(dropout))
+            layers.add_module(f"fc{number}_dropout", Dropout(dropout))
     layers.add_module("logits", nn.Linear(widths[-1], NUM_CLASSES))

@@ -143,10 +143,10 @@ def test_damaged_predictions_are_refused(tmp_path, damage):
 
 def test_history_draws_each_epoch():
     rows = [EpochMetrics(e, e, 0.1, 1 / e, 0.9, 2 / e, 0.8 + e / 100, 1, 1, 1) for e in (1, 2, 3)]
-    loss, accuracy = history_figure(rows).axes
+    loss, accuracy = history_figure(rows, 2).axes
     assert list(loss.lines[0].get_ydata()) == [1, 1 / 2, 1 / 3]
     assert list(accuracy.lines[1].get_ydata()) == pytest.approx([0.81, 0.82, 0.83])
-    assert "best epoch, 3" in [text.get_text() for text in loss.get_legend().get_texts()]
+    assert "judged: epoch 2" in [text.get_text() for text in loss.get_legend().get_texts()]
 
 
 def test_reliability_draws_the_bins():

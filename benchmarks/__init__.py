@@ -1,0 +1,1 @@
+"""Speed against peers and against a bare loop."""

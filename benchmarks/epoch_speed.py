@@ -1,0 +1,134 @@
+"""Seconds of an epoch of 60,000 digits and peak memory: this platform, a bare loop and what users would otherwise run.
+
+    python benchmarks/epoch_speed.py [--rounds 3] [--peers-python .venv-bench/bin/python]
+
+Each measurement is a process of its own; the peers take turns, round by round. A peer whose package is missing is
+left out. Also measures the machine's matrix-product peak and which share of it each epoch of ours reaches.
+Writes benchmarks/output/epoch_speed.json.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from benchmarks.results import DEVICE, in_a_process, spread, write
+from models.registry import build_model
+from utils.datasets import load_dataset
+from utils.devices import choose_precision
+
+OURS = "this platform"
+PEERS = {
+    OURS: "platform_epoch",
+    "bare loop": "bare_loop",
+    "DataLoader": "data_loader",
+    "Lightning": "lightning_epoch",
+    "skorch": "skorch_epoch",
+    "Keras on TensorFlow": "keras_epoch",
+}
+NETWORKS = {"fc": "standard_fc", "conv": "two_conv"}
+# The last epoch counts; those before warm up. TensorFlow compiles in its first.
+NUM_EPOCHS = {"fc": 2, "conv": 1}
+EXTRA_EPOCHS = {"Keras on TensorFlow": 1}
+NUM_DIGITS = 60_000
+SIDE = 2048  # of the square matrices whose product is timed
+
+
+def measure_once(peer: str, network: str, peers_python: str) -> dict[str, Any]:
+    """Seconds of the last epoch and peak memory of a fresh process."""
+    num_epochs = NUM_EPOCHS[network] + EXTRA_EPOCHS.get(peer, 0)
+    python = sys.executable if peer == OURS else peers_python
+    measured = in_a_process(f"benchmarks.peers.{PEERS[peer]}", network, "--epochs", str(num_epochs), python=python)
+    return {"seconds": measured["epoch_seconds"][-1], "peak_bytes": measured["peak_bytes"]}
+
+
+def measure_all(num_rounds: int, peers_python: str) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Network -> peer -> a measurement a round."""
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {network: {} for network in NETWORKS}
+    missing: set[str] = set()
+    turns = [(network, peer) for _ in range(num_rounds) for network in NETWORKS for peer in PEERS]
+    for network, peer in tqdm(turns, desc="epochs", disable=None, leave=False):
+        if peer in missing:
+            continue
+        try:
+            found[network].setdefault(peer, []).append(measure_once(peer, network, peers_python))
+        except ModuleNotFoundError as error:
+            tqdm.write(f"{peer} is left out: {error}")
+            missing.add(peer)
+            del found[network][peer]
+    return found
+
+
+def matrix_product_peak(dtype: torch.dtype) -> float:
+    """FLOP/s of the quickest of several large square products."""
+    left, right = (torch.randn(SIDE, SIDE, device=DEVICE).to(dtype) for _ in range(2))
+    seconds = []
+    for _ in range(12):
+        started = time.perf_counter()
+        torch.mm(left, right)
+        if DEVICE.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    return 2 * SIDE**3 / min(seconds)
+
+
+def flops_per_epoch(model_name: str) -> int:
+    """Multiplications and additions of the network's forward and backward pass over 60,000 digits."""
+    model = build_model(model_name)
+    counter = FlopCounterMode(display=False)
+    with counter:
+        model(torch.zeros(1, 1, 28, 28).repeat(2, 1, 1, 1)).sum().backward()
+    return counter.get_total_flops() // 2 * NUM_DIGITS
+
+
+def share_of_peak(network: str, seconds: float) -> dict[str, Any]:
+    """How much of the machine's matrix-product peak, in the network's precision, our epoch reaches."""
+    precision = choose_precision("auto", DEVICE, build_model(NETWORKS[network]))
+    peak = matrix_product_peak(torch.bfloat16 if precision == "bf16" else torch.float32)
+    flops = flops_per_epoch(NETWORKS[network])
+    return {"precision": precision, "peak_flops": peak, "epoch_flops": flops, "share": flops / seconds / peak}
+
+
+def markdown(found: dict[str, dict[str, list[dict[str, Any]]]], shares: dict[str, dict[str, Any]]) -> str:
+    """The table of the README: medians with range; the ratio is a peer's median over ours."""
+    lines = ["| epoch of 60,000 digits | seconds | times ours | peak memory |", "|---|---|---|---|"]
+    titles = {
+        "fc": "**784-128-64-10, batch 64**",
+        "conv": "**conv 32 - pool - conv 64 - pool - dropout - 10, batch 128**",
+    }
+    for network, peers in found.items():
+        share = shares[network]
+        lines.append(f"| {titles[network]} | | | |")
+        ours = statistics.median(one["seconds"] for one in peers[OURS])
+        for peer, measured in peers.items():
+            seconds = [one["seconds"] for one in measured]
+            memory = statistics.median(one["peak_bytes"] for one in measured) / 1e9
+            note = f" ({share['precision']}, {share['share']:.0%} of peak)" if peer == OURS else ""
+            ratio = statistics.median(seconds) / ours
+            lines.append(f"| {peer}{note} | {spread(seconds)} | {ratio:.1f} | {memory:.2f} GB |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peers-python", default=sys.executable, help="the Python in which the peers are installed")
+    options = parser.parse_args()
+    load_dataset("mnist", "train")  # fetched now, not within a measurement
+    found = measure_all(options.rounds, options.peers_python)
+    shares = {
+        network: share_of_peak(network, statistics.median(one["seconds"] for one in found[network][OURS]))
+        for network in NETWORKS
+    }
+    table = markdown(found, shares)
+    write("epoch_speed", {"epochs": found, "shares": shares, "table": table})
+    print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""What every peer shares: the data as it lies on disk, and how an epoch is timed and reported."""
+
+import argparse
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from utils.datasets import load_dataset
+from utils.paths import home_folder
+
+MEAN, STD = 0.1307, 0.3081
+NETWORKS = ("fc", "conv")
+BATCH_SIZES = {"fc": 64, "conv": 128}
+
+
+class Stopwatch:
+    """Seconds of each epoch, by the wall clock."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    @contextmanager
+    def epoch(self) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds.append(time.perf_counter() - started)
+
+
+def training_arrays() -> tuple[np.ndarray, np.ndarray]:
+    """The 60,000 training digits, standardised, float32 (n, 1, 28, 28), and their labels, int64."""
+    digits = load_dataset("mnist", "train")
+    pixels = (digits.images.numpy()[:, None].astype(np.float32) / 255 - MEAN) / STD
+    return pixels.astype(np.float32), digits.labels.numpy()
+
+
+def raw_folder() -> Path:
+    """The folder in which torchvision finds MNIST: its files, unpacked once from the platform's."""
+    import gzip
+
+    from utils.idx_files import MNIST_MD5
+
+    root = home_folder() / "data" / "torchvision"
+    raw = root / "MNIST" / "raw"
+    raw.mkdir(parents=True, exist_ok=True)
+    load_dataset("mnist", "train"), load_dataset("mnist", "test")
+    for name in MNIST_MD5:
+        target = raw / name.removesuffix(".gz")
+        if not target.exists():
+            target.write_bytes(gzip.decompress((home_folder() / "data" / "mnist" / name).read_bytes()))
+    return root
+
+
+def main(train: Callable[[str, int, Stopwatch], None]) -> None:
+    """`python PEER.py fc|conv --epochs N`: trains and prints seconds an epoch and peak memory as JSON."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("network", choices=NETWORKS)
+    parser.add_argument("--epochs", type=int, default=2)
+    options = parser.parse_args()
+    stopwatch = Stopwatch()
+    train(options.network, options.epochs, stopwatch)
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    print(json.dumps({"epoch_seconds": stopwatch.seconds, "peak_bytes": peak_bytes}))

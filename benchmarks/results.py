@@ -1,0 +1,75 @@
+"""What every benchmark shares: where its figures go, on which machine they were taken, medians with spread."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from utils.environment import device_name
+from utils.paths import PROJECT_FOLDER, home_folder
+
+OUTPUT = Path(__file__).parent / "output"
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def write(name: str, values: dict[str, Any]) -> None:
+    """benchmarks/output/NAME.json, with the machine and the date."""
+    OUTPUT.mkdir(exist_ok=True)
+    (OUTPUT / f"{name}.json").write_text(json.dumps({**machine(), **values}, indent=2) + "\n")
+
+
+def read(name: str) -> dict[str, Any]:
+    """What `write` wrote last."""
+    values: dict[str, Any] = json.loads((OUTPUT / f"{name}.json").read_text())
+    return values
+
+
+def machine() -> dict[str, str]:
+    """Date, machine and torch, as they stand under each table."""
+    return {"date": date.today().isoformat(), "machine": device_name(DEVICE), "torch": torch.__version__}
+
+
+def spread(values: list[float], digits: int = 2) -> str:
+    """The median with the range, as in `1.23 (1.20 to 1.30)`."""
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+@contextmanager
+def runs_to_throw_away() -> Iterator[None]:
+    """Runs that are made meanwhile lie in a folder that is then removed; the data stay where they are."""
+    data = home_folder() / "data"
+    before = os.environ.get("MNIST_STUDY_HOME")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["MNIST_STUDY_HOME"] = folder
+        (Path(folder) / "data").symlink_to(data)
+        yield
+    if before is None:
+        del os.environ["MNIST_STUDY_HOME"]
+    else:
+        os.environ["MNIST_STUDY_HOME"] = before
+
+
+def in_a_process(module: str, *arguments: str, python: str = sys.executable) -> dict[str, Any]:
+    """What a module prints last, as JSON, from a fresh process. Raises ModuleNotFoundError where it lacks a package."""
+    done = subprocess.run(
+        [python, "-m", module, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(PROJECT_FOLDER)},
+    )
+    if "ModuleNotFoundError" in done.stderr:
+        raise ModuleNotFoundError(done.stderr.splitlines()[-1])
+    if done.returncode:
+        raise RuntimeError(f"{module} failed:\n{done.stderr[-2000:]}")
+    values: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return values
