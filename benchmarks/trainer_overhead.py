@@ -8,19 +8,15 @@ Writes benchmarks/output/trainer_overhead.json.
 """
 
 import argparse
-import json
-import os
 import statistics
-import tempfile
 import time
 from dataclasses import replace
-from datetime import date
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
+from benchmarks.results import runs_to_throw_away, write
 from models.registry import build_model
 from trainers.generic_trainers.basic_trainer import BasicTrainer
 from trainers.generic_trainers.progress import Progress
@@ -29,12 +25,9 @@ from trainers.specific_trainers import conv_trainer, fc_trainer
 from utils.augmentation import transform
 from utils.datasets import load_training_sets
 from utils.devices import choose_precision, memory_format
-from utils.environment import device_name
 from utils.image_set import ImageSet
-from utils.paths import home_folder
 from utils.run_folder import RunFolder
 
-OUTPUT = Path(__file__).parent / "output" / "trainer_overhead.json"
 CPU = torch.device("cpu")
 # Enough digits for an epoch of some seconds.
 CASES = {"fc_trainer.py": (fc_trainer.RECIPE, 55_000), "conv_trainer.py": (conv_trainer.RECIPE, 11_000)}
@@ -137,15 +130,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=5)
     num_pairs = parser.parse_args().pairs
-    data = home_folder() / "data"
-    with tempfile.TemporaryDirectory() as folder:  # the benchmark's runs are no runs to keep
-        os.environ["MNIST_STUDY_HOME"] = folder
-        (Path(folder) / "data").symlink_to(data)
+    with runs_to_throw_away():
         results = [measure(name, num_pairs) for name in CASES]
-    machine = {"date": date.today().isoformat(), "machine": device_name(CPU), "torch": torch.__version__}
-    OUTPUT.parent.mkdir(exist_ok=True)
-    OUTPUT.write_text(json.dumps({**machine, "results": results}, indent=2) + "\n")
-    print(f"{markdown(results)}\n\n{', '.join(machine.values())}")
+    write("trainer_overhead", {"results": results, "table": markdown(results)})
+    print(markdown(results))
 
 
 if __name__ == "__main__":

@@ -1,30 +1,23 @@
 """The README's table of results: each trainer as it stands, over several seeds.
 
-    python benchmarks/trainer_results.py [--trainers linear fc conv] [--seeds 0 1 2]
+    python benchmarks/trainer_results.py [--trainers linear fc fast_conv conv] [--seeds 0 1 2]
 
 Trains what is missing as runs/results-TRAINER-sSEED, prints the table, writes benchmarks/output/trainer_results.json.
 """
 
 import argparse
 import importlib
-import json
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import date
-from pathlib import Path
 from typing import Any
 
-import torch
-
+from benchmarks.results import write
 from trainers.recipe import Recipe
-from utils.environment import device_name
 from utils.errors import UserError, exit_on_user_error
 from utils.paths import runs_folder, shown
 from utils.run_folder import RunFolder
 from utils.statistics import mean_interval
-
-OUTPUT = Path(__file__).parent / "output" / "trainer_results.json"
 
 
 def trained_summary(trainer: str, seed: int) -> dict[str, Any]:
@@ -82,18 +75,15 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trainers", nargs="+", default=["linear", "fc", "conv"])
+    parser.add_argument("--trainers", nargs="+", default=["linear", "fc", "fast_conv", "conv"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     options = parser.parse_args()
     rows = []
     with exit_on_user_error():
         for trainer in options.trainers:
             rows.append(table_row(trainer, [trained_summary(trainer, seed) for seed in options.seeds]))
-    machine = device_name(torch.device("cpu"))
-    result = {"date": date.today().isoformat(), "machine": machine, "torch": torch.__version__, "rows": rows}
-    OUTPUT.parent.mkdir(exist_ok=True)
-    OUTPUT.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"\n{markdown(rows)}\n\n{machine}, torch {torch.__version__}, {result['date']}")
+    write("trainer_results", {"rows": rows, "table": markdown(rows)})
+    print(f"\n{markdown(rows)}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.layers import Standardize
+from models.layers import Dropout, Standardize
 from models.parametric_models.parametric_conv import ParametricConvNet
 from models.parametric_models.parametric_fc import ParametricFCNet
 from models.registry import MODELS, build_model, num_parameters
@@ -14,6 +14,8 @@ GOLDEN = {
     "linear": 7_850,
     "standard_fc": 109_386,
     "standard_conv": 1_729_162,
+    "two_conv": 34_826,
+    "fast_conv": 161_114,
     "C(16,3)-P2-FC128-FC10": 16 * 10 + (16 * 13 * 13 + 1) * 128 + 129 * 10,
     "C(8,5)-P2-C(16,3)-P2-FC128-FC10": 8 * 26 + 16 * 73 + (16 * 25 + 1) * 128 + 129 * 10,
     "FC10": 7_850,
@@ -58,7 +60,7 @@ def test_depth_zero_is_one_linear_layer():
 
 def test_fc_dropout_and_activation():
     kinds = [type(layer) for layer in ParametricFCNet((32,), dropout=0.5, activation="tanh").layers]
-    assert kinds == [Standardize, nn.Flatten, nn.Linear, nn.Tanh, nn.Dropout, nn.Linear]
+    assert kinds == [Standardize, nn.Flatten, nn.Linear, nn.Tanh, Dropout, nn.Linear]
 
 
 def test_pooling_before_relu_gives_the_same_values():
@@ -78,3 +80,27 @@ def test_kernel_or_pool_that_does_not_fit(kernel, pool):
 def test_unknown_name_lists_the_registered_ones():
     with pytest.raises(UserError, match="linear, standard_fc, standard_conv"):
         build_model("resnet")
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean():
+    values = torch.ones(400, 1000, requires_grad=True)
+    for p, share in ((0.5, 128 / 256), (0.1, 26 / 256), (0.999, 255 / 256)):
+        layer = Dropout(p)
+        dropped = layer(values)
+        assert float((dropped == 0).float().mean()) == pytest.approx(share, abs=0.005)
+        assert dropped.max().item() == pytest.approx(1 / (1 - share))
+        (gradient,) = torch.autograd.grad(dropped.sum(), values)
+        assert torch.equal(gradient, dropped)
+        assert not torch.equal(layer(values), dropped)
+    assert layer(values.bfloat16()).dtype == torch.bfloat16
+    assert torch.equal(layer.eval()(values), values)
+
+
+def test_dropout_is_decided_by_torchs_seed():
+    layer, values = Dropout(0.4), torch.ones(7, 33)
+    first, second = (layer(values) for _ in range(2) if torch.manual_seed(3))
+    assert torch.equal(first, second)
+
+
+def test_dropout_of_one_drops_nearly_all_and_stays_finite():
+    assert Dropout(1.0)(torch.ones(1000)).isfinite().all()

@@ -9,9 +9,10 @@ import torch
 
 from models.registry import build_model
 from models.trained import load_trained
-from trainers.generic_trainers.basic_trainer import BasicTrainer
+from trainers.generic_trainers.basic_trainer import LAST_KEYS, BasicTrainer
 from trainers.generic_trainers.training_run import train
 from trainers.recipe import Recipe, TrainConfig
+from utils.checkpoints import load_checkpoint
 from utils.devices import choose_device
 from utils.errors import UserError
 from utils.evaluation import predict_logits
@@ -202,3 +203,20 @@ def test_loss_that_is_not_finite_names_epoch_and_step(few_digits, rate):
 def test_gradient_clipping_bounds_the_norm(few_digits):
     trainer = make_trainer(TrainConfig(gradient_clip_norm=0.01), few_digits, few_digits)
     assert trainer.train_epoch(1).grad_norm == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize(("judged_epoch", "expected"), [("best", 1), ("last", 3)])
+def test_the_run_ends_with_the_epoch_that_was_asked_for(monkeypatch, judged_epoch, expected):
+    judge = BasicTrainer.judge_epoch
+
+    def worse_each_epoch(self, epoch, *values):
+        return dataclasses.replace(judge(self, epoch, *values), val_accuracy=1 / epoch)
+
+    monkeypatch.setattr(BasicTrainer, "judge_epoch", worse_each_epoch)
+    run, summary = train(Recipe("linear", replace(ALL_AT_ONCE, ema_decay=0, judged_epoch=judged_epoch)), judged_epoch)
+    best, last = (
+        load_checkpoint(path, keys)
+        for path, keys in ((run.best_checkpoint, {"epoch", "model"}), (run.last_checkpoint, LAST_KEYS))
+    )
+    assert summary["best_epoch"] == best["epoch"] == expected
+    assert same_weights(best["model"], last["model"]) == (judged_epoch == "last")

@@ -49,6 +49,13 @@ def test_foreign_json_is_refused(values):
         Recipe.from_json(values)
 
 
+def test_a_recipe_of_an_earlier_version_keeps_its_meaning():
+    values = Recipe("linear").to_json()
+    del values["train"]["compile"], values["train"]["judged_epoch"]
+    recipe = Recipe.from_json(values)
+    assert recipe.train.compile == "none" and recipe.train.judged_epoch == "best"
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
