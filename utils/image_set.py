@@ -1,7 +1,8 @@
-"""The noun of all data: a named split of a data set on the CPU."""
+"""The noun of all data: a named split of a data set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
@@ -10,7 +11,10 @@ DIGIT_NAMES = tuple("0123456789")
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Digits bright on dark, as they lie in the files, with the class of each and the names of the classes."""
+    """Digits bright on dark, as they lie in the files, with the class of each and the names of the classes.
+
+    They lie on the CPU unless they were moved.
+    """
 
     name: str
     images: UInt8[Tensor, "n 28 28"]
@@ -19,6 +23,10 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def to(self, device: torch.device) -> "ImageSet":
+        """The same digits on this device; those that lie there already are not copied."""
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
     def subset(self, indices: Int64[Tensor, " m"], name: str) -> "ImageSet":
         """The digits at these indices, in this order, under another name."""

@@ -44,7 +44,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float, device: tor
     for group in optimizer.param_groups:
         if device.type != "cuda":
             group["lr"] = rate
-        elif isinstance(group["lr"], Tensor):
+        elif isinstance(group["lr"], Tensor) and group["lr"].is_cuda:  # else it is new, or comes from a checkpoint
             group["lr"].fill_(rate)
         else:
             group["lr"] = torch.full((), rate, device=device)

@@ -48,10 +48,14 @@ class Setting:
         started = time.perf_counter()
         config = recipe.train
         device = choose_device(config.device)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # streams and graphs are those of the current device
         precision = choose_precision(config.precision, device, build_model(recipe.model))
         compile_mode = choose_compile(config.compile, device)
         train_set, validation_set = load_training_sets(config.dataset, config.validation_size)
         test_set = load_dataset(config.dataset, "test")
+        if config.preload:  # once, whatever the number of runs
+            train_set, validation_set = train_set.to(device), validation_set.to(device)
         return Setting(started, device, precision, compile_mode, train_set, validation_set, test_set)
 
     def describe(self, recipe: Recipe, num_together: int = 1) -> str:
