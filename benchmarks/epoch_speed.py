@@ -1,6 +1,6 @@
 """Seconds of an epoch of 60,000 digits and peak memory: this platform, a bare loop and what users would otherwise run.
 
-    python benchmarks/epoch_speed.py [--rounds 3] [--peers-python .venv-bench/bin/python]
+    python benchmarks/epoch_speed.py [--peers-python .venv-bench/bin/python]
 
 Each measurement is a process of its own; the peers take turns, round by round. A peer whose package is missing is
 left out. Also measures the machine's matrix-product peak and which share of it each epoch of ours reaches.
@@ -32,26 +32,25 @@ PEERS = {
     "Keras on TensorFlow": "keras_epoch",
 }
 NETWORKS = {"fc": "standard_fc", "conv": "two_conv"}
-# The last epoch counts; those before warm up. TensorFlow compiles in its first.
-NUM_EPOCHS = {"fc": 2, "conv": 1}
-EXTRA_EPOCHS = {"Keras on TensorFlow": 1}
+NUM_ROUNDS = {"fc": 3, "conv": 2}
+WARM_UP_EPOCHS = {"Keras on TensorFlow": 1}  # TensorFlow compiles in its first; elsewhere a first step costs little
 NUM_DIGITS = 60_000
 SIDE = 2048  # of the square matrices whose product is timed
 
 
 def measure_once(peer: str, network: str, peers_python: str) -> dict[str, Any]:
     """Seconds of the last epoch and peak memory of a fresh process."""
-    num_epochs = NUM_EPOCHS[network] + EXTRA_EPOCHS.get(peer, 0)
+    num_epochs = 1 + WARM_UP_EPOCHS.get(peer, 0)
     python = sys.executable if peer == OURS else peers_python
     measured = in_a_process(f"benchmarks.peers.{PEERS[peer]}", network, "--epochs", str(num_epochs), python=python)
     return {"seconds": measured["epoch_seconds"][-1], "peak_bytes": measured["peak_bytes"]}
 
 
-def measure_all(num_rounds: int, peers_python: str) -> dict[str, dict[str, list[dict[str, Any]]]]:
+def measure_all(peers_python: str) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """Network -> peer -> a measurement a round."""
     found: dict[str, dict[str, list[dict[str, Any]]]] = {network: {} for network in NETWORKS}
     missing: set[str] = set()
-    turns = [(network, peer) for _ in range(num_rounds) for network in NETWORKS for peer in PEERS]
+    turns = [(network, peer) for network in NETWORKS for _ in range(NUM_ROUNDS[network]) for peer in PEERS]
     for network, peer in tqdm(turns, desc="epochs", disable=None, leave=False):
         if peer in missing:
             continue
@@ -116,11 +115,10 @@ def markdown(found: dict[str, dict[str, list[dict[str, Any]]]], shares: dict[str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers-python", default=sys.executable, help="the Python in which the peers are installed")
     options = parser.parse_args()
     load_dataset("mnist", "train")  # fetched now, not within a measurement
-    found = measure_all(options.rounds, options.peers_python)
+    found = measure_all(options.peers_python)
     shares = {
         network: share_of_peak(network, statistics.median(one["seconds"] for one in found[network][OURS]))
         for network in NETWORKS

@@ -14,9 +14,10 @@ def load_run_split(run: RunFolder, split: str) -> ImageSet:
     try:
         config = run.config()["train"]
         dataset, validation_size = str(config["dataset"]), float(config["validation_size"])
+        train_size = float(config.get("train_size", 1.0))  # which earlier versions did not have
     except (KeyError, TypeError, ValueError):
         raise UserError(f"{run.path / 'config.json'} is damaged: it names no data set") from None
     if split == "test":
         return load_dataset(dataset, "test")
-    train_set, validation_set = load_training_sets(dataset, validation_size)
+    train_set, validation_set = load_training_sets(dataset, validation_size, train_size)
     return train_set if split == "train" else validation_set

@@ -15,8 +15,7 @@ JudgedEpoch = Literal["best", "last"]
 EarlyStopping = Literal["none", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
 
 
-# Fields that recipes of earlier versions lack, with the values that they trained by.
-LATER_FIELDS = {"judged_epoch": "best", "compile": "none"}
+LATER_FIELDS = ("train_size", "judged_epoch", "compile")  # recipes of earlier versions lack them and mean the defaults
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,8 @@ class TrainConfig:
     """Data set: mnist, digits (bundled with scikit-learn) or csv:FILE[,FILE...][,test=FILE]."""
     validation_size: float = 1 / 12
     """Training digits held out to choose the best epoch: a count, or below 1 a share (5,000 of MNIST's 60,000)."""
+    train_size: float = 1.0
+    """Training digits used, of those not held out: a count, or up to 1 a share."""
     seed: int = 0
     """Decides the initial weights, the order of the digits, augmentation and dropout."""
     num_epochs: int = 10
@@ -97,7 +98,7 @@ class TrainConfig:
             _check(name, value, not isinstance(value, float) or math.isfinite(value), "a finite number")
         for name in ("num_epochs", "batch_size", "step_epochs", "early_stopping_patience"):
             _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
-        for name in ("validation_size", "learning_rate", "decay_factor"):
+        for name in ("validation_size", "train_size", "learning_rate", "decay_factor"):
             _check(name, getattr(self, name), getattr(self, name) > 0, "above 0")
         for name in ("seed", "weight_decay", "gradient_clip_norm", "plateau_patience",
                      "rotation_degrees", "translation_pixels", "num_workers"):  # fmt: skip
@@ -132,7 +133,8 @@ class Recipe:
         unknown = sorted(set(values["train"]) - names)
         if unknown:
             raise UserError(f"not a recipe of this version: unknown keys {', '.join(unknown)}")
-        train = {**LATER_FIELDS, **values["train"]}
+        defaults = {name: getattr(TrainConfig(), name) for name in LATER_FIELDS}
+        train = {**defaults, **values["train"]}
         if set(train) != names:
             raise UserError(f"not a recipe: missing keys {', '.join(sorted(names - set(train)))}")
         for name, hint in {"model": str, **get_type_hints(TrainConfig)}.items():

@@ -7,7 +7,7 @@ from utils.csv_digits import csv_digits
 from utils.errors import UserError
 from utils.idx_files import read_mnist_images, read_mnist_labels
 from utils.image_set import ImageSet
-from utils.splits import stratified_split
+from utils.splits import stratified_sample, stratified_split
 
 Split = Literal["train", "test"]
 # `digits` and a CSV file without `test=` have no test set of their own: a fixed share of them, stratified, is one.
@@ -50,9 +50,12 @@ def _fixed_share(whole: ImageSet, split: str) -> ImageSet:
     return train if split == "train" else test
 
 
-def load_training_sets(name: str, validation_size: float) -> tuple[ImageSet, ImageSet]:
+def load_training_sets(name: str, validation_size: float, train_size: float = 1.0) -> tuple[ImageSet, ImageSet]:
     """The training digits of a data set without those held out for validation, and these.
 
-    `validation_size` is a count, or below 1 a share. Raises UserError as `load_dataset`, and for a size too large.
+    `validation_size` is a count, or below 1 a share; `train_size` a count of those not held out, or up to 1 a share,
+    always the same digits. Raises UserError as `load_dataset`, and for a size too large.
     """
-    return stratified_split(load_dataset(name, "train"), validation_size, (f"{name}/train", f"{name}/validation"))
+    whole = load_dataset(name, "train")
+    train_set, validation_set = stratified_split(whole, validation_size, (f"{name}/train", f"{name}/validation"))
+    return stratified_sample(train_set, train_size), validation_set

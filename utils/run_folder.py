@@ -54,7 +54,7 @@ class EpochMetrics:
     grad_norm: float
     """Euclidean norm of the whole gradient in the epoch's last step, as the optimizer took it."""
     epoch_seconds: float
-    """Training alone, without validation and saving."""
+    """Training alone, without validation and saving; of networks trained together, each counts its share."""
     images_per_second: float
 
 

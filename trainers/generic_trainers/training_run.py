@@ -52,7 +52,7 @@ class Setting:
             torch.cuda.set_device(device)  # streams and graphs are those of the current device
         precision = choose_precision(config.precision, device, build_model(recipe.model))
         compile_mode = choose_compile(config.compile, device)
-        train_set, validation_set = load_training_sets(config.dataset, config.validation_size)
+        train_set, validation_set = load_training_sets(config.dataset, config.validation_size, config.train_size)
         test_set = load_dataset(config.dataset, "test")
         if config.preload:  # once, whatever the number of runs
             train_set, validation_set = train_set.to(device), validation_set.to(device)
