@@ -9,6 +9,8 @@ from utils.errors import UserError, exit_on_user_error
 COMMANDS = {
     "quickstart": ("trainers.quickstart", "train and judge a network in a minute, to see that all works"),
     "train": ("trainers.train_command", "train a network: mnist train conv, mnist train --model NAME"),
+    "display": ("data_inspection.display_digit", "one digit, in the terminal or as a picture: mnist display 7"),
+    "predict": ("model_interpretation.predict_digit", "what a network says of one digit: mnist predict 7"),
     "inspect": ("data_inspection.inspect_dataset", "look at a data set: statistics and pictures"),
     "interpret": (
         "model_interpretation.basic_interpret",

@@ -18,24 +18,21 @@ from utils.environment import device_name
 from utils.paths import PROJECT_FOLDER, home_folder
 
 OUTPUT = Path(__file__).parent / "output"
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+CPU = torch.device("cpu")
+DEVICE = torch.device("cuda") if torch.cuda.is_available() else CPU
 
 
-def write(name: str, values: dict[str, Any]) -> None:
-    """benchmarks/output/NAME.json, with the machine and the date."""
+def write(name: str, values: dict[str, Any], device: torch.device = DEVICE) -> None:
+    """benchmarks/output/NAME.json, with date, machine and torch, as they stand under each table."""
+    made_on = {"date": date.today().isoformat(), "machine": device_name(device), "torch": torch.__version__}
     OUTPUT.mkdir(exist_ok=True)
-    (OUTPUT / f"{name}.json").write_text(json.dumps({**machine(), **values}, indent=2) + "\n")
+    (OUTPUT / f"{name}.json").write_text(json.dumps({**made_on, **values}, indent=2) + "\n")
 
 
 def read(name: str) -> dict[str, Any]:
     """What `write` wrote last."""
     values: dict[str, Any] = json.loads((OUTPUT / f"{name}.json").read_text())
     return values
-
-
-def machine() -> dict[str, str]:
-    """Date, machine and torch, as they stand under each table."""
-    return {"date": date.today().isoformat(), "machine": device_name(DEVICE), "torch": torch.__version__}
 
 
 def spread(values: list[float], digits: int = 2) -> str:
@@ -51,11 +48,12 @@ def runs_to_throw_away() -> Iterator[None]:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MNIST_STUDY_HOME"] = folder
         (Path(folder) / "data").symlink_to(data)
-        yield
-    if before is None:
-        del os.environ["MNIST_STUDY_HOME"]
-    else:
-        os.environ["MNIST_STUDY_HOME"] = before
+        try:
+            yield
+        finally:
+            os.environ.pop("MNIST_STUDY_HOME")
+            if before is not None:
+                os.environ["MNIST_STUDY_HOME"] = before
 
 
 def in_a_process(module: str, *arguments: str, python: str = sys.executable) -> dict[str, Any]:

@@ -12,10 +12,11 @@ import statistics
 import time
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 from benchmarks.results import DEVICE, runs_to_throw_away, spread, write
 from models.registry import build_model
-from trainers.generic_trainers.training_run import train_seeds
+from trainers.generic_trainers import training_run
 from trainers.recipe import Recipe
 from trainers.specific_trainers import fc_trainer, linear_trainer
 from utils.datasets import load_dataset
@@ -25,7 +26,7 @@ from utils.evaluation import predict_logits
 MODELS = ("linear", "standard_fc", "two_conv", "fast_conv", "standard_conv")
 TRAINERS = {"linear_trainer.py": linear_trainer.RECIPE, "fc_trainer.py": fc_trainer.RECIPE}
 NUM_SEEDS = 32 if DEVICE.type == "cuda" else 8
-NUM_EPOCHS = 2
+NUM_EPOCHS = 3
 
 
 def images_per_second(model_name: str, num_rounds: int) -> list[float]:
@@ -42,21 +43,20 @@ def images_per_second(model_name: str, num_rounds: int) -> list[float]:
     return speeds[1:]
 
 
-def seconds_of(recipe: Recipe, groups: list[list[int]]) -> float:
-    """Wall clock of training these groups of seeds, all that a run writes included."""
+def seconds_of(recipe: Recipe, stacked: bool) -> float:
+    """Wall clock of all seeds in one process, with the loading of the data and all that a run writes."""
+    size = contextlib.nullcontext() if stacked else patch.object(training_run, "stack_size", return_value=1)
     started = time.perf_counter()
-    with runs_to_throw_away(), contextlib.redirect_stdout(io.StringIO()):
-        for seeds in groups:
-            train_seeds(recipe, seeds)
+    with size, runs_to_throw_away(), contextlib.redirect_stdout(io.StringIO()):
+        training_run.train_seeds(recipe, range(NUM_SEEDS))
     return time.perf_counter() - started
 
 
 def seeds_at_once(name: str, num_rounds: int) -> dict[str, Any]:
     """The same seeds together and one after the other, in turn."""
     recipe = Recipe(TRAINERS[name].model, replace(TRAINERS[name].train, num_epochs=NUM_EPOCHS))
-    seeds = list(range(NUM_SEEDS))
     rounds = [
-        {"together": seconds_of(recipe, [seeds]), "alone": seconds_of(recipe, [[seed] for seed in seeds])}
+        {"together": seconds_of(recipe, stacked=True), "alone": seconds_of(recipe, stacked=False)}
         for _ in range(num_rounds)
     ]
     return {"trainer": name, "num_seeds": NUM_SEEDS, "num_epochs": NUM_EPOCHS, "rounds": rounds}

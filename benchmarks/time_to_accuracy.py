@@ -29,8 +29,8 @@ from utils.datasets import load_dataset  # noqa: E402
 from utils.statistics import mean_interval  # noqa: E402
 
 IMPORT_SECONDS = time.perf_counter() - STARTED
-SETTINGS = ("--num-epochs 1 --train-size 30000", "--num-epochs 3", "--num-epochs 8")
-TARGET = 0.99  # what the example is trained to
+SETTINGS = ("--num-epochs 1 --train-size 40000", "--num-epochs 3", "--num-epochs 8")
+TARGETS = (0.99, 0.995, 0.9965)  # the example is trained to the first
 
 
 def train_one(setting: str, seed: int) -> dict[str, float]:
@@ -49,8 +49,12 @@ def train_one(setting: str, seed: int) -> dict[str, float]:
     }
 
 
+def _mean(runs: list[dict[str, Any]], key: str) -> float:
+    return statistics.fmean(run[key] for run in runs)
+
+
 def markdown(results: dict[str, list[dict[str, Any]]], example: dict[str, Any]) -> str:
-    """The table of the README: mean accuracy with its 95 % interval, median seconds with range."""
+    """The table of the README: mean accuracy with its 95 % interval, median seconds with range; mean seconds below."""
     lines = [
         "| recipe | n | test accuracy | seconds, data loading included | of these training | imports, seconds |",
         "|---|---|---|---|---|---|",
@@ -68,15 +72,16 @@ def markdown(results: dict[str, list[dict[str, Any]]], example: dict[str, Any]) 
     lines.append(
         f"| PyTorch's example, {num_epochs_needed} epochs | 1 | {reached:.2%} | {example['seconds']:.0f} | | |"
     )
-    quickest = min(
-        statistics.median(run["seconds"] for run in runs)
-        for runs in results.values()
-        if statistics.fmean(run["test_accuracy"] for run in runs) >= TARGET
-    )
-    lines.append(
-        f"\nTo {TARGET:.1%} the quickest of these settings takes {quickest:.1f} s: "
-        f"{example['seconds'] / quickest:.0f} times quicker than the example."
-    )
+    lines.append("")
+    for target in TARGETS:
+        times = [_mean(runs, "seconds") for runs in results.values() if _mean(runs, "test_accuracy") >= target]
+        if not times:
+            lines.append(f"A mean of {target:.2%}: not reached by these settings.")
+        elif target == TARGETS[0]:
+            ratio = example["seconds"] / min(times)
+            lines.append(f"A mean of {target:.2%}: {min(times):.1f} s, {ratio:.0f} times as quick as the example.")
+        else:
+            lines.append(f"A mean of {target:.2%}: {min(times):.1f} s.")
     return "\n".join(lines)
 
 
@@ -93,7 +98,7 @@ def main() -> None:
     turns = [(seed, setting) for seed in range(options.seeds) for setting in SETTINGS]
     for seed, setting in tqdm(turns, desc="fast_conv", disable=None, leave=False):
         results[setting].append(in_a_process("benchmarks.time_to_accuracy", "--one", setting, str(seed)))
-    example = in_a_process("benchmarks.peers.pytorch_example", "--accuracy", str(TARGET))
+    example = in_a_process("benchmarks.peers.pytorch_example", "--accuracy", str(TARGETS[0]))
     table = markdown(results, example)
     write("time_to_accuracy", {"device": str(DEVICE), "settings": results, "example": example, "table": table})
     print(table)

@@ -26,7 +26,7 @@ def report_page(run: RunFolder, metrics: dict[str, Any], pictures: dict[str, Fig
     body = [
         f"<p>{html.escape(summary['model'])}: {summary['num_parameters']:,} parameters, seed {summary['seed']}, "
         f"{summary['num_epochs_run']} epochs in {summary['train_seconds']:.0f} s on {summary['device']} "
-        f"({summary['precision']}); epoch {summary['best_epoch']} was the best by validation.</p>",
+        f"({summary['precision']}); judged by its epoch {summary['best_epoch']}.</p>",
         table(["", *metrics], headline_rows(metrics)),
         _captioned("history", pictures["history"]),
         '<div class="pair">',

@@ -34,9 +34,9 @@ class Dropout(nn.Dropout):
     """
 
     def forward(self, values: Tensor) -> Tensor:
-        if not self.training or not self.p or values.device.type != "cpu":
+        num_dropped = round(self.p * 256)  # of 256 byte values
+        if not self.training or num_dropped in (0, 256) or values.device.type != "cpu":
             return super().forward(values)
-        num_dropped = min(round(self.p * 256), 255)  # of 256 byte values
         words = torch.empty(math.ceil(values.numel() / 8), dtype=torch.int64).random_(-(2**63), None)
         draws = words.view(torch.uint8)[: values.numel()].view(values.shape)
         return values * (draws >= num_dropped).to(values.dtype).mul_(256 / (256 - num_dropped))

@@ -11,7 +11,7 @@ BEST_KEYS = {"epoch", "model"}
 
 
 def load_trained(run: RunFolder, device: torch.device | None = None) -> nn.Module:
-    """The network of a run with the weights of its best epoch, in eval mode, on the CPU unless said otherwise.
+    """The network of a run with the weights of its judged epoch, in eval mode, on the CPU unless said otherwise.
 
     Raises UserError where the run has none yet or its files are damaged.
     """

@@ -133,8 +133,7 @@ class Recipe:
         unknown = sorted(set(values["train"]) - names)
         if unknown:
             raise UserError(f"not a recipe of this version: unknown keys {', '.join(unknown)}")
-        defaults = {name: getattr(TrainConfig(), name) for name in LATER_FIELDS}
-        train = {**defaults, **values["train"]}
+        train = with_later_fields(values["train"])
         if set(train) != names:
             raise UserError(f"not a recipe: missing keys {', '.join(sorted(names - set(train)))}")
         for name, hint in {"model": str, **get_type_hints(TrainConfig)}.items():
@@ -145,6 +144,11 @@ class Recipe:
         """What differs in `other`, a line a field, such as `batch_size is 64, not 128`."""
         mine, others = ({"model": recipe.model, **dataclasses.asdict(recipe.train)} for recipe in (self, other))
         return [f"{name} is {mine[name]}, not {others[name]}" for name in mine if mine[name] != others[name]]
+
+
+def with_later_fields(train: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a TrainConfig as an earlier version wrote them, with those that it did not have."""
+    return {**{name: getattr(TrainConfig(), name) for name in LATER_FIELDS}, **train}
 
 
 def _check_type(name: str, value: object, hint: Any) -> None:

@@ -51,11 +51,17 @@ def run_command(recipe: Recipe, description: str | None, argv: list[str], prog: 
     seeds = [] if command.seeds is None else parse_seeds(command.seeds)
     if seeds and resumed:
         raise UserError("--seeds makes new runs; leave it out with --resume")
+    if seeds and any(argument.partition("=")[0] == "--seed" for argument in argv):
+        raise UserError("--seeds stands in place of --seed: leave one of them out")
 
     from trainers.generic_trainers.training_run import train, train_seeds  # torch: once the command line is right
 
     if seeds:
-        report_seeds(train_seeds(command.recipe, seeds, command.run_name))
+        verdicts, failures = train_seeds(command.recipe, seeds, command.run_name)
+        report_seeds(verdicts)
+        if failures:
+            seed, failure = next(iter(failures.items()))
+            raise UserError(f"{len(failures)} of {len(seeds)} networks could not go on. Seed {seed}: {failure}")
     else:
         report(*train(command.recipe, command.run_name, resumed))
 

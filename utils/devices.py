@@ -1,14 +1,15 @@
 """Which device, which precision: asked of the hardware, not assumed."""
 
+import importlib.util
+import os
 import shutil
+import sys
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import nn
 
 from utils.errors import UserError
-
-CPP_COMPILERS = ("g++", "clang++")
 
 
 def choose_device(name: str) -> torch.device:
@@ -72,8 +73,11 @@ def choose_compile(name: str, device: torch.device) -> str:
         raise UserError(f"compile 'cuda_graph' needs CUDA, this is {device.type}: expected auto, none or inductor")
     if name == "inductor" and device.type not in ("cpu", "cuda"):
         raise UserError(f"compile 'inductor' is not for {device.type}: expected auto or none")
-    if name == "inductor" and device.type == "cpu" and not any(map(shutil.which, CPP_COMPILERS)):
-        raise UserError("compile 'inductor' needs a C++ compiler on a CPU, and there is no g++ or clang++ here")
+    compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")  # as inductor looks for it
+    if name == "inductor" and device.type == "cpu" and not shutil.which(compiler):
+        raise UserError(f"compile 'inductor' needs a C++ compiler on a CPU, and there is no {compiler} here")
+    if name == "inductor" and device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        raise UserError("compile 'inductor' needs the package triton on CUDA: expected auto, none or cuda_graph")
     return name
 
 

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from utils.errors import UserError
+
 DIGIT_NAMES = tuple("0123456789")
 
 
@@ -27,6 +29,12 @@ class ImageSet:
     def to(self, device: torch.device) -> "ImageSet":
         """The same digits on this device; those that lie there already are not copied."""
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+    def checked_index(self, index: int) -> int:
+        """The index, from 0. Raises UserError where there is no such digit."""
+        if not 0 <= index < len(self):
+            raise UserError(f"ID {index}: {self.name} has {len(self):,} digits; expected 0 to {len(self) - 1}")
+        return index
 
     def subset(self, indices: Int64[Tensor, " m"], name: str) -> "ImageSet":
         """The digits at these indices, in this order, under another name."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from study.comparison.run_records import RunRecord
+from trainers.recipe import with_later_fields
 from utils.statistics import mean_interval
 
 
@@ -65,7 +66,7 @@ def _data_set_and_rank(group: Group) -> tuple[str, float]:
 
 
 def _without_seed(config: dict[str, Any]) -> dict[str, Any]:
-    settings = {key: value for key, value in config["train"].items() if key != "seed"}
+    settings = {key: value for key, value in with_later_fields(config["train"]).items() if key != "seed"}
     return {"model": config["model"], **settings}
 
 

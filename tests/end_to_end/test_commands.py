@@ -162,6 +162,17 @@ BAD_COMMANDS = {
     "batch size not positive": (["train", "linear", *QUICK, "--batch-size", "-4"], "--batch-size"),
     "validation size over the set": (["train", "linear", *QUICK, "--validation-size", "5000"], "1,438"),
     "run name climbs out": (["train", "linear", *QUICK, "--run-name", "../x"], "plain folder name"),
+    "train size over the set": (["train", "linear", *QUICK, "--train-size", "5000"], "cannot train on 5,000"),
+    "seeds without an end": (["train", "linear", *QUICK, "--seeds", "3:"], "1 to 10,000 different seeds"),
+    "seeds backwards": (["train", "linear", *QUICK, "--seeds", "3:1"], "1 to 10,000 different seeds"),
+    "seeds twice": (["train", "linear", *QUICK, "--seeds", "1,1"], "1 to 10,000 different seeds"),
+    "too many seeds": (["train", "linear", *QUICK, "--seeds", "0:99999999999"], "1 to 10,000 different seeds"),
+    "no seeds": (["train", "linear", *QUICK, "--seeds="], "1 to 10,000 different seeds"),
+    "seed and seeds": (["train", "linear", *QUICK, "--seed", "1", "--seeds", "0:2"], "--seed"),
+    "compile mode of another device": (["train", "linear", *QUICK, "--compile", "cuda_graph"], "needs CUDA"),
+    "unknown compile mode": (["train", "linear", *QUICK, "--compile", "fast"], "fast"),
+    "unknown precision": (["train", "linear", *QUICK, "--precision", "fp8"], "fp8"),
+    "unknown judged epoch": (["train", "linear", *QUICK, "--judged-epoch", "first"], "first"),
     "resume nothing": (["train", "--resume", "runs/nothing"], "no run at"),
     "resume without a name": (["train", "--resume"], "no run at"),
     "evaluate nothing": (["evaluate"], "RUN"),
@@ -177,6 +188,17 @@ def test_bad_input_gets_two_lines_and_exit_2(command, home, arguments, message):
     assert error.startswith("error: ") and message in error
     assert len(error.splitlines()) <= 2
     assert not list((home / "runs").glob("*"))  # nothing was begun
+
+
+@pytest.mark.parametrize("model", ["standard_fc", "C(2,5)-P2-FC10"])
+def test_several_seeds_at_once(command, home, model):
+    code, printed, error = command("train", "--model", model, *QUICK, "--seeds", "0:3", "--run-name", "many")
+    assert code == 0, error
+    assert [line.split()[:2] for line in printed.splitlines() if line.startswith("seed")] == [
+        ["seed", str(seed)] for seed in range(3)
+    ]
+    assert "mean of 3 test accuracy" in printed
+    assert all((home / "runs" / f"many-s{seed}" / "summary.json").exists() for seed in range(3))
 
 
 @pytest.fixture

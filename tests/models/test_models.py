@@ -84,7 +84,7 @@ def test_unknown_name_lists_the_registered_ones():
 
 def test_dropout_drops_its_share_and_keeps_the_mean():
     values = torch.ones(400, 1000, requires_grad=True)
-    for p, share in ((0.5, 128 / 256), (0.1, 26 / 256), (0.999, 255 / 256)):
+    for p, share in ((0.5, 128 / 256), (0.1, 26 / 256), (0.995, 255 / 256)):
         layer = Dropout(p)
         dropped = layer(values)
         assert float((dropped == 0).float().mean()) == pytest.approx(share, abs=0.005)
@@ -102,5 +102,5 @@ def test_dropout_is_decided_by_torchs_seed():
     assert torch.equal(first, second)
 
 
-def test_dropout_of_one_drops_nearly_all_and_stays_finite():
-    assert Dropout(1.0)(torch.ones(1000)).isfinite().all()
+def test_dropout_of_one_drops_all():
+    assert not Dropout(1.0)(torch.ones(1000)).any()

@@ -10,7 +10,7 @@ from study.comparison.comparison_table import csv_table, latex_table, plain_tabl
 from study.comparison.groups import group_runs
 from study.comparison.run_records import read_record
 from study.comparison.significance import compare_answers, mcnemar_exact, paired_bootstrap, vote
-from trainers.recipe import Recipe, TrainConfig
+from trainers.recipe import LATER_FIELDS, Recipe, TrainConfig
 from utils.answers import Answers
 from utils.datasets import load_dataset
 from utils.errors import UserError
@@ -71,6 +71,15 @@ def test_data_sets_stand_in_the_labels_where_they_differ():
     other.write_json("config.json", {**config, "train": {**config["train"], "dataset": "mnist"}})
     labels = {group.label for group in groups_of(make_run("a"), other)}
     assert labels == {"linear (dataset=digits)", "standard_fc (dataset=mnist)"}
+
+
+def test_a_run_of_an_earlier_version_joins_its_group():
+    early, late = make_run("early", seed=0), make_run("late", seed=1)
+    config = early.config()
+    for name in LATER_FIELDS:
+        del config["train"][name]
+    early.write_json("config.json", config)
+    assert [group.label for group in groups_of(early, late)] == ["linear"]
 
 
 def test_two_groups_that_cannot_be_compared_do_not_stop_the_table(command, home):

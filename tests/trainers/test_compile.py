@@ -41,12 +41,12 @@ class ReplayedByHand(GraphedStep):
 @pytest.mark.parametrize("model", [MODEL, "standard_fc"])
 def test_a_recorded_step_trains_as_a_plain_one(monkeypatch, model):
     seeds = [0, 1]
-    plain = [run.rows() for run, _ in train_seeds(Recipe(model, CONFIG), seeds)]
+    plain = [run.rows() for run, _ in train_seeds(Recipe(model, CONFIG), seeds)[0]]
     monkeypatch.setattr(basic_trainer, "GraphedStep", ReplayedByHand)
     monkeypatch.setattr(stacked_trainer, "GraphedStep", ReplayedByHand)
     monkeypatch.setattr("trainers.generic_trainers.training_run.choose_compile", lambda *_: "cuda_graph")
     ReplayedByHand.num_replays = 0
-    recorded = [run.rows() for run, _ in train_seeds(Recipe(model, CONFIG), seeds)]
+    recorded = [run.rows() for run, _ in train_seeds(Recipe(model, CONFIG), seeds)[0]]
     for ours, expected in zip(chain(*recorded), chain(*plain), strict=True):
         assert (ours.train_loss, ours.val_loss, ours.grad_norm) == pytest.approx(
             (expected.train_loss, expected.val_loss, expected.grad_norm), rel=1e-6

@@ -140,3 +140,9 @@ def test_what_the_command_line_says(capsys, error, code, message):
 def test_a_bug_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError), exit_on_user_error():
         raise ZeroDivisionError
+
+
+def test_the_compiler_that_inductor_would_take_is_asked_for(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(UserError, match="there is no no-such-compiler here"):
+        devices.choose_compile("inductor", CPU)

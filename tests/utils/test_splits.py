@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utils.errors import UserError
 from utils.image_set import ImageSet
-from utils.splits import stratified_split
+from utils.splits import stratified_sample, stratified_split
 
 
 def numbered_set(labels):
@@ -22,6 +22,7 @@ def indices(image_set):
     return (image_set.images[:, 0, 0].long() + 256 * image_set.images[:, 0, 1].long()).tolist()
 
 
+@settings(deadline=None)  # the first split imports scikit-learn
 @given(per_class=st.integers(4, 40), share=st.floats(0.25, 0.75), seed=st.integers(0, 1000))
 def test_disjoint_complete_and_stratified(per_class, share, seed):
     whole = numbered_set(list(range(10)) * per_class)
@@ -47,3 +48,18 @@ def test_same_at_every_call():
 def test_impossible_sizes_are_refused(held_out):
     with pytest.raises(UserError, match="--validation-size"):
         stratified_split(numbered_set(list(range(10)) * 30), held_out, ("a", "b"))
+
+
+def test_a_sample_is_stratified_and_always_the_same():
+    whole = numbered_set(list(range(10)) * 30)
+    for size in (100, 1 / 3):
+        sample = stratified_sample(whole, size)
+        assert indices(sample) == sorted(indices(stratified_sample(whole, 100)))
+        assert sample.labels.bincount().tolist() == [10] * 10
+    assert stratified_sample(whole, 1.0) is whole and stratified_sample(whole, 300) is whole
+
+
+@pytest.mark.parametrize("size", [5, 301, 0.001])
+def test_a_sample_that_cannot_be_had_is_refused(size):
+    with pytest.raises(UserError, match=r"cannot train on .* of the 300 digits of numbered"):
+        stratified_sample(numbered_set(list(range(10)) * 30), size)

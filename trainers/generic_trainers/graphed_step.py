@@ -52,7 +52,7 @@ class GraphedStep:
         self.images, self.labels = images.clone(), labels.clone()
         self.graph = torch.cuda.CUDAGraph()
         self.mark_capturable(True)
-        with torch.cuda.graph(self.graph):
+        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):  # a loader's threads go on
             self.logits = self.step(self.images, self.labels)
         self.mark_capturable(False)
 

@@ -20,7 +20,7 @@ from utils.errors import UserError
 from utils.image_set import ImageSet
 from utils.preloading import PreloadedBatches
 
-STACK_SIZES = {"cpu": 8, "cuda": 64}  # networks; more leave a CPU's cache and gain nothing
+STACK_SIZES = {"cpu": 8, "cuda": 64}  # networks; on a CPU more gain little (benchmarks/SPEED_LOG.md), CUDA is a guess
 
 
 def stack_size(model: nn.Module, config: TrainConfig, device: torch.device, compile_mode: str) -> int:
@@ -93,7 +93,7 @@ class StackedTrainer:
             all_logits.append(self.step(images.unflatten(0, indices.shape), labels.view_as(indices)))
             progress.step_done()
         synchronize(self.device)
-        seconds = (time.perf_counter() - started) / len(self.trainers)  # each network's share
+        seconds = (time.perf_counter() - started) / len(going_on)  # each network's share
         logits = torch.cat(all_logits, dim=1)
         for place, trainer in enumerate(self.trainers):
             if trainer in going_on:

@@ -1,5 +1,6 @@
 """From a recipe to a judged run: data, model, trainer, final evaluation. Or from a recipe and seeds to many."""
 
+import gc
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -48,14 +49,15 @@ class Setting:
         started = time.perf_counter()
         config = recipe.train
         device = choose_device(config.device)
-        if device.type == "cuda":
+        if device.type == "cuda" and device.index is not None:
             torch.cuda.set_device(device)  # streams and graphs are those of the current device
         precision = choose_precision(config.precision, device, build_model(recipe.model))
         compile_mode = choose_compile(config.compile, device)
         train_set, validation_set = load_training_sets(config.dataset, config.validation_size, config.train_size)
         test_set = load_dataset(config.dataset, "test")
         if config.preload:  # once, whatever the number of runs
-            train_set, validation_set = train_set.to(device), validation_set.to(device)
+            with _advice_on_memory(device):
+                train_set, validation_set = train_set.to(device), validation_set.to(device)
         return Setting(started, device, precision, compile_mode, train_set, validation_set, test_set)
 
     def describe(self, recipe: Recipe, num_together: int = 1) -> str:
@@ -80,11 +82,13 @@ def train(recipe: Recipe, run_name: str | None = None, resumed: RunFolder | None
         return _train_alone(recipe, setting, run)
 
 
-def train_seeds(recipe: Recipe, seeds: Sequence[int], run_name: str | None = None) -> list[Verdict]:
+def train_seeds(
+    recipe: Recipe, seeds: Sequence[int], run_name: str | None = None
+) -> tuple[list[Verdict], dict[int, UserError]]:
     """The recipe with each of these seeds, in a run of its own: together where that is quicker, else in turn.
 
-    `run_name` is the beginning of their names. Raises as `train` does; where single networks could not go on,
-    the others are finished first.
+    Returns the runs that were finished, and by seed why another could not go on, which stops none of the others.
+    `run_name` is the beginning of their names. Raises as `train` does.
     """
     setting = Setting.of(recipe)
     recipes = [replace(recipe, train=replace(recipe.train, seed=seed)) for seed in seeds]
@@ -97,33 +101,39 @@ def train_seeds(recipe: Recipe, seeds: Sequence[int], run_name: str | None = Non
     for start in range(0, len(seeds), size):
         some = recipes[start : start + size]
         runs = [_new_run(one, name, setting, len(some)) for one, name in zip(some, names[start:], strict=False)]
-        with _what_to_do_next(runs, setting.device):
+        with _what_to_do_next(runs, setting.device, seeds[start + size :]):
             if len(some) > 1:
                 verdicts += _train_together(some, setting, runs, failures)
-                continue
-            try:
-                verdicts.append(_train_alone(some[0], setting, runs[0]))
-            except UserError as error:
-                failures[some[0].train.seed] = error
-    if failures:
-        seed, failure = next(iter(failures.items()))
-        raise UserError(f"{len(failures)} of {len(seeds)} networks could not go on. Seed {seed}: {failure}")
-    return verdicts
+            else:
+                try:
+                    verdicts.append(_train_alone(some[0], setting, runs[0]))
+                except UserError as error:
+                    failures[some[0].train.seed] = error
+        setting = replace(setting, started=time.perf_counter())  # the data are loaded
+        gc.collect()  # a trainer and its graph on the device hold each other
+    return verdicts, failures
 
 
 @contextmanager
-def _what_to_do_next(runs: list[RunFolder], device: torch.device) -> Iterator[None]:
-    """Says where the work lies and how to go on, where memory or disk end or the user stops."""
-    folder = shown(runs[0].path)
-    each = " (and likewise each of its seeds)" if len(runs) > 1 else ""
-    go_on = f"{program('mnist')} train --resume {folder}{each}"
+def _advice_on_memory(device: torch.device) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError:
-        raise UserError(
-            f"{device} has too little memory: try a smaller --batch-size or --no-preload.\n"
-            f"What was trained lies in {folder}"
-        ) from None
+        raise UserError(f"{device} has too little memory: try a smaller --batch-size or --no-preload.") from None
+
+
+@contextmanager
+def _what_to_do_next(runs: list[RunFolder], device: torch.device, seeds_left: Sequence[int] = ()) -> Iterator[None]:
+    """Says where the work lies and how to go on, where memory or disk end or the user stops."""
+    folder = shown(runs[0].path)
+    go_on = f"{program('mnist')} train --resume {folder}"
+    if len(runs) > 1:
+        go_on += f"\nand likewise with the other runs up to {shown(runs[-1].path)}"
+    if seeds_left:
+        go_on += f"\nNot begun: seeds {seeds_left[0]} to {seeds_left[-1]}"
+    try:
+        with _advice_on_memory(device):
+            yield
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise

@@ -1,0 +1,140 @@
+"""What every layer of a run's network makes of one digit: a sheet of pictures a layer, and one page with all."""
+
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+import tyro
+from jaxtyping import Float, UInt8
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from model_interpretation.basic_interpret import OUTPUT
+from model_interpretation.run_data import load_run_split
+from models.trained import load_trained
+from utils.atomic_files import write_whole
+from utils.command_line import parse_command_line
+from utils.errors import exit_on_user_error
+from utils.figures import INK, plain_axes, save_figure, tiled_figure
+from utils.html_page import page, picture
+from utils.paths import shown
+from utils.preloading import to_pixels
+from utils.run_folder import RunFolder
+
+COLUMNS = 8  # maps a row
+
+
+@dataclass(frozen=True)
+class LayerOutput:
+    """What a layer gave for one digit: maps (channel, row, column) or values (unit,)."""
+
+    name: str
+    kind: str
+    values: Float[np.ndarray, "..."]
+
+    @property
+    def shape(self) -> str:
+        """As people say it: `32 of 26 x 26` or `1600`."""
+        if self.values.ndim == 1:
+            return str(len(self.values))
+        return f"{self.values.shape[0]} of {self.values.shape[1]} x {self.values.shape[2]}"
+
+
+@dataclass(frozen=True)
+class LayerOutputsCommand:
+    run: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None
+    """The run whose network is looked into; by default the newest that is finished."""
+    id: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Which digit of the split, from 0."""
+    split: Literal["test", "train", "validation"] = "test"
+    """Where the digit comes from."""
+    output: Path = OUTPUT
+    """Folder in which the run gets a folder of its name."""
+
+
+@torch.no_grad()
+def layer_outputs(model: nn.Module, image: UInt8[Tensor, "28 28"]) -> list[LayerOutput]:
+    """The output of each layer, in the order in which they run; of a network in eval mode."""
+    found: list[LayerOutput] = []
+
+    def keep(name: str, layer: nn.Module, output: Tensor) -> None:
+        found.append(LayerOutput(name, type(layer).__name__, output[0].float().cpu().numpy()))
+
+    hooks = [
+        layer.register_forward_hook(lambda layer, _, output, name=name: keep(name.rpartition(".")[2], layer, output))
+        for name, layer in model.named_modules()
+        if not list(layer.children())
+    ]
+    try:
+        model.eval()(to_pixels(image.unsqueeze(0)))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def layer_figure(output: LayerOutput) -> Figure:
+    """Maps side by side on one colour scale; many values as a rectangle, few as bars."""
+    title = f"{output.name} ({output.kind}): {output.shape}"
+    if output.values.ndim == 1 and len(output.values) <= 16:
+        return _bars(output.values, title)
+    maps = output.values if output.values.ndim == 3 else _rectangle(output.values)[None]
+    limits = (float(maps.min()), float(maps.max()) or 1.0)
+    tile_inches = 0.95 if len(maps) > 1 else 3.6
+    return tiled_figure(maps, None, COLUMNS, title, cmap="viridis", limits=limits, tile_inches=tile_inches)
+
+
+def _bars(values: Float[np.ndarray, " units"], title: str) -> Figure:
+    figure = Figure(figsize=(5, 2.6), layout="constrained")
+    axes = plain_axes(figure, 1, 1, 1)
+    axes.bar(range(len(values)), values, color="#2b6cb0")
+    axes.set_xticks(range(len(values)))
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.set_title(title, fontsize=10)
+    return figure
+
+
+def _rectangle(values: Float[np.ndarray, " units"]) -> Float[np.ndarray, "rows columns"]:
+    """The values row by row, as square as their number allows: 1,600 as 40 x 40, 128 as 8 x 16."""
+    rows = next(rows for rows in range(math.isqrt(len(values)), 0, -1) if len(values) % rows == 0)
+    return values.reshape(rows, -1)
+
+
+def pixel_values_figure(image: UInt8[Tensor, "28 28"], title: str) -> Figure:
+    """The digit beside its 784 pixel values, 0 to 255."""
+    figure = Figure(figsize=(13, 6.6), layout="constrained")
+    for place in (1, 2):
+        axes = figure.add_subplot(1, 2, place)
+        axes.imshow(image.numpy(), cmap="gray_r", vmin=0, vmax=255 if place == 1 else 510)
+        axes.set(xticks=[], yticks=[], title=title if place == 1 else "its pixel values")
+    for row, column in np.ndindex(28, 28):
+        axes.text(column, row, str(int(image[row, column])), ha="center", va="center", fontsize=6, color=INK)
+    return figure
+
+
+def main(argv: list[str]) -> None:
+    """Draws what every layer of a run's network makes of one digit: a PNG a layer, and layers.html with all."""
+    options = parse_command_line(LayerOutputsCommand, argv, "layer_outputs.py", main.__doc__)
+    run = RunFolder.find(options.run) if options.run else RunFolder.finished()[-1]
+    model = load_trained(run)
+    image_set = load_run_split(run, options.split)
+    number = image_set.checked_index(options.id)
+    image, name = image_set.images[number], f"{image_set.name}, digit {number}"
+    folder = options.output / run.path.name / f"layers-{options.split}-{number}"
+    figures = {"00-pixels": pixel_values_figure(image, name)}
+    for place, output in enumerate(layer_outputs(model, image), start=1):
+        figures[f"{place:02d}-{output.name}"] = layer_figure(output)
+    body = [f"<div>{picture(figure, file_name)}</div>" for file_name, figure in figures.items()]
+    write_whole(folder / "layers.html", page(f"{run.path.name}: {name}", "\n".join(body)).encode())
+    for file_name, figure in figures.items():
+        save_figure(figure, folder / f"{file_name}.png")
+    print(f"{len(figures)} pictures and a page: {shown(folder / 'layers.html')}")
+
+
+if __name__ == "__main__":
+    with exit_on_user_error():
+        main(sys.argv[1:])

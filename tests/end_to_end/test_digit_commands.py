@@ -1,0 +1,85 @@
+"""`mnist display` and `mnist predict`: one digit, looked at and named."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from utils.answers import load_answers
+from utils.datasets import load_dataset
+from utils.run_folder import RunFolder
+from utils.terminal import terminal_picture
+
+
+@pytest.fixture(autouse=True)
+def working_folder(tmp_path, monkeypatch):
+    """Pictures are saved where the command is given."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_display_draws_the_digit_and_names_its_label(command, working_folder):
+    digit = load_dataset("digits", "train")
+    code, printed, error = command("display", "3", "--train", "--dataset", "digits", "-s")
+    assert code == 0, error
+    assert f"digits/train, digit 3: labelled {int(digit.labels[3])}" in printed
+    assert terminal_picture(digit.images[3], has_colours=False) in printed
+    saved = np.asarray(Image.open(working_folder / "train-3.png"))
+    assert np.array_equal(saved[::10, ::10], digit.images[3].numpy())
+
+
+def test_display_without_an_id_takes_any(command):
+    shown = {command("display", "--dataset", "digits")[1].splitlines()[-1] for _ in range(6)}
+    assert len(shown) > 1
+
+
+def test_a_coloured_picture_has_both_rows_of_each_line():
+    image = torch.zeros(28, 28, dtype=torch.uint8)
+    image[1, 2] = 200
+    lines = terminal_picture(image, has_colours=True).splitlines()
+    assert len(lines) == 14 and all(line.count("▀") == 28 for line in lines)
+    assert "\x1b[38;2;0;0;0;48;2;200;200;200m▀" in lines[0]
+
+
+def test_predict_says_what_the_run_answered(command, copied_run, home):
+    answers = load_answers(RunFolder(copied_run).test_predictions)
+    probabilities = torch.from_numpy(answers.logits[5]).softmax(0)
+    code, printed, error = command("predict", "5", "--display")
+    assert code == 0, error
+    assert (
+        f"{copied_run.name}: {answers.predicted[5]} with {probabilities.max():.2%}; digits/test, digit 5, " in printed
+    )
+    assert f"is labelled {answers.labels[5]}" in printed
+    bars = [float(share) for share in re.findall(r"^  \d +([\d.]+)%", printed, flags=re.MULTILINE)]
+    assert bars == pytest.approx((probabilities * 100).tolist(), abs=0.01)
+
+
+def test_predict_says_how_a_run_is_made(command):
+    code, _, error = command("predict", "5")
+    assert code == 2 and "there is no finished run" in error and "mnist train" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["display", "359", "--dataset", "digits"], "ID 359: digits/test has 359 digits; expected 0 to 358"),
+        (["display", "--dataset", "digits", "--", "-1"], "ID -1"),
+        (["display", "seven"], "seven"),
+        (["display", "0", "--dataset", "letters"], "unknown data set 'letters'"),
+        (["display", "0", "1"], "1"),
+        (["predict", "359"], "expected 0 to 358"),
+        (["predict", "1", "--run", "nothing"], "no run at 'nothing'"),
+        (["predict", "x"], "x"),
+        (["predict", "1", "--dataset", "csv:nothing.csv"], "nothing.csv"),
+        (["predict", "1", "--run"], "--run"),
+    ],
+)
+def test_bad_input(command, copied_run, working_folder, arguments, message):
+    code, printed, error = command(*arguments)
+    assert code == 2 and printed == ""
+    assert error.startswith("error: ") and message in error and len(error.splitlines()) <= 2
+    assert not list(working_folder.iterdir())
