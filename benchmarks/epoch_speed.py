@@ -33,14 +33,16 @@ PEERS = {
 }
 NETWORKS = {"fc": "standard_fc", "conv": "two_conv"}
 NUM_ROUNDS = {"fc": 3, "conv": 2}
-WARM_UP_EPOCHS = {"Keras on TensorFlow": 1}  # TensorFlow compiles in its first; elsewhere a first step costs little
+# The last epoch counts. A process's first has some 0.4 s of torch's imports and TensorFlow's compiling in it.
+NUM_EPOCHS = {"fc": 2, "conv": 1}
+EXTRA_EPOCHS = {"Keras on TensorFlow": 1}
 NUM_DIGITS = 60_000
 SIDE = 2048  # of the square matrices whose product is timed
 
 
 def measure_once(peer: str, network: str, peers_python: str) -> dict[str, Any]:
     """Seconds of the last epoch and peak memory of a fresh process."""
-    num_epochs = 1 + WARM_UP_EPOCHS.get(peer, 0)
+    num_epochs = NUM_EPOCHS[network] + EXTRA_EPOCHS.get(peer, 0)
     python = sys.executable if peer == OURS else peers_python
     measured = in_a_process(f"benchmarks.peers.{PEERS[peer]}", network, "--epochs", str(num_epochs), python=python)
     return {"seconds": measured["epoch_seconds"][-1], "peak_bytes": measured["peak_bytes"]}

@@ -26,7 +26,7 @@ from utils.evaluation import predict_logits
 MODELS = ("linear", "standard_fc", "two_conv", "fast_conv", "standard_conv")
 TRAINERS = {"linear_trainer.py": linear_trainer.RECIPE, "fc_trainer.py": fc_trainer.RECIPE}
 NUM_SEEDS = 32 if DEVICE.type == "cuda" else 8
-NUM_EPOCHS = 3
+NUM_EPOCHS = 2
 
 
 def images_per_second(model_name: str, num_rounds: int) -> list[float]:
