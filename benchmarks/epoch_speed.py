@@ -8,6 +8,7 @@ Writes benchmarks/output/epoch_speed.json.
 """
 
 import argparse
+import shutil
 import statistics
 import sys
 import time
@@ -117,6 +118,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers-python", default=sys.executable, help="the Python in which the peers are installed")
     options = parser.parse_args()
+    if not shutil.which(options.peers_python):
+        parser.error(f"--peers-python {options.peers_python}: no such program; 'make bench' makes .venv-bench")
     load_dataset("mnist", "train")  # fetched now, not within a measurement
     found = measure_all(options.peers_python)
     shares = {

@@ -6,6 +6,7 @@ python benchmarks/readme_tables.py
 import re
 
 from benchmarks.results import read
+from utils.errors import exit_on_user_error
 from utils.paths import PROJECT_FOLDER
 
 README = PROJECT_FOLDER / "README.md"
@@ -23,4 +24,5 @@ def _table(found: re.Match[str]) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(with_tables(README.read_text()))
+    with exit_on_user_error():
+        README.write_text(with_tables(README.read_text()))

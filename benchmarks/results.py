@@ -1,5 +1,6 @@
 """What every benchmark shares: where its figures go, on which machine they were taken, medians with spread."""
 
+import argparse
 import json
 import os
 import statistics
@@ -15,11 +16,19 @@ from typing import Any
 import torch
 
 from utils.environment import device_name
-from utils.paths import PROJECT_FOLDER, home_folder
+from utils.errors import UserError
+from utils.paths import PROJECT_FOLDER, data_folder, shown
 
 OUTPUT = Path(__file__).parent / "output"
 CPU = torch.device("cpu")
 DEVICE = torch.device("cuda") if torch.cuda.is_available() else CPU
+
+
+def at_least_one(text: str) -> int:
+    """A count on the command line, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 1 on")
+    return int(text)
 
 
 def write(name: str, values: dict[str, Any], device: torch.device = DEVICE) -> None:
@@ -30,8 +39,11 @@ def write(name: str, values: dict[str, Any], device: torch.device = DEVICE) -> N
 
 
 def read(name: str) -> dict[str, Any]:
-    """What `write` wrote last."""
-    values: dict[str, Any] = json.loads((OUTPUT / f"{name}.json").read_text())
+    """What `write` wrote last. Raises UserError where nothing was measured yet."""
+    file = OUTPUT / f"{name}.json"
+    if not file.exists():
+        raise UserError(f"{shown(file)}: not there; python benchmarks/{name}.py writes it")
+    values: dict[str, Any] = json.loads(file.read_text())
     return values
 
 
@@ -43,7 +55,7 @@ def spread(values: list[float], digits: int = 2) -> str:
 @contextmanager
 def runs_to_throw_away() -> Iterator[None]:
     """Runs that are made meanwhile lie in a folder that is then removed; the data stay where they are."""
-    data = home_folder() / "data"
+    data = data_folder()
     before = os.environ.get("MNIST_STUDY_HOME")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MNIST_STUDY_HOME"] = folder

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from benchmarks.results import DEVICE, runs_to_throw_away, spread, write
+from benchmarks.results import DEVICE, at_least_one, runs_to_throw_away, spread, write
 from models.registry import build_model
 from trainers.generic_trainers import training_run
 from trainers.recipe import Recipe
@@ -83,7 +83,7 @@ def markdown(inference: dict[str, list[float]], seeds: list[dict[str, Any]]) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=at_least_one, default=3)
     num_rounds = parser.parse_args().rounds
     inference = {name: images_per_second(name, num_rounds) for name in MODELS}
     seeds = [seeds_at_once(name, num_rounds) for name in TRAINERS]

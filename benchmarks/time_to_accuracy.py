@@ -19,7 +19,8 @@ import sklearn.model_selection  # noqa: E402, F401 - imports are timed, those to
 import torch._dynamo  # noqa: E402, F401 - imported late, by torch when it makes its first optimizer
 from tqdm import tqdm  # noqa: E402
 
-from benchmarks.results import DEVICE, in_a_process, runs_to_throw_away, spread, write  # noqa: E402
+from benchmarks.results import DEVICE, at_least_one, in_a_process, runs_to_throw_away, spread, write  # noqa: E402
+from trainers.generic_trainers.basic_trainer import LAST_KEYS  # noqa: E402
 from trainers.generic_trainers.training_run import train  # noqa: E402
 from trainers.run_recipe import TrainCommand  # noqa: E402
 from trainers.specific_trainers.fast_conv_trainer import RECIPE  # noqa: E402
@@ -39,7 +40,7 @@ def train_one(setting: str, seed: int) -> dict[str, float]:
     recipe = parse_command_line(TrainCommand, flags, "fast_conv", None, TrainCommand(RECIPE)).recipe
     with runs_to_throw_away():
         run, summary = train(recipe)
-        last = load_checkpoint(run.last_checkpoint, {"epoch", "seconds", "model", "optimizer", "average"})
+        last = load_checkpoint(run.last_checkpoint, LAST_KEYS)
     return {
         "import_seconds": IMPORT_SECONDS,
         "seconds": last["seconds"],
@@ -87,7 +88,7 @@ def markdown(results: dict[str, list[dict[str, Any]]], example: dict[str, Any]) 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=at_least_one, default=5)
     parser.add_argument("--one", nargs=2, metavar=("SETTING", "SEED"), help="a single training, here")
     options = parser.parse_args()
     if options.one:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from benchmarks.results import runs_to_throw_away, write
+from benchmarks.results import CPU, at_least_one, runs_to_throw_away, spread, write
 from models.registry import build_model
 from trainers.generic_trainers.basic_trainer import BasicTrainer
 from trainers.generic_trainers.progress import Progress
@@ -28,7 +28,6 @@ from utils.devices import choose_precision, memory_format
 from utils.image_set import ImageSet
 from utils.run_folder import RunFolder
 
-CPU = torch.device("cpu")
 # Enough digits for an epoch of some seconds.
 CASES = {"fc_trainer.py": (fc_trainer.RECIPE, 55_000), "conv_trainer.py": (conv_trainer.RECIPE, 11_000)}
 
@@ -118,21 +117,18 @@ def markdown(results: list[dict[str, Any]]) -> str:
     ]
     for result in results:
         bare = statistics.median(pair["bare_training"] for pair in result["pairs"])
-        ratios = [
-            f"{statistics.median(values):.2f} ({values[0]:.2f} to {values[-1]:.2f})"
-            for values in (result["training_ratio"], result["epoch_ratio"])
-        ]
+        ratios = [spread(values) for values in (result["training_ratio"], result["epoch_ratio"])]
         lines.append(f"| `{result['trainer']}`, {result['num_digits']:,} digits | {bare:.2f} | {' | '.join(ratios)} |")
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--pairs", type=at_least_one, default=5)
     num_pairs = parser.parse_args().pairs
     with runs_to_throw_away():
         results = [measure(name, num_pairs) for name in CASES]
-    write("trainer_overhead", {"results": results, "table": markdown(results)})
+    write("trainer_overhead", {"results": results, "table": markdown(results)}, CPU)
     print(markdown(results))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.results import write
 from trainers.recipe import Recipe
+from trainers.train_command import trainer_names
 from utils.errors import UserError, exit_on_user_error
 from utils.paths import runs_folder, shown
 from utils.run_folder import RunFolder
@@ -75,7 +76,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trainers", nargs="+", default=["linear", "fc", "fast_conv", "conv"])
+    parser.add_argument("--trainers", nargs="+", default=["linear", "fc", "fast_conv", "conv"], choices=trainer_names())
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     options = parser.parse_args()
     rows = []

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from data_inspection.digit_shapes import DigitShapes
-from utils.figures import COLOURS, INK, TILE_INCHES, digit_grid_figure, plain_axes, tiled_figure
+from utils.figures import COLOURS, INK, TILE_INCHES, digit_grid_figure, draw_pixel_values, plain_axes, tiled_figure
 from utils.image_set import ImageSet
 
 SEED = 0  # of the choice of example digits
@@ -131,13 +131,9 @@ def typical_and_strange_figure(
 
 def pixel_values_figure(image_set: ImageSet, index: int) -> Figure:
     """One digit with the value of each pixel written into it, as it lies in the file."""
-    image = image_set.images[index].numpy()
     figure = Figure(figsize=(9, 9.3), layout="constrained")
     axes = figure.add_subplot()
-    axes.imshow(image, cmap="gray", vmin=0, vmax=255)
-    for (row, column), value in np.ndenumerate(image):
-        colour = "black" if value > 110 else "white" if value else "0.5"
-        axes.text(column, row, str(value), ha="center", va="center", fontsize=6, color=colour)
+    draw_pixel_values(axes, image_set.images[index])
     axes.set_xticks(range(0, 28, 2))
     axes.set_yticks(range(0, 28, 2))
     name = image_set.class_names[image_set.labels[index]]

@@ -1,7 +1,6 @@
 """`mnist display [ID]`: one digit, in the terminal, in a window, as a file."""
 
 import os
-import random
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +36,7 @@ def main(argv: list[str]) -> None:
     from utils.terminal import terminal_picture
 
     image_set = load_dataset(options.dataset, "train" if options.train else "test")
-    number = random.randrange(len(image_set)) if options.id is None else image_set.checked_index(options.id)
+    number = image_set.chosen_index(options.id)
     image = image_set.images[number]
     print(terminal_picture(image))
     print(f"{image_set.name}, digit {number}: labelled {image_set.class_names[int(image_set.labels[number])]}")

@@ -60,9 +60,7 @@ def chosen_runs(names: tuple[str, ...]) -> list[RunFolder]:
     """The runs of these names; the newest finished one where none is named. Raises UserError where there is none."""
     if names == ("all",):
         return RunFolder.finished()
-    if not names:
-        return RunFolder.finished()[-1:]
-    return [RunFolder.find(name) for name in names]
+    return [RunFolder.find_or_newest(name) for name in names or (None,)]
 
 
 if __name__ == "__main__":

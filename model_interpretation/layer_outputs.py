@@ -19,7 +19,7 @@ from models.trained import load_trained
 from utils.atomic_files import write_whole
 from utils.command_line import parse_command_line
 from utils.errors import exit_on_user_error
-from utils.figures import INK, plain_axes, save_figure, tiled_figure
+from utils.figures import INK, draw_pixel_values, plain_axes, save_figure, tiled_figure
 from utils.html_page import page, picture
 from utils.paths import shown
 from utils.preloading import to_pixels
@@ -106,23 +106,22 @@ def _rectangle(values: Float[np.ndarray, " units"]) -> Float[np.ndarray, "rows c
 
 def pixel_values_figure(image: UInt8[Tensor, "28 28"], title: str) -> Figure:
     """The digit beside its 784 pixel values, 0 to 255."""
-    figure = Figure(figsize=(13, 6.6), layout="constrained")
-    for place in (1, 2):
-        axes = figure.add_subplot(1, 2, place)
-        axes.imshow(image.numpy(), cmap="gray_r", vmin=0, vmax=255 if place == 1 else 510)
-        axes.set(xticks=[], yticks=[], title=title if place == 1 else "its pixel values")
-    for row, column in np.ndindex(28, 28):
-        axes.text(column, row, str(int(image[row, column])), ha="center", va="center", fontsize=6, color=INK)
+    figure = Figure(figsize=(13, 6.8), layout="constrained")
+    digit, values = figure.subplots(1, 2)
+    digit.imshow(image.numpy(), cmap="gray", vmin=0, vmax=255)
+    digit.set(xticks=[], yticks=[], title=title)
+    draw_pixel_values(values, image)
+    values.set(xticks=[], yticks=[], title="its pixel values")
     return figure
 
 
 def main(argv: list[str]) -> None:
     """Draws what every layer of a run's network makes of one digit: a PNG a layer, and layers.html with all."""
     options = parse_command_line(LayerOutputsCommand, argv, "layer_outputs.py", main.__doc__)
-    run = RunFolder.find(options.run) if options.run else RunFolder.finished()[-1]
+    run = RunFolder.find_or_newest(options.run)
     model = load_trained(run)
     image_set = load_run_split(run, options.split)
-    number = image_set.checked_index(options.id)
+    number = image_set.chosen_index(options.id)
     image, name = image_set.images[number], f"{image_set.name}, digit {number}"
     folder = options.output / run.path.name / f"layers-{options.split}-{number}"
     figures = {"00-pixels": pixel_values_figure(image, name)}

@@ -1,6 +1,5 @@
 """`mnist predict [ID]`: what the network of a run says of one digit, and how surely."""
 
-import random
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -31,7 +30,7 @@ class PredictCommand:
 def main(argv: list[str]) -> None:
     """Prints the prediction for one digit with the probability of each class."""
     options = parse_command_line(PredictCommand, argv, "mnist predict", main.__doc__)
-    run = RunFolder.find(options.run) if options.run else RunFolder.finished()[-1]
+    run = RunFolder.find_or_newest(options.run)
 
     import torch  # only once the command line is right
 
@@ -43,7 +42,7 @@ def main(argv: list[str]) -> None:
     model = load_trained(run)
     dataset = options.dataset or str(run.config()["train"]["dataset"])
     image_set = load_dataset(dataset, "train" if options.train else "test")
-    number = random.randrange(len(image_set)) if options.id is None else image_set.checked_index(options.id)
+    number = image_set.chosen_index(options.id)
     probabilities = predict_logits(model, image_set.images[number : number + 1], torch.device("cpu"))[0].softmax(0)
     if options.display:
         print(terminal_picture(image_set.images[number]))

@@ -85,6 +85,14 @@ def digit_grid_figure(
     return tiled_figure(tiles, captions, columns, title, cmap="gray_r", limits=(0.0, 1.0), tile_inches=tile_inches)
 
 
+def draw_pixel_values(axes: Axes, image: UInt8[Tensor, "28 28"]) -> None:
+    """A digit bright on dark as it lies in the file, the value of each pixel written into it."""
+    axes.imshow(image.numpy(), cmap="gray", vmin=0, vmax=255)
+    for (row, column), value in np.ndenumerate(image.numpy()):
+        colour = "black" if value > 110 else "white" if value else "0.5"
+        axes.text(column, row, str(value), ha="center", va="center", fontsize=6, color=colour)
+
+
 def filters_figure(weights: Float[np.ndarray, "filters height width"], title: str, columns: int = 8) -> Figure:
     """First-layer weights, one small picture a filter: red adds, blue takes away; all on one scale."""
     limit = float(np.abs(weights).max()) or 1.0

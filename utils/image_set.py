@@ -1,5 +1,6 @@
 """The noun of all data: a named split of a data set."""
 
+import random
 from dataclasses import dataclass, replace
 
 import torch
@@ -30,8 +31,10 @@ class ImageSet:
         """The same digits on this device; those that lie there already are not copied."""
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
-    def checked_index(self, index: int) -> int:
-        """The index, from 0. Raises UserError where there is no such digit."""
+    def chosen_index(self, index: int | None) -> int:
+        """The index, from 0, or a random one for None. Raises UserError where there is no such digit."""
+        if index is None:
+            return random.randrange(len(self))
         if not 0 <= index < len(self):
             raise UserError(f"ID {index}: {self.name} has {len(self):,} digits; expected 0 to {len(self) - 1}")
         return index

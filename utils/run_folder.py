@@ -118,6 +118,11 @@ class RunFolder:
         )
 
     @staticmethod
+    def find_or_newest(name: str | None) -> "RunFolder":
+        """The run of this name, as `find` has it; for None the newest finished one. Raises UserError for none."""
+        return RunFolder.finished()[-1] if name is None else RunFolder.find(name)
+
+    @staticmethod
     def all() -> list["RunFolder"]:
         """Every folder in runs/, the oldest first by its environment.json, which is written once."""
         folders = [path for path in runs_folder().glob("*") if path.is_dir() and not path.name.startswith(".")]

@@ -1,6 +1,7 @@
 """What every peer shares: the data as it lies on disk, and how an epoch is timed and reported."""
 
 import argparse
+import gzip
 import json
 import resource
 import sys
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from models.layers import MNIST_MEAN, MNIST_STD
 from utils.datasets import load_dataset
-from utils.paths import home_folder
+from utils.idx_files import FILE_PREFIX, MNIST_MD5
+from utils.paths import data_folder
 
-MEAN, STD = 0.1307, 0.3081
 NETWORKS = ("fc", "conv")
 BATCH_SIZES = {"fc": 64, "conv": 128}
 
@@ -35,24 +37,20 @@ class Stopwatch:
 def training_arrays() -> tuple[np.ndarray, np.ndarray]:
     """The 60,000 training digits, standardised, float32 (n, 1, 28, 28), and their labels, int64."""
     digits = load_dataset("mnist", "train")
-    pixels = (digits.images.numpy()[:, None].astype(np.float32) / 255 - MEAN) / STD
+    pixels = (digits.images.numpy()[:, None].astype(np.float32) / 255 - MNIST_MEAN) / MNIST_STD
     return pixels.astype(np.float32), digits.labels.numpy()
 
 
 def raw_folder() -> Path:
     """The folder in which torchvision finds MNIST: its files, unpacked once from the platform's."""
-    import gzip
-
-    from utils.idx_files import MNIST_MD5
-
-    root = home_folder() / "data" / "torchvision"
+    root = data_folder() / "torchvision"
     raw = root / "MNIST" / "raw"
     raw.mkdir(parents=True, exist_ok=True)
-    load_dataset("mnist", "train"), load_dataset("mnist", "test")
     for name in MNIST_MD5:
         target = raw / name.removesuffix(".gz")
         if not target.exists():
-            target.write_bytes(gzip.decompress((home_folder() / "data" / "mnist" / name).read_bytes()))
+            load_dataset("mnist", "test" if name.startswith(FILE_PREFIX["test"]) else "train")  # fetched and verified
+            target.write_bytes(gzip.decompress((data_folder() / "mnist" / name).read_bytes()))
     return root
 
 

@@ -4,7 +4,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
-from benchmarks.peers.measure import MEAN, STD, raw_folder
+from benchmarks.peers.measure import raw_folder
+from models.layers import MNIST_MEAN, MNIST_STD
 
 
 def build(network: str) -> nn.Sequential:
@@ -21,6 +22,6 @@ def build(network: str) -> nn.Sequential:
 
 def example_loader(batch_size: int, split: str = "train") -> DataLoader:
     """The DataLoader of PyTorch's MNIST example: torchvision's data set, ToTensor, Normalize, shuffled."""
-    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((MEAN,), (STD,))])
+    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((MNIST_MEAN,), (MNIST_STD,))])
     digits = datasets.MNIST(str(raw_folder()), train=split == "train", transform=transform)
     return DataLoader(digits, batch_size=batch_size, shuffle=True)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.peers.networks import example_loader
+from benchmarks.results import DEVICE
 
 MAX_EPOCHS = 14
 TEST_BATCH_SIZE = 1000
@@ -30,8 +31,7 @@ def build() -> nn.Sequential:
 @torch.no_grad()
 def accuracy(model: nn.Module, loader: torch.utils.data.DataLoader) -> float:
     model.eval()
-    device = next(model.parameters()).device
-    answers = [model(images.to(device)).argmax(1).cpu() == labels for images, labels in loader]
+    answers = [model(images.to(DEVICE)).argmax(1).cpu() == labels for images, labels in loader]
     model.train()
     return float(torch.cat(answers).double().mean())
 
@@ -45,15 +45,14 @@ def main() -> None:
     started = time.perf_counter()
     torch.manual_seed(options.seed)
     loader, test_loader = example_loader(64), example_loader(TEST_BATCH_SIZE, "test")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = build().to(device)
+    model = build().to(DEVICE)
     optimizer = torch.optim.Adadelta(model.parameters(), lr=1.0)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.7)
     seconds, accuracies = 0.0, [0.0]
     while accuracies[-1] < options.accuracy and len(accuracies) <= MAX_EPOCHS:
         for images, labels in loader:
             optimizer.zero_grad()
-            F.nll_loss(F.log_softmax(model(images.to(device)), dim=1), labels.to(device)).backward()
+            F.nll_loss(F.log_softmax(model(images.to(DEVICE)), dim=1), labels.to(DEVICE)).backward()
             optimizer.step()
         scheduler.step()
         seconds += time.perf_counter() - started

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from training_configs import ALL_AT_ONCE
 
 from models.registry import build_model
 from models.trained import load_trained
@@ -20,21 +21,6 @@ from utils.randomness import random_seed
 from utils.run_folder import EpochMetrics, RunFolder
 
 CPU = choose_device("cpu")
-ALL_AT_ONCE = TrainConfig(
-    dataset="digits",
-    num_epochs=3,
-    batch_size=100,
-    learning_rate=0.01,
-    schedule="one_cycle",
-    optimizer="adamw",
-    weight_decay=0.01,
-    label_smoothing=0.05,
-    gradient_clip_norm=1.0,
-    ema_decay=0.8,
-    rotation_degrees=10,
-    translation_pixels=2,
-    precision="fp32",
-)
 SMALL_CONV = "C(4,5)-P2-FC10"
 
 

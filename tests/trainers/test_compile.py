@@ -6,7 +6,7 @@ from itertools import chain
 import pytest
 import torch
 
-from trainers.generic_trainers import basic_trainer, stacked_trainer
+from trainers.generic_trainers import basic_trainer, graphed_step
 from trainers.generic_trainers.graphed_step import WARM_UP_STEPS, GraphedStep
 from trainers.generic_trainers.training_run import train, train_seeds
 from trainers.recipe import Recipe, TrainConfig
@@ -42,8 +42,7 @@ class ReplayedByHand(GraphedStep):
 def test_a_recorded_step_trains_as_a_plain_one(monkeypatch, model):
     seeds = [0, 1]
     plain = [run.rows() for run, _ in train_seeds(Recipe(model, CONFIG), seeds)[0]]
-    monkeypatch.setattr(basic_trainer, "GraphedStep", ReplayedByHand)
-    monkeypatch.setattr(stacked_trainer, "GraphedStep", ReplayedByHand)
+    monkeypatch.setattr(graphed_step, "GraphedStep", ReplayedByHand)
     monkeypatch.setattr("trainers.generic_trainers.training_run.choose_compile", lambda *_: "cuda_graph")
     ReplayedByHand.num_replays = 0
     recorded = [run.rows() for run, _ in train_seeds(Recipe(model, CONFIG), seeds)[0]]

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from training_configs import ALL_AT_ONCE
 
 from models.registry import build_model
 from models.trained import load_trained
@@ -17,22 +18,11 @@ from utils.run_folder import RunFolder
 
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(dataset="digits", num_epochs=3, batch_size=100, learning_rate=0.003, device="cpu")
-PLAIN = CONFIG
-EVERYTHING = replace(
-    CONFIG,
-    optimizer="adamw",
-    weight_decay=0.01,
-    label_smoothing=0.05,
-    gradient_clip_norm=1.0,
-    ema_decay=0.8,
-    rotation_degrees=10,
-    translation_pixels=2,
-    schedule="one_cycle",
-)
+EVERYTHING = replace(ALL_AT_ONCE, learning_rate=0.003, device="cpu")
 MOMENTUM = replace(CONFIG, optimizer="sgd", learning_rate=0.05, judged_epoch="last")
 
 
-@pytest.mark.parametrize("config", [PLAIN, EVERYTHING, MOMENTUM], ids=["plain", "everything", "momentum"])
+@pytest.mark.parametrize("config", [CONFIG, EVERYTHING, MOMENTUM], ids=["plain", "everything", "momentum"])
 def test_each_network_is_what_it_would_be_alone(config):
     together, failures = train_seeds(Recipe("standard_fc", config), [0, 3], "together")
     assert not failures

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from trainers.generic_trainers.graphed_step import GraphedStep
+from trainers.generic_trainers.graphed_step import as_compiled
 from trainers.generic_trainers.optimization import (
     build_average,
     build_optimizer,
@@ -91,11 +91,7 @@ class BasicTrainer:
             else StreamedBatches(train_set, config.batch_size, device, config.num_workers)
         )
         self.forward = compiled(self.model) if compile_mode == "inductor" else self.model
-        self.step = (
-            GraphedStep(self.train_step, self.optimizer, config.batch_size)
-            if compile_mode == "cuda_graph"
-            else self.train_step
-        )
+        self.step = as_compiled(self.train_step, self.optimizer, self.config.batch_size, compile_mode)
         self.num_digits = len(train_set)
         self.steps_per_epoch = math.ceil(self.num_digits / config.batch_size)
         self.validation_images = validation_set.images.to(device)

@@ -9,6 +9,11 @@ Step = Callable[[Tensor, Tensor], Tensor]
 WARM_UP_STEPS = 3  # real steps on a stream of their own, in which libraries choose their kernels and take memory
 
 
+def as_compiled(step: Step, optimizer: torch.optim.Optimizer, batch_size: int, compile_mode: str) -> Step:
+    """The step as it is or, where the mode is cuda_graph, as it is recorded."""
+    return GraphedStep(step, optimizer, batch_size) if compile_mode == "cuda_graph" else step
+
+
 class GraphedStep:
     """Does what `step(images, labels)` does, which must neither wait for the device nor ask it anything.
 

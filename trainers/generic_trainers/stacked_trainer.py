@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from trainers.generic_trainers.basic_trainer import BasicTrainer
-from trainers.generic_trainers.graphed_step import GraphedStep
+from trainers.generic_trainers.graphed_step import as_compiled
 from trainers.generic_trainers.optimization import build_optimizer, set_learning_rate
 from trainers.generic_trainers.progress import Progress
 from trainers.recipe import TrainConfig
@@ -50,11 +50,7 @@ class StackedTrainer:
         self.averaged = _stack([list(average.module.parameters()) for average in self.averages])
         self.batches = PreloadedBatches(train_set, self.config.batch_size, self.device)
         self.forward = vmap(self.one_forward)
-        self.step = (
-            GraphedStep(self.train_step, self.optimizer, self.config.batch_size)
-            if compile_mode == "cuda_graph"
-            else self.train_step
-        )
+        self.step = as_compiled(self.train_step, self.optimizer, self.config.batch_size, compile_mode)
         self.failures: dict[int, UserError] = {}  # seed -> why its network could not go on
 
     def one_forward(self, parameters: list[Tensor], images: Tensor) -> Tensor:

@@ -36,6 +36,9 @@ class Setting:
     """What the runs of one recipe share, whatever their seed."""
 
     started: float
+    num_parameters: int
+    num_together: int
+    """How many networks are best trained together."""
     device: torch.device
     precision: str
     compile_mode: str
@@ -51,21 +54,26 @@ class Setting:
         device = choose_device(config.device)
         if device.type == "cuda" and device.index is not None:
             torch.cuda.set_device(device)  # streams and graphs are those of the current device
-        precision = choose_precision(config.precision, device, build_model(recipe.model))
+        model = build_model(recipe.model)
+        precision = choose_precision(config.precision, device, model)
         compile_mode = choose_compile(config.compile, device)
+        num_together = stack_size(model, config, device, compile_mode)
         train_set, validation_set = load_training_sets(config.dataset, config.validation_size, config.train_size)
         test_set = load_dataset(config.dataset, "test")
         if config.preload:  # once, whatever the number of runs
             with _advice_on_memory(device):
                 train_set, validation_set = train_set.to(device), validation_set.to(device)
-        return Setting(started, device, precision, compile_mode, train_set, validation_set, test_set)
+        return Setting(
+            started, num_parameters(model), num_together, device, precision, compile_mode,
+            train_set, validation_set, test_set,
+        )  # fmt: skip
 
     def describe(self, recipe: Recipe, num_together: int = 1) -> str:
         """The line that tells what was chosen where the recipe says auto."""
         together = f"{num_together} networks of " if num_together > 1 else ""
         compiled = "" if self.compile_mode == "none" else f", {self.compile_mode}"
         return (
-            f"{recipe.model}: {together}{num_parameters(build_model(recipe.model)):,} parameters, "
+            f"{recipe.model}: {together}{self.num_parameters:,} parameters, "
             f"{self.precision} on {self.device}{compiled}, {len(self.train_set):,} digits"
         )
 
@@ -95,7 +103,7 @@ def train_seeds(
     names = [f"{run_name}-s{seed}" if run_name else None for seed in seeds]
     for name in names:
         RunFolder.check_name(name)
-    size = stack_size(build_model(recipe.model), recipe.train, setting.device, setting.compile_mode)
+    size = setting.num_together
     verdicts: list[Verdict] = []
     failures: dict[int, UserError] = {}
     for start in range(0, len(seeds), size):
@@ -115,11 +123,13 @@ def train_seeds(
 
 
 @contextmanager
-def _advice_on_memory(device: torch.device) -> Iterator[None]:
+def _advice_on_memory(device: torch.device, kept: str = "Nothing is lost.") -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError:
-        raise UserError(f"{device} has too little memory: try a smaller --batch-size or --no-preload.") from None
+        raise UserError(
+            f"{device} has too little memory: try a smaller --batch-size or --no-preload.\n{kept}"
+        ) from None
 
 
 @contextmanager
@@ -132,7 +142,7 @@ def _what_to_do_next(runs: list[RunFolder], device: torch.device, seeds_left: Se
     if seeds_left:
         go_on += f"\nNot begun: seeds {seeds_left[0]} to {seeds_left[-1]}"
     try:
-        with _advice_on_memory(device):
+        with _advice_on_memory(device, f"What was trained lies in {folder}"):
             yield
     except OSError as error:
         if error.errno not in DISK_ERRORS:
