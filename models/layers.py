@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -40,3 +41,13 @@ class Dropout(nn.Dropout):
         words = torch.empty(math.ceil(values.numel() / 8), dtype=torch.int64).random_(-(2**63), None)
         draws = words.view(torch.uint8)[: values.numel()].view(values.shape)
         return values * (draws >= num_dropped).to(values.dtype).mul_(256 / (256 - num_dropped))
+
+
+class BatchNorm1d(nn.BatchNorm1d):
+    """As nn.BatchNorm1d, which refuses to train on a batch of one digit: that is normalised by the running
+    statistics, as an epoch's last batch may be one."""
+
+    def forward(self, values: Float[Tensor, "batch features"]) -> Float[Tensor, "batch features"]:
+        if len(values) > 1:
+            return super().forward(values)
+        return F.batch_norm(values, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)

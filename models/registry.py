@@ -6,8 +6,11 @@ from torch import nn
 
 from models.model_string import parse
 from models.parametric_models.model_string_net import ModelStringNet
+from models.specific_models.deep_conv import DeepConvNet
 from models.specific_models.fast_conv import FastConvNet
 from models.specific_models.linear import LinearNet
+from models.specific_models.resnet18 import ResNet18
+from models.specific_models.shift_invariant import ShiftInvariantNet
 from models.specific_models.standard_conv import StandardConvNet
 from models.specific_models.standard_fc import StandardFCNet
 from models.specific_models.two_conv import TwoConvNet
@@ -19,6 +22,9 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "standard_conv": StandardConvNet,
     "two_conv": TwoConvNet,
     "fast_conv": FastConvNet,
+    "deep_conv": DeepConvNet,
+    "shift_invariant": ShiftInvariantNet,
+    "resnet18": ResNet18,
 }
 
 

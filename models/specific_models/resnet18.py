@@ -1,0 +1,64 @@
+"""ResNet-18 for 28 x 28 digits: a 3x3 stem without stride, no first pool. 11,172,810 parameters.
+
+Source: He et al. 2016, Deep Residual Learning for Image Recognition, arXiv 1512.03385.
+"""
+
+from collections import OrderedDict
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from models.layers import Standardize
+
+
+class ResidualBlock(nn.Module):
+    """ReLU(shortcut + two 3x3 convolutions with batch norm); the first of them may halve the sides.
+
+    Where the shape changes the shortcut is a 1x1 convolution with batch norm, else the input itself.
+    """
+
+    def __init__(self, width_in: int, width_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width_in, width_out, 3, stride, padding=1, bias=False)
+        self.conv1_norm = nn.BatchNorm2d(width_out)
+        self.conv1_relu = nn.ReLU()
+        self.conv2 = nn.Conv2d(width_out, width_out, 3, padding=1, bias=False)
+        self.conv2_norm = nn.BatchNorm2d(width_out)
+        self.shortcut = nn.Sequential()
+        if stride > 1 or width_in != width_out:
+            self.shortcut.add_module("conv", nn.Conv2d(width_in, width_out, 1, stride, bias=False))
+            self.shortcut.add_module("norm", nn.BatchNorm2d(width_out))
+        self.relu = nn.ReLU()
+
+    def forward(self, maps: Float[Tensor, "batch width_in rows columns"]) -> Float[Tensor, "batch width_out _ _"]:
+        changes = self.conv1_relu(self.conv1_norm(self.conv1(maps)))
+        changes = self.conv2_norm(self.conv2(changes))
+        result: Tensor = self.relu(changes + self.shortcut(maps))
+        return result
+
+
+class ResNet18(nn.Module):
+    """Two residual blocks each of 64, 128, 256 and 512 channels at 28, 14, 7 and 4 px, global average pooling, FC10."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            OrderedDict(
+                standardize=Standardize(),
+                conv=nn.Conv2d(1, 64, 3, padding=1, bias=False),
+                conv_norm=nn.BatchNorm2d(64),
+                conv_relu=nn.ReLU(),
+            )
+        )
+        width_in = 64
+        for number, width in enumerate([64, 128, 256, 512], start=1):
+            self.layers.add_module(f"block{number}a", ResidualBlock(width_in, width, stride=1 if number == 1 else 2))
+            self.layers.add_module(f"block{number}b", ResidualBlock(width, width, stride=1))
+            width_in = width
+        self.layers.add_module("mean", nn.AdaptiveAvgPool2d(1))
+        self.layers.add_module("flatten", nn.Flatten())
+        self.layers.add_module("logits", nn.Linear(512, 10))
+
+    def forward(self, images: Float[Tensor, "batch 1 28 28"]) -> Float[Tensor, "batch 10"]:
+        logits: Tensor = self.layers(images)
+        return logits
