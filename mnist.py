@@ -11,6 +11,8 @@ COMMANDS = {
     "train": ("trainers.train_command", "train a network: mnist train conv, mnist train --model NAME"),
     "display": ("data_inspection.display_digit", "one digit, in the terminal or as a picture: mnist display 7"),
     "predict": ("model_interpretation.predict_digit", "what a network says of one digit: mnist predict 7"),
+    "retrain": ("trainers.retrain_command", "train the newest run's network once more, from another seed"),
+    "submit": ("trainers.submit_command", "name the digits of Kaggle's test.csv: writes submission.csv"),
     "inspect": ("data_inspection.inspect_dataset", "look at a data set: statistics and pictures"),
     "interpret": (
         "model_interpretation.basic_interpret",

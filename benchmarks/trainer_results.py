@@ -6,7 +6,6 @@ Trains what is missing as runs/results-TRAINER-sSEED, prints the table, writes b
 """
 
 import argparse
-import importlib
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +13,7 @@ from typing import Any
 
 from benchmarks.results import write
 from trainers.recipe import Recipe
-from trainers.train_command import trainer_names
+from trainers.train_command import recipe_of_trainer, trainer_names
 from utils.errors import UserError, exit_on_user_error
 from utils.paths import runs_folder, shown
 from utils.run_folder import RunFolder
@@ -24,7 +23,7 @@ from utils.statistics import mean_interval
 def trained_summary(trainer: str, seed: int) -> dict[str, Any]:
     """The summary of this trainer's run with this seed, trained now if there is none."""
     run = RunFolder(runs_folder() / f"results-{trainer}-s{seed}")
-    recipe = importlib.import_module(f"trainers.specific_trainers.{trainer}_trainer").RECIPE
+    recipe = recipe_of_trainer(trainer)
     wanted = replace(recipe, train=replace(recipe.train, seed=seed))
     if run.path.exists() and Recipe.from_json(run.config()) != wanted:
         raise UserError(f"{shown(run.path)} is of another recipe than {trainer}_trainer.py has now: move it away first")

@@ -1,4 +1,4 @@
-"""`mnist evaluate RUN`: how many digits of a split the network of a run names right."""
+"""`mnist evaluate RUN [RUN ...]`: how many digits of a split the network of a run, or several together, name right."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 import tyro
 
 from utils.command_line import parse_command_line
+from utils.errors import UserError
 from utils.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
 class EvaluateCommand:
-    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """The run's folder, such as runs/NAME, or its name alone."""
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
+    """The run's folder, such as runs/NAME, or its name alone. Of several, the mean of their probabilities is judged."""
     split: Literal["test", "train", "validation"] = "test"
     """Which digits: the test set, those trained on, or those held out for validation."""
     device: str = "auto"
@@ -20,20 +21,21 @@ class EvaluateCommand:
 
 
 def main(argv: list[str]) -> None:
-    """Loads the weights of a run's best epoch and judges them, in fp32, on a split of its data set."""
+    """Loads the weights that a run ended with and judges them, in fp32, on a split of its data set. The networks of
+    several runs are judged as one that answers with the mean of their probabilities."""
     options = parse_command_line(EvaluateCommand, argv, "mnist evaluate", main.__doc__)
-    run = RunFolder.find(options.run)
+    runs = [RunFolder.find(name) for name in options.runs]
+    if not runs:
+        raise UserError("say which run: mnist evaluate runs/NAME")
 
-    from model_interpretation.run_data import load_run_split  # torch: only once the command line is right
-    from models.trained import load_trained
+    from model_interpretation.run_data import load_shared_split  # torch: only once the command line is right
+    from models.trained import load_together
     from utils.devices import choose_device
     from utils.evaluation import predict_logits, score
 
     device = choose_device(options.device)
-    model = load_trained(run, device)
-    image_set = load_run_split(run, options.split)
+    model = load_together(runs, device)
+    image_set = load_shared_split(runs, options.split)
     result = score(predict_logits(model, image_set.images, device, progress=image_set.name), image_set.labels)
-    print(
-        f"{image_set.name}: accuracy {result.accuracy:.2%} ({result.num_correct:,} of {result.num_digits:,} right), "
-        f"loss {result.loss:.4f}"
-    )
+    together = f"{len(runs)} networks together, " if len(runs) > 1 else ""
+    print(f"{image_set.name}: {together}{result}")

@@ -1,5 +1,7 @@
 """The digits that a run was trained and judged on."""
 
+from collections.abc import Sequence
+
 from utils.datasets import load_dataset, load_training_sets
 from utils.errors import UserError
 from utils.image_set import ImageSet
@@ -11,13 +13,26 @@ def load_run_split(run: RunFolder, split: str) -> ImageSet:
 
     Raises UserError where the run's config.json is damaged or its data set cannot be had.
     """
-    try:
-        config = run.config()["train"]
-        dataset, validation_size = str(config["dataset"]), float(config["validation_size"])
-        train_size = float(config.get("train_size", 1.0))  # which earlier versions did not have
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{run.path / 'config.json'} is damaged: it names no data set") from None
+    return load_shared_split([run], split)
+
+
+def load_shared_split(runs: Sequence[RunFolder], split: str) -> ImageSet:
+    """As `load_run_split`, of several runs. Raises UserError also where their digits are not the same."""
+    kinds = {_data_of(run)[: 1 if split == "test" else None] for run in runs}
+    if len(kinds) > 1:
+        raise UserError(f"the {split} digits of these runs are not the same: {sorted(kinds)}")
+    dataset, validation_size, train_size = _data_of(runs[0])
     if split == "test":
         return load_dataset(dataset, "test")
     train_set, validation_set = load_training_sets(dataset, validation_size, train_size)
     return train_set if split == "train" else validation_set
+
+
+def _data_of(run: RunFolder) -> tuple[str, float, float]:
+    """Data set, validation size and training size."""
+    try:
+        config = run.config()["train"]
+        train_size = float(config.get("train_size", 1.0))  # which earlier versions did not have
+        return str(config["dataset"]), float(config["validation_size"]), train_size
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{run.path / 'config.json'} is damaged: it names no data set") from None

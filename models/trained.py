@@ -1,8 +1,11 @@
 """Trained networks out of run folders."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
+from models.ensemble import Ensemble
 from models.registry import build_model
 from utils.checkpoints import load_checkpoint, load_weights
 from utils.run_folder import RunFolder
@@ -19,3 +22,9 @@ def load_trained(run: RunFolder, device: torch.device | None = None) -> nn.Modul
     model = build_model(run.config()["model"])
     load_weights(model, checkpoint["model"], run.best_checkpoint)
     return model.to(device or "cpu").eval()
+
+
+def load_together(runs: Sequence[RunFolder], device: torch.device | None = None) -> nn.Module:
+    """The networks of these runs as one that answers with the mean of their probabilities. Raises as `load_trained`."""
+    models = [load_trained(run, device) for run in runs]
+    return models[0] if len(models) == 1 else Ensemble(models).eval()

@@ -4,13 +4,13 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from trainers.recipe import Recipe
 from utils.command_line import parse_command_line
+from utils.csv_name import CsvName
 from utils.errors import UserError, exit_on_user_error
 from utils.paths import program, shown
 from utils.run_folder import RunFolder
@@ -79,12 +79,10 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def _with_absolute_paths(recipe: Recipe) -> Recipe:
-    """A run is judged later from other folders, so the CSV files of its data set are named from the root."""
+    """CSV files named from the root: a run is judged later from other folders."""
     if not recipe.train.dataset.startswith("csv:"):
         return recipe
-    entries = [entry.rpartition("test=") for entry in recipe.train.dataset.removeprefix("csv:").split(",") if entry]
-    absolute = ",".join(f"{mark}{Path(file).absolute()}" for _, mark, file in entries)
-    return replace(recipe, train=replace(recipe.train, dataset=f"csv:{absolute}"))
+    return replace(recipe, train=replace(recipe.train, dataset=str(CsvName.parse(recipe.train.dataset))))
 
 
 def _run_to_resume(argv: list[str]) -> RunFolder | None:
@@ -138,11 +136,15 @@ def report_seeds(verdicts: list[tuple[RunFolder, dict[str, Any]]]) -> None:
 
 def report(run: RunFolder, summary: dict[str, Any]) -> None:
     """Prints the verdict and where to look at it."""
+    report_verdict(summary)
+    print(f"run: {shown(run.path)}\ncurves and pictures: {program('tensorboard')} --logdir {shown(run.path.parent)}")
+
+
+def report_verdict(summary: dict[str, Any]) -> None:
+    """Prints how long it took and how good the network is."""
     print(
         f"judged: epoch {summary['best_epoch']} of {summary['num_epochs_run']}, "
         f"{summary['train_seconds']:.1f} s of training, {summary['total_seconds']:.1f} s in all\n"
         f"test accuracy {summary['test_accuracy']:.2%} ({summary['test_num_correct']:,} right), "
-        f"test loss {summary['test_loss']:.4f}\n"
-        f"run: {shown(run.path)}\n"
-        f"curves and pictures: {program('tensorboard')} --logdir {shown(run.path.parent)}"
+        f"test loss {summary['test_loss']:.4f}"
     )

@@ -22,6 +22,18 @@ def trainer_names() -> list[str]:
     return sorted(path.stem.removesuffix("_trainer") for path in FOLDER.glob("*_trainer.py"))
 
 
+def recipe_of_trainer(name: str) -> Recipe:
+    """The recipe of a trainer, by one of `trainer_names`."""
+    recipe: Recipe = importlib.import_module(f"trainers.specific_trainers.{name}_trainer").RECIPE
+    return recipe
+
+
+def recipe_of_model(model: str) -> Recipe:
+    """The recipe of the first trainer of this network; for one without a trainer the default recipe."""
+    recipes = [recipe_of_trainer(name) for name in trainer_names()]
+    return next((recipe for recipe in recipes if recipe.model == model), Recipe(model))
+
+
 def main(argv: list[str]) -> None:
     """Raises UserError for a trainer that does not exist."""
     trainers = ", ".join(trainer_names())

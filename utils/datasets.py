@@ -4,14 +4,13 @@ from typing import Literal, get_args
 
 from utils.bundled_digits import bundled_digits
 from utils.csv_digits import csv_digits
+from utils.csv_name import FORM, TEST_SHARE, CsvName
 from utils.errors import UserError
 from utils.idx_files import read_mnist_images, read_mnist_labels
 from utils.image_set import ImageSet
 from utils.splits import stratified_sample, stratified_split
 
 Split = Literal["train", "test"]
-# `digits` and a CSV file without `test=` have no test set of their own: a fixed share of them, stratified, is one.
-TEST_SHARE = 0.2
 
 
 def load_dataset(name: str, split: str) -> ImageSet:
@@ -19,7 +18,8 @@ def load_dataset(name: str, split: str) -> ImageSet:
 
     `mnist`: the 60,000 and 10,000 digits of LeCun, Cortes and Burges, fetched and verified where they are missing.
     `digits`: the 1,797 digits that scikit-learn carries, brought to MNIST's form; needs no network.
-    `csv:FILE[,FILE...][,test=FILE]`: rows of a label and 784 pixels; without `test=`, a fixed fifth is the test set.
+    `csv:FILE[,FILE...][,test=FILE]`: rows of a label and 784 pixels; without `test=`, a fixed fifth is the test set,
+    with `test=0.05` that share.
 
     Raises UserError for an unknown name, and for a file that is missing, damaged or of another form.
     """
@@ -28,25 +28,22 @@ def load_dataset(name: str, split: str) -> ImageSet:
     if name == "mnist":
         return ImageSet(f"{name}/{split}", read_mnist_images(split), read_mnist_labels(split))
     if name == "digits":
-        return _fixed_share(ImageSet(name, *bundled_digits()), split)
+        return _fixed_share(ImageSet(name, *bundled_digits()), split, TEST_SHARE)
     if name.startswith("csv:"):
         return _load_csv(name, split)
-    raise UserError(f"unknown data set '{name}': expected mnist, digits or csv:FILE[,FILE...][,test=FILE]")
+    raise UserError(f"unknown data set '{name}': expected mnist, digits or {FORM}")
 
 
 def _load_csv(name: str, split: str) -> ImageSet:
-    entries = [entry for entry in name.removeprefix("csv:").split(",") if entry]
-    test_files = [entry.removeprefix("test=") for entry in entries if entry.startswith("test=")]
-    train_files = [entry for entry in entries if not entry.startswith("test=")]
-    if not train_files:
-        raise UserError(f"'{name}' names no training file: expected csv:FILE[,FILE...][,test=FILE]")
-    if not test_files:
-        return _fixed_share(ImageSet(name, *csv_digits(train_files)), split)
-    return ImageSet(f"{name}/{split}", *csv_digits(train_files if split == "train" else test_files))
+    files = CsvName.parse(name)
+    if not files.test_files:
+        return _fixed_share(ImageSet(name, *csv_digits(files.train_files)), split, files.test_share)
+    return ImageSet(f"{name}/{split}", *csv_digits(files.train_files if split == "train" else files.test_files))
 
 
-def _fixed_share(whole: ImageSet, split: str) -> ImageSet:
-    train, test = stratified_split(whole, TEST_SHARE, (f"{whole.name}/train", f"{whole.name}/test"))
+def _fixed_share(whole: ImageSet, split: str, share: float) -> ImageSet:
+    """A split of digits that have no test set of their own."""
+    train, test = stratified_split(whole, share, (f"{whole.name}/train", f"{whole.name}/test"))
     return train if split == "train" else test
 
 

@@ -28,6 +28,9 @@ class Score:
         """The share of digits that are named right."""
         return self.num_correct / self.num_digits
 
+    def __str__(self) -> str:
+        return f"accuracy {self.accuracy:.2%} ({self.num_correct:,} of {self.num_digits:,} right), loss {self.loss:.4f}"
+
 
 @torch.no_grad()
 def predict_logits(

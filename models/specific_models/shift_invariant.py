@@ -11,8 +11,8 @@ from models.layers import Standardize
 class ShiftInvariantNet(nn.Module):
     """Four padded 3x3 convolutions of 32, 64, 64 and 96 channels, two pools, then the mean over all 7 x 7 places.
 
-    A shift by 4 px, the stride of both pools together, moves the last 7 x 7 map by one place and leaves its mean as it
-    is, but for what the image's edges change.
+    A shift by 4 px, the stride of both pools together, moves the last 7 x 7 maps by one place and leaves their means
+    as they are, but for what the padding at the image's edges adds.
     """
 
     def __init__(self) -> None:

@@ -83,3 +83,25 @@ def test_bad_input(command, copied_run, working_folder, arguments, message):
     assert code == 2 and printed == ""
     assert error.startswith("error: ") and message in error and len(error.splitlines()) <= 2
     assert not list(working_folder.iterdir())
+
+
+def test_retrain_takes_the_next_seed_and_keeps_the_network_only_when_asked(command, copied_run):
+    code, printed, error = command("retrain")
+    assert code == 0, error
+    assert "mine had seed 0" in printed and "test accuracy" in printed
+    assert [run.path.name for run in RunFolder.all()] == ["mine"]
+
+    assert command("retrain", "-s")[0] == 0
+    newest = RunFolder.finished()[-1]
+    assert newest.config() == {
+        **RunFolder(copied_run).config(),
+        "train": {**RunFolder(copied_run).config()["train"], "seed": 1},
+    }
+    assert f"{newest.path.name}: " in command("predict", "5")[1]
+
+
+@pytest.mark.parametrize("arguments", [["now"], ["--keep"], ["-s", "2"], ["--save", "--run", "x"], ["--save=maybe"]])
+def test_retrain_refuses_what_it_does_not_know(command, copied_run, arguments):
+    code, _, error = command("retrain", *arguments)
+    assert code == 2 and error.startswith("error: ") and len(error.splitlines()) <= 2
+    assert [run.path.name for run in RunFolder.all()] == ["mine"]

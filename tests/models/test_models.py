@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.layers import Dropout, Standardize
+from models.ensemble import Ensemble
+from models.layers import MNIST_MEAN, BatchNorm1d, Dropout, Standardize
 from models.parametric_models.parametric_conv import ParametricConvNet
 from models.parametric_models.parametric_fc import ParametricFCNet
 from models.registry import MODELS, build_model, num_parameters
@@ -16,6 +17,9 @@ GOLDEN = {
     "standard_conv": 1_729_162,
     "two_conv": 34_826,
     "fast_conv": 161_114,
+    "deep_conv": 468_138,
+    "shift_invariant": 112_362,
+    "resnet18": 11_172_810,
     "C(16,3)-P2-FC128-FC10": 16 * 10 + (16 * 13 * 13 + 1) * 128 + 129 * 10,
     "C(8,5)-P2-C(16,3)-P2-FC128-FC10": 8 * 26 + 16 * 73 + (16 * 25 + 1) * 128 + 129 * 10,
     "FC10": 7_850,
@@ -104,3 +108,41 @@ def test_dropout_is_decided_by_torchs_seed():
 
 def test_dropout_of_one_drops_all():
     assert not Dropout(1.0)(torch.ones(1000)).any()
+
+
+def test_an_ensemble_answers_with_the_mean_probability():
+    members = [build_model("FC10").eval() for _ in range(3)]
+    images = torch.rand(5, 1, 28, 28)
+    mean = sum(member(images).softmax(1) for member in members) / 3
+    torch.testing.assert_close(Ensemble(members)(images).exp(), mean)
+
+
+def test_batch_norm_of_one_digit_takes_the_running_statistics():
+    ours, theirs = BatchNorm1d(4), nn.BatchNorm1d(4)
+    values = torch.randn(6, 4)
+    torch.testing.assert_close(ours(values), theirs(values))
+    torch.testing.assert_close(ours(values[:1]), theirs.eval()(values[:1]))
+    torch.testing.assert_close(ours.running_mean, theirs.running_mean)
+
+
+def test_resnet18_is_torchvisions_but_for_the_stem():
+    from torchvision.models import resnet18
+
+    theirs = resnet18(num_classes=10)
+    theirs.conv1, theirs.maxpool = nn.Conv2d(1, 64, 3, padding=1, bias=False), nn.Identity()
+    ours = build_model("resnet18")
+    assert num_parameters(ours) == num_parameters(theirs)
+    values = [value for name, value in theirs.state_dict().items()]
+    names = [name for name in ours.state_dict() if not name.startswith("layers.standardize")]
+    ours.load_state_dict(dict(zip(names, values, strict=True)), strict=False)
+    images = torch.rand(2, 1, 28, 28)
+    standardized = ours.layers.standardize(images)
+    torch.testing.assert_close(ours.eval()(images), theirs.eval()(standardized))
+
+
+def test_a_shift_by_both_pools_stride_is_nothing_to_the_shift_invariant_network():
+    model = build_model("shift_invariant").double().eval()
+    speck = torch.full((1, 1, 28, 28), MNIST_MEAN, dtype=torch.float64)  # which the network standardises to zero
+    speck[..., 12, 12] = 1.0  # reaches the places 0 to 5 of the last 7 x 7 map, and 1 to 6 where it is moved
+    torch.testing.assert_close(model(speck.roll((4, 4), (2, 3))), model(speck), atol=1e-9, rtol=0)
+    assert (model(speck.roll(1, 3)) - model(speck)).abs().max() > 1e-6

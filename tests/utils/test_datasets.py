@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from utils.csv_name import CsvName
 from utils.datasets import load_dataset, load_training_sets
 from utils.errors import UserError
 
@@ -50,6 +51,14 @@ def test_csv_with_its_own_test_file(tmp_path, header):
 def test_csv_without_test_file_holds_a_fifth_out(tmp_path):
     name = f"csv:{write_csv(tmp_path / 'a.csv', np.concatenate([ROWS] * 3))}"
     assert (len(load_dataset(name, "train")), len(load_dataset(name, "test"))) == (48, 12)
+    name += ",test=0.25"
+    assert (len(load_dataset(name, "train")), len(load_dataset(name, "test"))) == (45, 15)
+
+
+@pytest.mark.parametrize("end", ["", ",test=/c.csv", ",test=0.05"])
+def test_the_name_of_csv_files_from_the_root(tmp_path, monkeypatch, end):
+    monkeypatch.chdir(tmp_path)
+    assert str(CsvName.parse(f"csv:a.csv,/b.csv{end}")) == f"csv:{tmp_path}/a.csv,/b.csv{end}"
 
 
 def change(row, column, value):
