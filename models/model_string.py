@@ -1,12 +1,15 @@
 """The grammar of model strings, text <-> layers: `C(16,3)-P2-FC128-FC10`.
 
-`C(16,3)` is a valid 3 x 3 convolution to 16 channels with ReLU, `P2` 2 x 2 max pooling with stride 2 that keeps
-partial windows, `FC128` a fully connected layer with ReLU; the last layer is `FC10`, plain logits.
+`C(16,3)` is a valid 3 x 3 convolution to 16 channels with ReLU, `C(16,3,same)` one that keeps the sides; `P2` 2 x 2 max
+pooling with stride 2 that keeps partial windows, `A2` average pooling likewise, `G` the mean of each channel; `FC128` a
+fully connected layer with ReLU; `BN` batch norm, which behind a convolution or a fully connected layer stands before
+the ReLU; `D0.4` dropout with that probability. The last layer is `FC10`, plain logits.
 Parsing knows no torch and takes no memory, so that any engine can build from it.
 """
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from utils.errors import UserError
@@ -21,23 +24,55 @@ MAX_ACTIVATIONS = 2_000_000  # values that one digit takes in all layers togethe
 
 @dataclass(frozen=True)
 class Conv:
-    """A valid convolution, stride 1, followed by ReLU."""
+    """A convolution, stride 1, followed by ReLU: valid, or padded with zeros so that the sides stay as they are."""
 
     channels: int
     kernel_size: int
+    same: bool = False
+
+    @property
+    def padding(self) -> int:
+        return self.kernel_size // 2 if self.same else 0
 
     def __str__(self) -> str:
-        return f"C({self.channels},{self.kernel_size})"
+        return f"C({self.channels},{self.kernel_size}{',same' if self.same else ''})"
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Max pooling; stride = size; partial windows at the edge are kept."""
+    """Max or average pooling; stride = size; of partial windows at the edge what is there counts."""
 
     size: int
+    average: bool = False
 
     def __str__(self) -> str:
-        return f"P{self.size}"
+        return f"{'A' if self.average else 'P'}{self.size}"
+
+
+@dataclass(frozen=True)
+class GlobalPool:
+    """The mean of each channel."""
+
+    def __str__(self) -> str:
+        return "G"
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """Batch norm of each channel or unit; behind a convolution or a fully connected layer it stands before the ReLU."""
+
+    def __str__(self) -> str:
+        return "BN"
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Dropout: while training, each value is set to zero with this probability."""
+
+    probability: str  # as it is written, 0.4
+
+    def __str__(self) -> str:
+        return f"D{self.probability}"
 
 
 @dataclass(frozen=True)
@@ -50,12 +85,15 @@ class FullyConnected:
         return f"FC{self.width}"
 
 
-Layer = Conv | Pool | FullyConnected
+Layer = Conv | Pool | GlobalPool | BatchNorm | Drop | FullyConnected
 NUMBER = r"(0|[1-9][0-9]{0,11})"  # no leading zeros, so that str(parse(text)) == text
-LAYER_PATTERNS: dict[str, type[Conv] | type[Pool] | type[FullyConnected]] = {
-    rf"C\({NUMBER},{NUMBER}\)": Conv,
-    rf"P{NUMBER}": Pool,
-    rf"FC{NUMBER}": FullyConnected,
+LAYER_PATTERNS: dict[str, Callable[[re.Match[str]], Layer]] = {
+    rf"C\({NUMBER},{NUMBER}(,same)?\)": lambda found: Conv(int(found[1]), int(found[2]), found[3] is not None),
+    rf"(P|A){NUMBER}": lambda found: Pool(int(found[2]), found[1] == "A"),
+    "G": lambda _: GlobalPool(),
+    "BN": lambda _: BatchNorm(),
+    r"D(0\.[0-9]{1,6})": lambda found: Drop(found[1]),
+    rf"FC{NUMBER}": lambda found: FullyConnected(int(found[1])),
 }
 
 
@@ -65,6 +103,19 @@ class ModelString:
 
     layers: tuple[Layer, ...]
     shapes: tuple[tuple[int, ...], ...]  # (channels, height, width) or (units,), one a layer
+
+    @property
+    def has_relu(self) -> tuple[bool, ...]:
+        """Whether ReLU follows each layer: convolutions and hidden fully connected ones, or their batch norm."""
+        with_weights = [isinstance(layer, Conv | FullyConnected) for layer in self.layers[:-1]]
+        is_norm = [layer == BatchNorm() for layer in self.layers]
+        before, after = [False, *with_weights], [*is_norm[1:], False]
+        return tuple(
+            (weights and not norm_follows) or (norm and weights_before)
+            for weights, norm, weights_before, norm_follows in zip(
+                [*with_weights, False], is_norm, before, after, strict=True
+            )
+        )
 
     def __str__(self) -> str:
         return "-".join(map(str, self.layers))
@@ -105,11 +156,11 @@ def parse(text: str) -> ModelString:
 
 
 def _parse_layer(part: str) -> Layer:
-    for pattern, kind in LAYER_PATTERNS.items():
-        match = re.fullmatch(pattern, part)
-        if match:
-            return kind(*map(int, match.groups()))
-    raise ValueError("expected C(channels,kernel), P2 or FC<units>, joined by '-'")
+    for pattern, layer in LAYER_PATTERNS.items():
+        found = re.fullmatch(pattern, part)
+        if found:
+            return layer(found)
+    raise ValueError("expected C(channels,kernel), P2, FC<units>, BN, D0.5, A2 or G, joined by '-'")
 
 
 def _output_shape(layer: Layer, inputs: tuple[int, ...]) -> tuple[int, ...]:
@@ -118,13 +169,20 @@ def _output_shape(layer: Layer, inputs: tuple[int, ...]) -> tuple[int, ...]:
         case FullyConnected(width):
             _check_range("units", width, MAX_WIDTH)
             return (width,)
+        case BatchNorm() | Drop():
+            return inputs
         case _ if len(inputs) == 1:
-            raise ValueError("only fully connected layers can follow a fully connected layer")
-        case Conv(channels, kernel_size):
+            raise ValueError("only fully connected layers, BN and dropout can follow a fully connected layer or G")
+        case Conv(channels, kernel_size, same):
             _check_range("channels", channels, MAX_WIDTH)
             _check_range("kernel", kernel_size, inputs[1], f"the {inputs[1]} x {inputs[2]} that is left")
-            return (channels, inputs[1] - kernel_size + 1, inputs[2] - kernel_size + 1)
-        case Pool(size):
+            if same and kernel_size % 2 == 0:
+                raise ValueError(f"with same the kernel must be odd, not {kernel_size}")
+            side = inputs[1] if same else inputs[1] - kernel_size + 1
+            return (channels, side, side)
+        case GlobalPool():
+            return inputs[:1]
+        case Pool(size, _):
             _check_range("pool", size, inputs[1], f"the {inputs[1]} x {inputs[2]} that is left")
             return (inputs[0], -(-inputs[1] // size), -(-inputs[2] // size))
 
@@ -136,10 +194,12 @@ def _check_range(what: str, value: int, limit: int, limit_is: str = "the limit")
 
 def _num_parameters(layer: Layer, inputs: tuple[int, ...]) -> int:
     match layer:
-        case Conv(channels, kernel_size):
+        case Conv(channels, kernel_size, _):
             return channels * (inputs[0] * kernel_size**2 + 1)
         case FullyConnected(width):
             return width * (math.prod(inputs) + 1)
+        case BatchNorm():
+            return 2 * inputs[0]
         case _:
             return 0
 

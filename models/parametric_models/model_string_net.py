@@ -2,33 +2,43 @@
 
 import math
 from collections import OrderedDict
+from functools import partial
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.layers import Standardize
-from models.model_string import SIDE, Conv, FullyConnected, ModelString, Pool
+from models.layers import BatchNorm1d, Dropout, Standardize
+from models.model_string import SIDE, BatchNorm, Conv, Drop, FullyConnected, GlobalPool, ModelString, Pool
 
 
 class ModelStringNet(nn.Module):
-    """The layers that the string names, numbered as they stand there; ReLU after all but pools and the logits."""
+    """The layers that the string names, numbered as they stand there; ReLU after each convolution and each hidden
+    fully connected layer, and after the batch norm that follows it where one does."""
 
     def __init__(self, model_string: ModelString) -> None:
         super().__init__()
         modules: OrderedDict[str, nn.Module] = OrderedDict(standardize=Standardize())
         inputs: tuple[int, ...] = (1, SIDE, SIDE)
-        last = len(model_string.layers)
-        for number, (layer, shape) in enumerate(zip(model_string.layers, model_string.shapes, strict=True), start=1):
+        layers = zip(model_string.layers, model_string.shapes, model_string.has_relu, strict=True)
+        for number, (layer, shape, has_relu) in enumerate(layers, start=1):
             match layer:
                 case Conv(channels, kernel_size):
-                    modules[f"conv{number}"] = nn.Conv2d(inputs[0], channels, kernel_size)
-                case Pool(size):
-                    modules[f"pool{number}"] = nn.MaxPool2d(size, ceil_mode=True)
+                    modules[f"conv{number}"] = nn.Conv2d(inputs[0], channels, kernel_size, padding=layer.padding)
+                case Pool(size, average):
+                    kind = partial(nn.AvgPool2d, count_include_pad=False) if average else nn.MaxPool2d
+                    modules[f"pool{number}"] = kind(size, ceil_mode=True)
+                case GlobalPool():
+                    modules[f"pool{number}"] = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+                case BatchNorm():
+                    modules[f"norm{number}"] = nn.BatchNorm2d(inputs[0]) if len(inputs) == 3 else BatchNorm1d(inputs[0])
+                case Drop(probability):
+                    modules[f"dropout{number}"] = Dropout(float(probability))
                 case FullyConnected(width):
                     if len(inputs) == 3:
                         modules["flatten"] = nn.Flatten()
-                    modules["logits" if number == last else f"fc{number}"] = nn.Linear(math.prod(inputs), width)
-            if not isinstance(layer, Pool) and number < last:
+                    name = f"fc{number}" if number < len(model_string.layers) else "logits"
+                    modules[name] = nn.Linear(math.prod(inputs), width)
+            if has_relu:
                 modules[f"relu{number}"] = nn.ReLU()
             inputs = shape
         self.layers = nn.Sequential(modules)

@@ -18,16 +18,23 @@ from utils.errors import UserError
 def model_strings(draw):
     """Valid strings of any form."""
     parts, side = [], 28
+    anywhere = st.sampled_from(["BN", "D0.25"])
     for _ in range(draw(st.integers(0, 4))):
-        if draw(st.booleans()):
+        kind = draw(st.sampled_from(["conv", "same", "pool", "anywhere"]))
+        if kind == "conv":
             kernel = draw(st.integers(1, side))
             parts.append(f"C({draw(st.integers(1, 8))},{kernel})")
             side -= kernel - 1
-        else:
+        elif kind == "same":
+            parts.append(f"C({draw(st.integers(1, 8))},{2 * draw(st.integers(0, (side - 1) // 2)) + 1},same)")
+        elif kind == "pool":
             size = draw(st.integers(1, min(3, side)))
-            parts.append(f"P{size}")
+            parts.append(f"{draw(st.sampled_from('PA'))}{size}")
             side = -(-side // size)
-    parts += [f"FC{width}" for width in draw(st.lists(st.integers(1, 40), max_size=3))]
+        else:
+            parts.append(draw(anywhere))
+    parts += ["G"] * draw(st.integers(0, 1))
+    parts += draw(st.lists(st.one_of(st.integers(1, 40).map("FC{}".format), anywhere), max_size=4))
     return "-".join([*parts, "FC10"])
 
 
@@ -42,10 +49,29 @@ def test_network_has_the_shapes_that_the_parser_says(text):
     model = build_model(text)
     shapes = []
     for name, layer in model.layers.named_children():
-        if name.startswith(("conv", "pool", "fc", "logits")):
+        if name.startswith(("conv", "pool", "norm", "dropout", "fc", "logits")):
             layer.register_forward_hook(lambda _module, _inputs, output: shapes.append(tuple(output.shape[1:])))
     model(torch.rand(2, 1, 28, 28))
     assert shapes == list(parse(text).shapes)
+
+
+def kinds(text):
+    return [type(layer).__name__ for layer in build_model(text).layers][1:]
+
+
+def test_relu_stands_behind_the_batch_norm_of_a_layer_with_weights():
+    assert kinds("C(4,3)-BN-P2-BN-FC8-BN-D0.5-FC10") == [
+        *["Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d", "BatchNorm2d"],
+        *["Flatten", "Linear", "BatchNorm1d", "ReLU", "Dropout", "Linear"],
+    ]
+    assert kinds("BN-C(4,3,same)-A2-G-FC10") == ["BatchNorm2d", "Conv2d", "ReLU", "AvgPool2d", "Sequential", "Linear"]
+
+
+def test_average_and_global_pooling_are_means():
+    images = torch.rand(2, 1, 28, 28)
+    pooled = build_model("A3-FC10").layers.pool1(images)  # 28 = 9 * 3 + 1: the last row is one pixel high
+    torch.testing.assert_close(pooled[:, :, 9, 0], images[:, :, 27, 0:3].mean(2))
+    torch.testing.assert_close(build_model("G-FC10").layers.pool1(images), images.mean((2, 3)))
 
 
 def test_partial_windows_are_kept():
@@ -73,6 +99,11 @@ def test_partial_windows_are_kept():
         ("C(08,3)-FC10", "character 1", "expected C(channels,kernel)"),
         ("C(8,0)-FC10", "character 1", "kernel must be from 1"),
         ("P0-FC10", "character 1", "pool must be from 1"),
+        ("C(8,4,same)-FC10", "character 1", "the kernel must be odd"),
+        ("C(8,3,valid)-FC10", "character 1", "expected C(channels,kernel)"),
+        ("D1.5-FC10", "character 1", "expected C(channels,kernel)"),
+        ("C(8,3)-G-P2-FC10", "character 10", "only fully connected"),
+        ("FC10-BN", "", "the last layer must be FC10"),
         ("P29-FC10", "character 1", "the 28 x 28 that is left"),
         ("FC20000-FC20000-FC10", "character 9", "parameters up to here"),
         ("C(65536,1)-FC10", "character 1", "values a digit"),
