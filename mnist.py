@@ -13,6 +13,7 @@ COMMANDS = {
     "predict": ("model_interpretation.predict_digit", "what a network says of one digit: mnist predict 7"),
     "retrain": ("trainers.retrain_command", "train the newest run's network once more, from another seed"),
     "submit": ("trainers.submit_command", "name the digits of Kaggle's test.csv: writes submission.csv"),
+    "tour": ("study.tour", "from the first digit to the first doubt: a lesson that runs"),
     "inspect": ("data_inspection.inspect_dataset", "look at a data set: statistics and pictures"),
     "interpret": (
         "model_interpretation.basic_interpret",

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from model_interpretation.basic_interpret import OUTPUT
 from model_interpretation.run_data import load_run_split
+from models.registry import num_parameters
 from models.trained import load_trained
 from utils.atomic_files import write_whole
 from utils.command_line import parse_command_line
@@ -35,6 +36,7 @@ class LayerOutput:
     name: str
     kind: str
     values: Float[np.ndarray, "..."]
+    num_parameters: int
 
     @property
     def shape(self) -> str:
@@ -62,11 +64,12 @@ def layer_outputs(model: nn.Module, image: UInt8[Tensor, "28 28"]) -> list[Layer
     found: list[LayerOutput] = []
 
     def keep(name: str, layer: nn.Module, output: Tensor) -> None:
-        found.append(LayerOutput(name, type(layer).__name__, output[0].float().cpu().numpy()))
+        values = output[0].float().cpu().numpy()
+        found.append(LayerOutput(name, type(layer).__name__, values, num_parameters(layer)))
 
     hooks = [
-        layer.register_forward_hook(lambda layer, _, output, name=name: keep(name.rpartition(".")[2], layer, output))
-        for name, layer in model.named_modules()
+        layer.register_forward_hook(lambda layer, _, output, name=name: keep(name, layer, output))
+        for name, layer in ((name.removeprefix("layers."), layer) for name, layer in model.named_modules())
         if not list(layer.children())
     ]
     try:

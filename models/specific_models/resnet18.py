@@ -24,10 +24,10 @@ class ResidualBlock(nn.Module):
         self.conv1_relu = nn.ReLU()
         self.conv2 = nn.Conv2d(width_out, width_out, 3, padding=1, bias=False)
         self.conv2_norm = nn.BatchNorm2d(width_out)
-        self.shortcut = nn.Sequential()
+        self.shortcut: nn.Module = nn.Identity()
         if stride > 1 or width_in != width_out:
-            self.shortcut.add_module("conv", nn.Conv2d(width_in, width_out, 1, stride, bias=False))
-            self.shortcut.add_module("norm", nn.BatchNorm2d(width_out))
+            convolution = nn.Conv2d(width_in, width_out, 1, stride, bias=False)
+            self.shortcut = nn.Sequential(OrderedDict(conv=convolution, norm=nn.BatchNorm2d(width_out)))
         self.relu = nn.ReLU()
 
     def forward(self, maps: Float[Tensor, "batch width_in rows columns"]) -> Float[Tensor, "batch width_out _ _"]:

@@ -1,0 +1,28 @@
+"""A notebook that is run in the terminal."""
+
+import sys
+from typing import Any
+
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from traitlets.config import Config
+
+
+class PrintingClient(NotebookClient):
+    """Runs a notebook's cells in order and prints its text, and what the cells give, at once; pictures are left out."""
+
+    def __init__(self, notebook: NotebookNode) -> None:
+        # Files in place of ports, where the system has that: no one else on the machine can listen.
+        transport = "tcp" if sys.platform == "win32" else "ipc"
+        super().__init__(notebook, timeout=None, config=Config({"KernelManager": {"transport": transport}}))
+        self.on_cell_start = self.print_text
+
+    def print_text(self, cell: NotebookNode, cell_index: int) -> None:  # noqa: ARG002 - as nbclient calls it
+        if cell.cell_type == "markdown":
+            print(f"\n{cell.source}\n", flush=True)
+
+    def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> NotebookNode | None:
+        text = msg["content"].get("text") or msg["content"].get("data", {}).get("text/plain", "")
+        if text and not text.startswith("<Figure"):
+            print(text.rstrip(), flush=True)
+        return super().process_message(msg, cell, cell_index)
