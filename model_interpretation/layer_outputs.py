@@ -19,8 +19,9 @@ from models.registry import num_parameters
 from models.trained import load_trained
 from utils.atomic_files import write_whole
 from utils.command_line import parse_command_line
-from utils.errors import exit_on_user_error
+from utils.errors import UserError, exit_on_user_error
 from utils.figures import INK, draw_pixel_values, plain_axes, save_figure, tiled_figure
+from utils.handwriting import read_digit
 from utils.html_page import page, picture
 from utils.paths import shown
 from utils.preloading import to_pixels
@@ -50,8 +51,10 @@ class LayerOutput:
 class LayerOutputsCommand:
     run: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None
     """The run whose network is looked into; by default the newest that is finished."""
-    id: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """Which digit of the split, from 0."""
+    id: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Which digit of the split, from 0; a random one where neither this nor a picture is given."""
+    image: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """A picture of a digit, photographed, scanned or drawn, in place of one of the split."""
     split: Literal["test", "train", "validation"] = "test"
     """Where the digit comes from."""
     output: Path = OUTPUT
@@ -118,20 +121,29 @@ def pixel_values_figure(image: UInt8[Tensor, "28 28"], title: str) -> Figure:
     return figure
 
 
+def _chosen_digit(options: LayerOutputsCommand, run: RunFolder) -> tuple[UInt8[Tensor, "28 28"], str, str]:
+    """The digit, what it is called, and the same fit for a folder's name."""
+    if options.image:
+        return torch.from_numpy(read_digit(options.image)), options.image.name, options.image.stem
+    image_set = load_run_split(run, options.split)
+    number = image_set.chosen_index(options.id)
+    return image_set.images[number], f"{image_set.name}, digit {number}", f"{options.split}-{number}"
+
+
 def main(argv: list[str]) -> None:
     """Draws what every layer of a run's network makes of one digit: a PNG a layer, and layers.html with all."""
     options = parse_command_line(LayerOutputsCommand, argv, "layer_outputs.py", main.__doc__)
+    if options.image and options.id is not None:
+        raise UserError("--id and --image name two digits: leave one of them out")
     run = RunFolder.find_or_newest(options.run)
     model = load_trained(run)
-    image_set = load_run_split(run, options.split)
-    number = image_set.chosen_index(options.id)
-    image, name = image_set.images[number], f"{image_set.name}, digit {number}"
-    folder = options.output / run.path.name / f"layers-{options.split}-{number}"
-    figures = {"00-pixels": pixel_values_figure(image, name)}
+    image, title, short_title = _chosen_digit(options, run)
+    folder = options.output / run.path.name / f"layers-{short_title}"
+    figures = {"00-pixels": pixel_values_figure(image, title)}
     for place, output in enumerate(layer_outputs(model, image), start=1):
         figures[f"{place:02d}-{output.name}"] = layer_figure(output)
     body = [f"<div>{picture(figure, file_name)}</div>" for file_name, figure in figures.items()]
-    write_whole(folder / "layers.html", page(f"{run.path.name}: {name}", "\n".join(body)).encode())
+    write_whole(folder / "layers.html", page(f"{run.path.name}: {title}", "\n".join(body)).encode())
     for file_name, figure in figures.items():
         save_figure(figure, folder / f"{file_name}.png")
     print(f"{len(figures)} pictures and a page: {shown(folder / 'layers.html')}")

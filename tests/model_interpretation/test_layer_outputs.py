@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from model_interpretation.layer_outputs import layer_figure, layer_outputs, main, pixel_values_figure
+from model_interpretation.network_figure import network_figure
 from models.registry import build_model
 from utils.errors import UserError
 from utils.preloading import to_pixels
@@ -46,3 +48,27 @@ def test_command_writes_a_page_and_pictures(copied_run, tmp_path, capsys):
     assert "layers.html" in capsys.readouterr().out
     with pytest.raises(UserError, match="expected 0 to 358"):
         main([str(copied_run), "--id", "359", "--output", str(tmp_path)])
+
+
+def test_a_picture_in_place_of_a_digit(copied_run, tmp_path, digits):
+    file = tmp_path / "mine.png"
+    Image.fromarray(digits.images[0].numpy()).resize((280, 280)).save(file)
+    main([str(copied_run), "--image", str(file), "--output", str(tmp_path)])
+    assert (tmp_path / copied_run.name / "layers-mine" / "layers.html").exists()
+    (tmp_path / "text.png").write_text("no picture")
+    for arguments, message in [
+        (["--image", str(file), "--id", "3"], "leave one of them out"),
+        (["--image", str(tmp_path / "text.png")], "no picture"),
+        (["--image", str(tmp_path / "nothing.png")], "cannot read"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            main([str(copied_run), *arguments, "--output", str(tmp_path / "none")])
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_picture_of_a_network_has_a_bar_a_layer():
+    model = build_model("two_conv")
+    axes = network_figure(model, "two_conv").axes[0]
+    texts = [text.get_text() for text in axes.texts]
+    assert len(axes.patches) == 1 + len(list(model.layers))
+    assert "32 of 26 x 26" in texts and "18,496" in texts and "logits (Linear)" in texts
