@@ -1,4 +1,4 @@
-"""Puts the tables that the benchmarks printed last into the README, each between its two marks.
+"""Puts the tables that the benchmarks printed last into README.md and docs/, each between its two marks.
 
 python benchmarks/readme_tables.py
 """
@@ -9,7 +9,7 @@ from benchmarks.results import read
 from utils.errors import exit_on_user_error
 from utils.paths import PROJECT_FOLDER
 
-README = PROJECT_FOLDER / "README.md"
+DOCUMENTS = (PROJECT_FOLDER / "README.md", PROJECT_FOLDER / "docs" / "techniques.md")
 
 
 def with_tables(text: str) -> str:
@@ -25,4 +25,5 @@ def _table(found: re.Match[str]) -> str:
 
 if __name__ == "__main__":
     with exit_on_user_error():
-        README.write_text(with_tables(README.read_text()))
+        for document in DOCUMENTS:
+            document.write_text(with_tables(document.read_text()))

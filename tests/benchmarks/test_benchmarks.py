@@ -3,12 +3,13 @@
 import pytest
 
 from benchmarks.epoch_speed import flops_per_epoch
-from benchmarks.readme_tables import README, with_tables
+from benchmarks.readme_tables import DOCUMENTS, with_tables
 from benchmarks.results import in_a_process, spread
 
 
-def test_the_readme_shows_what_the_benchmarks_printed_last():
-    assert with_tables(README.read_text()) == README.read_text()
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_documents_show_what_the_benchmarks_printed_last(document):
+    assert with_tables(document.read_text()) == document.read_text()
 
 
 def test_flops_by_hand():
