@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-MNIST_MEAN = 0.1307  # of all training pixels in [0, 1]
-MNIST_STD = 0.3081
+from models.pixel_statistics import MNIST_MEAN, MNIST_STD
 
 
 class Standardize(nn.Module):

@@ -105,6 +105,20 @@ class ModelString:
     shapes: tuple[tuple[int, ...], ...]  # (channels, height, width) or (units,), one a layer
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What each layer is called in every engine: its kind and its place, from 1; the last is `logits`."""
+        kinds = {
+            Conv: "conv",
+            Pool: "pool",
+            GlobalPool: "pool",
+            BatchNorm: "norm",
+            Drop: "dropout",
+            FullyConnected: "fc",
+        }
+        names = [f"{kinds[type(layer)]}{place}" for place, layer in enumerate(self.layers, start=1)]
+        return (*names[:-1], "logits")
+
+    @property
     def has_relu(self) -> tuple[bool, ...]:
         """Whether ReLU follows each layer: convolutions and hidden fully connected ones, or their batch norm."""
         with_weights = [isinstance(layer, Conv | FullyConnected) for layer in self.layers[:-1]]

@@ -19,27 +19,26 @@ class ModelStringNet(nn.Module):
         super().__init__()
         modules: OrderedDict[str, nn.Module] = OrderedDict(standardize=Standardize())
         inputs: tuple[int, ...] = (1, SIDE, SIDE)
-        layers = zip(model_string.layers, model_string.shapes, model_string.has_relu, strict=True)
-        for number, (layer, shape, has_relu) in enumerate(layers, start=1):
+        layers = zip(model_string.names, model_string.layers, model_string.shapes, model_string.has_relu, strict=True)
+        for name, layer, shape, has_relu in layers:
             match layer:
                 case Conv(channels, kernel_size):
-                    modules[f"conv{number}"] = nn.Conv2d(inputs[0], channels, kernel_size, padding=layer.padding)
+                    modules[name] = nn.Conv2d(inputs[0], channels, kernel_size, padding=layer.padding)
                 case Pool(size, average):
                     kind = partial(nn.AvgPool2d, count_include_pad=False) if average else nn.MaxPool2d
-                    modules[f"pool{number}"] = kind(size, ceil_mode=True)
+                    modules[name] = kind(size, ceil_mode=True)
                 case GlobalPool():
-                    modules[f"pool{number}"] = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+                    modules[name] = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
                 case BatchNorm():
-                    modules[f"norm{number}"] = nn.BatchNorm2d(inputs[0]) if len(inputs) == 3 else BatchNorm1d(inputs[0])
+                    modules[name] = nn.BatchNorm2d(inputs[0]) if len(inputs) == 3 else BatchNorm1d(inputs[0])
                 case Drop(probability):
-                    modules[f"dropout{number}"] = Dropout(float(probability))
+                    modules[name] = Dropout(float(probability))
                 case FullyConnected(width):
                     if len(inputs) == 3:
                         modules["flatten"] = nn.Flatten()
-                    name = f"fc{number}" if number < len(model_string.layers) else "logits"
                     modules[name] = nn.Linear(math.prod(inputs), width)
             if has_relu:
-                modules[f"relu{number}"] = nn.ReLU()
+                modules[f"{name}_relu"] = nn.ReLU()
             inputs = shape
         self.layers = nn.Sequential(modules)
 

@@ -1,0 +1,1 @@
+"""The networks of model strings from scratch: NumPy alone, one small class a layer."""

@@ -1,0 +1,77 @@
+"""Pooling: windows side by side, of which one value remains."""
+
+import numpy as np
+from jaxtyping import Float
+
+from models.numpy_models.layer import Layer
+
+Maps = Float[np.ndarray, "batch _ _ channels"]  # rows, columns
+
+
+class MaxPooling(Layer):
+    """y[n, i, j, c] = max over r, s < size of x[n, size * i + r, size * j + s, c]; windows at the edge may be partial.
+
+    The maximum runs over the size * size places of a window, for all windows at once. Back: dy goes to the place
+    that held the maximum, among equals to the first, and 0 to the others.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.places = [(r, s) for r in range(size) for s in range(size)]
+        self.size = size
+
+    def forward(self, x: Maps, training: bool) -> Maps:
+        y = x[:, :: self.size, :: self.size].copy()
+        winner = np.zeros(y.shape, np.int16)
+        for place, (r, s) in enumerate(self.places[1:], start=1):
+            values = x[:, r :: self.size, s :: self.size]
+            here = np.s_[:, : values.shape[1], : values.shape[2]]  # partial windows lack this place
+            is_larger = values > y[here]
+            np.copyto(y[here], values, where=is_larger)
+            np.copyto(winner[here], place, where=is_larger)
+        if training:
+            self.winner, self.shape = winner, x.shape
+        return y
+
+    def backward(self, dy: Maps) -> Maps:
+        dx = np.zeros(self.shape, dy.dtype)
+        for place, (r, s) in enumerate(self.places):
+            target = dx[:, r :: self.size, s :: self.size]
+            here = np.s_[:, : target.shape[1], : target.shape[2]]
+            np.copyto(target, dy[here], where=self.winner[here] == place)
+        return dx
+
+
+class AveragePooling(Layer):
+    """y[n, i, j, c] = the mean of x over the window (i, j); of partial windows the mean of what is there.
+
+    Back: dy / count to each of the window's places.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Maps, training: bool) -> Maps:
+        starts = [np.arange(0, side, self.size) for side in x.shape[1:3]]
+        sums = np.add.reduceat(np.add.reduceat(x, starts[0], axis=1), starts[1], axis=2)
+        lengths = [np.diff(start, append=side) for start, side in zip(starts, x.shape[1:3], strict=True)]
+        self.counts = np.multiply.outer(*lengths)[:, :, None].astype(x.dtype)
+        self.shape = x.shape
+        return sums / self.counts
+
+    def backward(self, dy: Maps) -> Maps:
+        spread = (dy / self.counts).repeat(self.size, axis=1).repeat(self.size, axis=2)
+        return spread[:, : self.shape[1], : self.shape[2]]
+
+
+class GlobalAverage(Layer):
+    """y[n, c] = the mean of x[n, :, :, c]. Back: dy / (rows * columns) to each place."""
+
+    def forward(self, x: Maps, training: bool) -> Float[np.ndarray, "batch channels"]:
+        self.shape = x.shape
+        return x.mean(axis=(1, 2))
+
+    def backward(self, dy: Float[np.ndarray, "batch channels"]) -> Maps:
+        _, rows, columns, _ = self.shape
+        return np.broadcast_to(dy[:, None, None] / (rows * columns), self.shape)
