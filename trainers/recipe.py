@@ -9,13 +9,19 @@ from utils.errors import UserError
 
 Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "step", "cosine", "one_cycle", "plateau"]
-Precision = Literal["auto", "fp32", "bf16"]
+Engine = Literal["torch", "numpy"]
+Precision = Literal["auto", "fp32", "bf16", "fp64"]
 Compile = Literal["auto", "none", "inductor", "cuda_graph"]
 JudgedEpoch = Literal["best", "last"]
 EarlyStopping = Literal["none", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
 
 
-LATER_FIELDS = ("train_size", "judged_epoch", "compile")  # recipes of earlier versions lack them and mean the defaults
+LATER_FIELDS = (
+    "train_size",
+    "judged_epoch",
+    "engine",
+    "compile",
+)  # recipes of earlier versions lack them and mean the defaults
 
 
 @dataclass(frozen=True)
@@ -80,10 +86,12 @@ class TrainConfig:
     shear_degrees: float = 0.0
     """Augmentation: each digit is slanted by up to this, either way."""
 
+    engine: Engine = "torch"
+    """What computes: torch, or numpy, the same networks from scratch, for model strings on the CPU."""
     device: str = "auto"
     """auto (the GPU where there is one), cpu, cuda, cuda:1 or mps."""
     precision: Precision = "auto"
-    """fp32, bf16, or auto: bf16 for convolutional networks where the hardware is made for it."""
+    """fp32, bf16, or auto: bf16 for convolutional networks where the hardware is made for it; fp64 with numpy."""
     compile: Compile = "auto"
     """How a step runs: none (kernel by kernel), inductor (torch.compile), cuda_graph (recorded once, replayed),
     or auto: cuda_graph on CUDA, none elsewhere."""

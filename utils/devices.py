@@ -56,6 +56,8 @@ def choose_precision(name: str, device: torch.device, model: nn.Module) -> str:
     """
     if name == "auto":
         return "bf16" if is_convolutional(model) and has_fast_bf16(device) else "fp32"
+    if name == "fp64":
+        raise UserError("precision 'fp64' is for --engine numpy: expected auto, fp32 or bf16")
     if name == "bf16" and not has_fast_bf16(device):
         raise UserError(f"precision 'bf16' is not in this {device.type}'s hardware: expected auto or fp32")
     return name

@@ -52,6 +52,12 @@ class NumpyNet:
         """Those of the parameters, in the same order, after `backward`."""
         return [layer.gradients[name] for layer in self.layers.values() for name in layer.parameters]
 
+    def use_generator(self, generator: np.random.Generator) -> None:
+        """Dropout draws from this generator from now on."""
+        for layer in self.layers.values():
+            if isinstance(layer, Dropout):
+                layer.generator = generator
+
     def use_arrays(self, arrays: dict[str, Array]) -> None:
         """Takes these arrays as its own, not copies of them: by name, as `conv1.weight`, of the shapes that it has."""
         for name, layer in self.layers.items():

@@ -1,5 +1,7 @@
 """Pooling: windows side by side, of which one value remains."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from jaxtyping import Float
 
@@ -17,29 +19,31 @@ class MaxPooling(Layer):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.places = [(r, s) for r in range(size) for s in range(size)]
         self.size = size
 
     def forward(self, x: Maps, training: bool) -> Maps:
         y = x[:, :: self.size, :: self.size].copy()
-        winner = np.zeros(y.shape, np.int16)
-        for place, (r, s) in enumerate(self.places[1:], start=1):
-            values = x[:, r :: self.size, s :: self.size]
-            here = np.s_[:, : values.shape[1], : values.shape[2]]  # partial windows lack this place
-            is_larger = values > y[here]
-            np.copyto(y[here], values, where=is_larger)
-            np.copyto(winner[here], place, where=is_larger)
+        for values, windows in self.places(x):
+            np.maximum(y[windows], values, out=y[windows])
         if training:
-            self.winner, self.shape = winner, x.shape
+            self.x, self.y = x, y
         return y
 
     def backward(self, dy: Maps) -> Maps:
-        dx = np.zeros(self.shape, dy.dtype)
-        for place, (r, s) in enumerate(self.places):
-            target = dx[:, r :: self.size, s :: self.size]
-            here = np.s_[:, : target.shape[1], : target.shape[2]]
-            np.copyto(target, dy[here], where=self.winner[here] == place)
+        dx = np.empty(self.x.shape, dy.dtype)
+        is_open = np.ones(dy.shape, bool)  # windows whose maximum was not found yet
+        for (values, windows), (d_values, _) in zip(self.places(self.x), self.places(dx), strict=True):
+            is_maximum = is_open[windows] & (values == self.y[windows])
+            np.multiply(dy[windows], is_maximum, out=d_values)
+            is_open[windows] ^= is_maximum
         return dx
+
+    def places(self, maps: Maps) -> Iterator[tuple[Maps, tuple[slice, ...]]]:
+        """For each place of a window: the values there in all windows, and which windows are large enough for it."""
+        for r in range(self.size):
+            for s in range(self.size):
+                values = maps[:, r :: self.size, s :: self.size]
+                yield values, np.s_[:, : values.shape[1], : values.shape[2]]
 
 
 class AveragePooling(Layer):

@@ -17,6 +17,7 @@ class ModelStringNet(nn.Module):
 
     def __init__(self, model_string: ModelString) -> None:
         super().__init__()
+        self.model_string = model_string
         modules: OrderedDict[str, nn.Module] = OrderedDict(standardize=Standardize())
         inputs: tuple[int, ...] = (1, SIDE, SIDE)
         layers = zip(model_string.names, model_string.layers, model_string.shapes, model_string.has_relu, strict=True)

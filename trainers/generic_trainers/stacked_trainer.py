@@ -29,7 +29,8 @@ def stack_size(model: nn.Module, config: TrainConfig, device: torch.device, comp
     with_weights = [module for module in model.modules() if any(True for _ in module.parameters(recurse=False))]
     only_linear = all(isinstance(module, nn.Linear) for module in with_weights)
     has_dropout = any(isinstance(module, nn.Dropout) for module in model.modules())
-    if not only_linear or has_dropout or config.schedule == "plateau" or not config.preload:
+    alone = has_dropout or config.schedule == "plateau" or not config.preload or config.engine == "numpy"
+    if not only_linear or alone:
         return 1
     return STACK_SIZES.get(device.type, 1) if compile_mode != "inductor" else 1
 

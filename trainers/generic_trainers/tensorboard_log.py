@@ -56,11 +56,11 @@ class TensorBoardLog:
     def begin(self, model: nn.Module, device: torch.device) -> None:
         """The page layout and the network's graph."""
         self.writer.add_custom_scalars(LAYOUT)
-        was_training = model.training
+        was_training, dtype = model.training, next(model.parameters()).dtype
         model.eval()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of tracing, which TensorBoard's graph still stands on
-            self.writer.add_graph(model, torch.zeros(1, 1, 28, 28, device=device))
+            self.writer.add_graph(model, torch.zeros(1, 1, 28, 28, device=device, dtype=dtype))
         model.train(was_training)
 
     def step_done(self) -> None:

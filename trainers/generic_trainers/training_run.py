@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import nn
 
 from models.registry import build_model, num_parameters
 from models.trained import load_trained
 from trainers.generic_trainers.basic_trainer import BasicTrainer
+from trainers.generic_trainers.numpy_trainer import NumpyTrainer, choose_numpy_precision
 from trainers.generic_trainers.progress import Progress
 from trainers.generic_trainers.stacked_trainer import StackedTrainer, stack_size
 from trainers.generic_trainers.tensorboard_log import TensorBoardLog
@@ -51,11 +51,14 @@ class Setting:
         """Finds all that can be wrong with the recipe, before a folder is made. Raises UserError."""
         started = time.perf_counter()
         config = recipe.train
-        device = choose_device(config.device)
+        device = choose_device("cpu" if config.engine == "numpy" and config.device == "auto" else config.device)
         if device.type == "cuda" and device.index is not None:
             torch.cuda.set_device(device)  # streams and graphs are those of the current device
         model = build_model(recipe.model)
-        precision = choose_precision(config.precision, device, model)
+        if config.engine == "numpy":
+            precision = choose_numpy_precision(model, config)
+        else:
+            precision = choose_precision(config.precision, device, model)
         compile_mode = choose_compile(config.compile, device)
         num_together = stack_size(model, config, device, compile_mode)
         train_set, validation_set = load_training_sets(config.dataset, config.validation_size, config.train_size)
@@ -71,10 +74,11 @@ class Setting:
     def describe(self, recipe: Recipe, num_together: int = 1) -> str:
         """The line that tells what was chosen where the recipe says auto."""
         together = f"{num_together} networks of " if num_together > 1 else ""
+        by = "by NumPy " if recipe.train.engine == "numpy" else ""
         compiled = "" if self.compile_mode == "none" else f", {self.compile_mode}"
         return (
             f"{recipe.model}: {together}{self.num_parameters:,} parameters, "
-            f"{self.precision} on {self.device}{compiled}, {len(self.train_set):,} digits"
+            f"{self.precision} {by}on {self.device}{compiled}, {len(self.train_set):,} digits"
         )
 
 
@@ -197,8 +201,9 @@ def _train_together(
 
 def _build_trainer(recipe: Recipe, setting: Setting, run: RunFolder) -> BasicTrainer:
     torch.manual_seed(random_seed(recipe.train.seed, 0, "initialisation"))
-    model: nn.Module = build_model(recipe.model)
-    return BasicTrainer(
+    model: Any = build_model(recipe.model)
+    kind = NumpyTrainer if recipe.train.engine == "numpy" else BasicTrainer
+    return kind(
         model,
         recipe.train,
         setting.train_set,
