@@ -14,6 +14,8 @@ COMMANDS = {
     "retrain": ("trainers.retrain_command", "train the newest run's network once more, from another seed"),
     "submit": ("trainers.submit_command", "name the digits of Kaggle's test.csv: writes submission.csv"),
     "tour": ("study.tour", "from the first digit to the first doubt: a lesson that runs"),
+    "scratch": ("trainers.scratch_command", "networks from scratch in NumPy: mnist scratch train MODEL, evaluate RUN"),
+    "weights": ("trainers.weights_command", "weights of a NumPy project as a run, and back: import FILE, export RUN"),
     "inspect": ("data_inspection.inspect_dataset", "look at a data set: statistics and pictures"),
     "interpret": (
         "model_interpretation.basic_interpret",

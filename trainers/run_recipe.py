@@ -26,6 +26,8 @@ class TrainCommand:
     """Name of the run's folder in runs/; by default model, time and seed."""
     resume: Annotated[str | None, tyro.conf.arg(metavar="RUN")] = None
     """Folder of a run that was stopped, to go on with. Its recipe is taken from there."""
+    start: Annotated[str | None, tyro.conf.arg(metavar="RUN")] = None
+    """Begin with the weights that this run ended with, not with freshly drawn ones."""
     seeds: Annotated[str | None, tyro.conf.arg(metavar="FIRST:END")] = None
     """Several seeds, each in a run of its own, in place of --seed: 0:32 for 0 to 31, or 1,5,7. Networks that are
     trained quicker together are. NAME of --run-name is then the beginning of their names."""
@@ -37,14 +39,18 @@ def main(recipe: Recipe, description: str | None, argv: list[str] | None = None,
         run_command(recipe, description, sys.argv[1:] if argv is None else argv, prog or sys.argv[0])
 
 
-def run_command(recipe: Recipe, description: str | None, argv: list[str], prog: str) -> None:
-    """As `main`, but raises UserError."""
+def run_command(recipe: Recipe, description: str | None, argv: list[str], prog: str) -> list[RunFolder]:
+    """As `main`, but raises UserError. Returns the finished runs."""
     resumed = _run_to_resume(argv)
     if resumed:
         command = _resume_command(resumed, recipe, description, argv, prog)
     else:
         command = parse_command_line(TrainCommand, argv, prog, description, TrainCommand(recipe))
         command = replace(command, recipe=_with_absolute_paths(command.recipe))
+        if command.start and not command.recipe.model:
+            command = replace(
+                command, recipe=replace(command.recipe, model=RunFolder.find(command.start).config()["model"])
+            )
         if not command.recipe.model:
             raise UserError(f"say which network: {prog} --model NAME, or a trainer's name first.\nSee {prog} --help")
 
@@ -53,6 +59,9 @@ def run_command(recipe: Recipe, description: str | None, argv: list[str], prog: 
         raise UserError("--seeds makes new runs; leave it out with --resume")
     if seeds and any(argument.partition("=")[0] == "--seed" for argument in argv):
         raise UserError("--seeds stands in place of --seed: leave one of them out")
+    if command.start and (seeds or resumed):
+        raise UserError("--start begins one new run: leave --seeds and --resume out")
+    start = RunFolder.find(command.start) if command.start else None
 
     from trainers.generic_trainers.training_run import train, train_seeds  # torch: once the command line is right
 
@@ -62,8 +71,10 @@ def run_command(recipe: Recipe, description: str | None, argv: list[str], prog: 
         if failures:
             seed, failure = next(iter(failures.items()))
             raise UserError(f"{len(failures)} of {len(seeds)} networks could not go on. Seed {seed}: {failure}")
-    else:
-        report(*train(command.recipe, command.run_name, resumed))
+        return [run for run, _ in verdicts]
+    run, summary = train(command.recipe, command.run_name, resumed, start)
+    report(run, summary)
+    return [run]
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -25,10 +25,22 @@ from utils.run_folder import EpochMetrics
 MEDIANS = "median_losses.jsonl"
 
 
-def choose_numpy_precision(model: nn.Module, config: TrainConfig) -> str:
-    """`fp32` or `fp64`. Raises UserError for what the engine does not do."""
+def numpy_twin(model: nn.Module) -> NumpyNet:
+    """The NumPy network of the same model string, whose weights lie in the same memory; in the model's precision.
+
+    Raises UserError where it is no network of a model string.
+    """
     if not isinstance(model, ModelStringNet):
         raise UserError("the NumPy engine runs model strings: expected one such as C(8,5)-P2-C(16,3)-P2-FC128-FC10")
+    state = {name.removeprefix("layers."): value.numpy() for name, value in model.state_dict().items()}
+    network = NumpyNet(model.model_string, np.random.default_rng(), state["logits.weight"].dtype)
+    network.use_arrays(state)
+    return network
+
+
+def choose_numpy_precision(model: nn.Module, config: TrainConfig) -> str:
+    """`fp32` or `fp64`. Raises UserError for what the engine does not do."""
+    numpy_twin(model)
     expected = {"optimizer": ("adam", "sgd"), "precision": ("auto", "fp32", "fp64"), "compile": ("auto", "none"),
                 "device": ("auto", "cpu"), "weight_decay": (0,), "ema_decay": (0,)}  # fmt: skip
     for name, values in expected.items():
@@ -50,10 +62,7 @@ class NumpyTrainer(BasicTrainer):
         super().__init__(model, config, *arguments, **options)
         if self.precision == "fp64":
             self.model.double()
-        dtype = {"fp32": np.float32, "fp64": np.float64}[self.precision]
-        self.network = NumpyNet(model.model_string, np.random.default_rng(), dtype)
-        state = self.model.state_dict()
-        self.network.use_arrays({name.removeprefix("layers."): value.numpy() for name, value in state.items()})
+        self.network = numpy_twin(self.model)
         self.optimizer = NumpyOptimizer(self.model.parameters(), config)
         self.median_loss = 0.0
 

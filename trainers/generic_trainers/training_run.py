@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from models.registry import build_model, num_parameters
-from models.trained import load_trained
+from models.trained import BEST_KEYS, load_trained
 from trainers.generic_trainers.basic_trainer import BasicTrainer
 from trainers.generic_trainers.numpy_trainer import NumpyTrainer, choose_numpy_precision
 from trainers.generic_trainers.progress import Progress
@@ -18,6 +19,7 @@ from trainers.generic_trainers.stacked_trainer import StackedTrainer, stack_size
 from trainers.generic_trainers.tensorboard_log import TensorBoardLog
 from trainers.recipe import Recipe
 from utils.answers import Answers
+from utils.checkpoints import load_checkpoint, load_weights
 from utils.datasets import load_dataset, load_training_sets
 from utils.devices import choose_compile, choose_device, choose_precision
 from utils.environment import describe_environment
@@ -82,16 +84,28 @@ class Setting:
         )
 
 
-def train(recipe: Recipe, run_name: str | None = None, resumed: RunFolder | None = None) -> Verdict:
+def train(
+    recipe: Recipe, run_name: str | None = None, resumed: RunFolder | None = None, start: RunFolder | None = None
+) -> Verdict:
     """Trains, chooses the best epoch by validation, looks at the test set once. Returns the run and its summary.
 
-    Makes a new run, or goes on with `resumed`, whose recipe must be this one. All that can be wrong with the
+    Makes a new run, which may begin with the weights of the run `start`, or goes on with `resumed`, whose recipe must
+    be this one. All that can be wrong with the
     recipe is found before the folder is made. Raises UserError; after Ctrl-C KeyboardInterrupt, with what to do next.
     """
     setting = Setting.of(recipe)
-    run = resumed or _new_run(recipe, run_name, setting)
+    weights = starting_weights(recipe, start) if start else None
+    run = resumed or new_run(recipe, run_name, setting, {"started_from": start.path.name} if start else {})
     with _what_to_do_next([run], setting.device):
-        return _train_alone(recipe, setting, run)
+        return _train_alone(recipe, setting, run, weights)
+
+
+def starting_weights(recipe: Recipe, start: RunFolder) -> dict[str, Tensor]:
+    """The weights that a run ended with. Raises UserError where they are those of another network."""
+    model = build_model(recipe.model)
+    weights: dict[str, Tensor] = load_checkpoint(start.best_checkpoint, BEST_KEYS)["model"]
+    load_weights(model, weights, start.best_checkpoint)
+    return weights
 
 
 def train_seeds(
@@ -112,7 +126,8 @@ def train_seeds(
     failures: dict[int, UserError] = {}
     for start in range(0, len(seeds), size):
         some = recipes[start : start + size]
-        runs = [_new_run(one, name, setting, len(some)) for one, name in zip(some, names[start:], strict=False)]
+        together = {"num_together": len(some)}
+        runs = [new_run(one, name, setting, together) for one, name in zip(some, names[start:], strict=False)]
         with _what_to_do_next(runs, setting.device, seeds[start + size :]):
             if len(some) > 1:
                 verdicts += _train_together(some, setting, runs, failures)
@@ -159,31 +174,34 @@ def _what_to_do_next(runs: list[RunFolder], device: torch.device, seeds_left: Se
         raise KeyboardInterrupt(f"stopped; the last whole epoch is saved. Go on with: {go_on}") from None
 
 
-def _new_run(recipe: Recipe, run_name: str | None, setting: Setting, num_together: int = 1) -> RunFolder:
+def new_run(recipe: Recipe, run_name: str | None, setting: Setting, origin: dict[str, Any]) -> RunFolder:
+    """A fresh run folder; `origin` is what environment.json says besides of how the run came to be."""
     run = RunFolder.create(run_name, recipe.model, recipe.train.seed)
-    run.write_json("environment.json", {**describe_environment(setting.device), "num_together": num_together})
+    run.write_json("environment.json", {**describe_environment(setting.device), "num_together": 1, **origin})
     run.write_json("config.json", recipe.to_json())
     return run
 
 
-def _train_alone(recipe: Recipe, setting: Setting, run: RunFolder) -> Verdict:
-    trainer = _build_trainer(recipe, setting, run)
+def _train_alone(recipe: Recipe, setting: Setting, run: RunFolder, weights: dict[str, Tensor] | None = None) -> Verdict:
+    trainer = build_trainer(recipe, setting, run)
+    if weights:
+        trainer.model.load_state_dict(weights)
     if run.last_checkpoint.exists() or run.rows():  # else it is new, or was stopped before its first step
         trainer.load_last()
-    log = _open_log(trainer)
+    log = open_log(trainer)
     progress = Progress(recipe.train.num_epochs)
     trainer.observers = (progress, log)
     print(setting.describe(recipe))
     with progress.bar(trainer.steps_per_epoch, len(trainer.rows)):
         trainer.fit()
-    return run, _judge(recipe, trainer, setting, log)
+    return run, judge(recipe, trainer, setting, log)
 
 
 def _train_together(
     recipes: list[Recipe], setting: Setting, runs: list[RunFolder], failures: dict[int, UserError]
 ) -> list[Verdict]:
-    trainers = [_build_trainer(recipe, setting, run) for recipe, run in zip(recipes, runs, strict=True)]
-    logs = [_open_log(trainer) for trainer in trainers]
+    trainers = [build_trainer(recipe, setting, run) for recipe, run in zip(recipes, runs, strict=True)]
+    logs = [open_log(trainer) for trainer in trainers]
     for trainer, log in zip(trainers, logs, strict=True):
         trainer.observers = (log,)
     stacked = StackedTrainer(trainers, setting.train_set, setting.compile_mode)
@@ -193,13 +211,14 @@ def _train_together(
         stacked.fit(progress)
     failures |= stacked.failures
     return [
-        (trainer.run, _judge(recipe, trainer, setting, log))
+        (trainer.run, judge(recipe, trainer, setting, log))
         for recipe, trainer, log in zip(recipes, trainers, logs, strict=True)
         if recipe.train.seed not in stacked.failures
     ]
 
 
-def _build_trainer(recipe: Recipe, setting: Setting, run: RunFolder) -> BasicTrainer:
+def build_trainer(recipe: Recipe, setting: Setting, run: RunFolder) -> BasicTrainer:
+    """The trainer of a recipe's engine with a network whose weights the recipe's seed draws."""
     torch.manual_seed(random_seed(recipe.train.seed, 0, "initialisation"))
     model: Any = build_model(recipe.model)
     kind = NumpyTrainer if recipe.train.engine == "numpy" else BasicTrainer
@@ -216,14 +235,14 @@ def _build_trainer(recipe: Recipe, setting: Setting, run: RunFolder) -> BasicTra
     )
 
 
-def _open_log(trainer: BasicTrainer) -> TensorBoardLog:
+def open_log(trainer: BasicTrainer) -> TensorBoardLog:
     log = TensorBoardLog(trainer.run, trainer.rows)
     if not trainer.rows:
         log.begin(trainer.model, trainer.device)
     return log
 
 
-def _judge(recipe: Recipe, trainer: BasicTrainer, setting: Setting, log: TensorBoardLog) -> dict[str, Any]:
+def judge(recipe: Recipe, trainer: BasicTrainer, setting: Setting, log: TensorBoardLog) -> dict[str, Any]:
     """The verdict on the judged epoch's weights as anyone loads them, in fp32, and the run's last files."""
     run, device, test_set, validation_set = trainer.run, trainer.device, setting.test_set, setting.validation_set
     model = load_trained(run, device)
@@ -239,7 +258,7 @@ def _judge(recipe: Recipe, trainer: BasicTrainer, setting: Setting, log: TensorB
         "seed": recipe.train.seed,
         "device": str(device),
         "precision": trainer.precision,
-        "num_epochs_run": len(trainer.rows),
+        "num_epochs_run": trainer.rows[-1].epoch,
         "best_epoch": judged.epoch,
         "best_val_accuracy": judged.val_accuracy,
         "val_accuracy": validation.accuracy,

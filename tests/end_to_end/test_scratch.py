@@ -1,0 +1,176 @@
+"""`mnist scratch` and `mnist weights`: a NumPy project's workflow, there and back."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.trained import load_trained
+from utils.datasets import load_dataset
+from utils.evaluation import predict_logits
+from utils.run_folder import RunFolder
+
+MODEL = "C(3,5)-P2-C(4,3)-P2-FC12-FC10"
+SHAPES = {
+    "weight_1": (3, 1, 5, 5), "bias_1": (3,), "weight_3": (4, 3, 3, 3), "bias_3": (4,),
+    "weight_5": (12, 100), "bias_5": (12,), "weight_6": (10, 12), "bias_6": (10,),
+}  # fmt: skip
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A file of random weights in the layout."""
+    generator = np.random.default_rng(0)
+    path = tmp_path / f"weight_details{MODEL}.npz"
+    np.savez(path, **{name: generator.normal(size=shape) * 0.3 for name, shape in SHAPES.items()})
+    return path
+
+
+@pytest.fixture
+def bundled(monkeypatch):
+    """What is imported is judged on the bundled digits."""
+    monkeypatch.setattr("trainers.weights_command.DATASET", "digits")
+
+
+@pytest.fixture
+def scratch_run(command):
+    """A run of the NumPy engine."""
+    code, printed, error = command(
+        "scratch", "train", MODEL, "--dataset", "digits", "--num-epochs", "3", "--learning-rate", "0.01",
+        "--run-name", "scratch",
+    )  # fmt: skip
+    assert code == 0, error
+    return RunFolder.find("scratch"), printed
+
+
+def test_training_ends_with_precision_loss_and_a_picture(command, scratch_run):
+    run, printed = scratch_run
+    summary = run.summary()
+    assert run.config()["train"]["engine"] == "numpy" and summary["test_num_correct"] > 200
+    assert f"loss at the end of training {run.rows()[-1].train_loss:.4f}" in printed
+    wrong = 359 - summary["test_num_correct"]
+    assert f"would be {1 - 2 * wrong / 3590:.2%}" in printed
+    assert len(re.findall(r"\d: +\d+\.\d\d%", printed)) == 10
+    assert (run.path / "loss_per_epoch.png").stat().st_size > 5000
+    code, printed, _ = command("scratch", "evaluate", "scratch")
+    assert code == 0 and f"({summary['test_num_correct']} of 359 right)" in printed
+    assert sum(int(count) for count in re.findall(r"^  \d +(\d+) of", printed, flags=re.MULTILINE)) == wrong
+    for words in (["evaluate", "scratch"], ["interpret", "scratch", "--output", str(run.path.parent.parent / "out")]):
+        assert command(*words)[0] == 0
+
+
+def test_weights_there_and_back(command, bundled, weights, tmp_path):
+    assert command("weights", "import", str(weights), "--run-name", "one")[0] == 0
+    run = RunFolder.find("one")
+    assert run.read_json("environment.json")["imported_from"] == weights.name and run.summary()["num_epochs_run"] == 0
+    code, _, error = command("weights", "export", "one", str(tmp_path / "out"))
+    assert code == 0, error
+    with np.load(weights) as before, np.load(tmp_path / "out" / weights.name) as after:
+        assert sorted(before.files) == sorted(after.files)
+        assert all(np.array_equal(before[name], after[name]) and after[name].dtype == np.float64 for name in SHAPES)
+    assert command("interpret", "one", "--output", str(tmp_path / "pictures"))[0] == 0
+    assert command("compare", "--output", str(tmp_path / "comparison"))[0] == 0
+
+
+def test_imported_weights_see_pixels_that_are_not_standardised(command, bundled, weights):
+    command("weights", "import", str(weights), "--run-name", "one")
+    images = load_dataset("digits", "test").images[:5]
+    logits = predict_logits(load_trained(RunFolder.find("one")), images, torch.device("cpu"))
+    with np.load(weights) as file:
+        arrays = {name: torch.from_numpy(file[name]).float() for name in file.files}
+    values = torch.conv2d(images[:, None] / 255, arrays["weight_1"], arrays["bias_1"]).relu()
+    values = torch.max_pool2d(values, 2)
+    values = torch.conv2d(values, arrays["weight_3"], arrays["bias_3"]).relu()
+    values = torch.max_pool2d(values, 2).flatten(1)
+    values = (values @ arrays["weight_5"].T + arrays["bias_5"]).relu() @ arrays["weight_6"].T + arrays["bias_6"]
+    torch.testing.assert_close(logits, values, atol=1e-4, rtol=1e-4)
+
+
+def test_a_trained_network_gives_the_same_answers_after_export_and_import(command, bundled, scratch_run, tmp_path):
+    assert command("weights", "export", "scratch", str(tmp_path / "out"))[0] == 0
+    (file,) = (tmp_path / "out").iterdir()
+    assert file.name == f"weight_details{MODEL}.npz"
+    assert command("weights", "import", str(file), "--run-name", "again")[0] == 0
+    images = load_dataset("digits", "test").images
+    one, other = (
+        predict_logits(load_trained(RunFolder.find(name)), images, torch.device("cpu")) for name in ("scratch", "again")
+    )
+    torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-4)
+    code, _, error = command("weights", "export", "scratch", str(tmp_path / "out"))
+    assert code == 2 and "not overwritten" in error
+
+
+def test_imported_weights_are_trained_on(command, bundled, weights):
+    command("weights", "import", str(weights), "--run-name", "one")
+    code, _, error = command(
+        "scratch", "train", "--start", "one", "--dataset", "digits", "--num-epochs", "2", "--run-name", "more"
+    )
+    assert code == 0, error
+    more = RunFolder.find("more")
+    assert more.config()["model"] == MODEL and more.read_json("environment.json")["started_from"] == "one"
+    assert more.rows()[1].train_loss < RunFolder.find("one").rows()[0].train_loss
+
+
+def change(path, **arrays):
+    with np.load(path) as file:
+        values = {name: file[name] for name in file.files} | arrays
+    np.savez(path, **{name: value for name, value in values.items() if value is not None})
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"bias_3": None}, "bias_3 is missing"),
+        ({"weight_2": np.zeros(3)}, "weight_2 is no array of"),
+        ({"weight_5": np.zeros((100, 12))}, r"weight_5 has the shape \(100, 12\)"),
+        ({"weight_1": np.full((3, 1, 5, 5), np.nan)}, "weight_1 holds values that are not finite"),
+        ({"bias_6": np.array(["a"] * 10)}, "bias_6 has the shape"),
+        ({"bias_6": np.array([None] * 10, dtype=object)}, "no plain arrays"),
+    ],
+)
+def test_bad_weights_are_refused(command, bundled, weights, arrays, message):
+    change(weights, **arrays)
+    code, _, error = command("weights", "import", str(weights))
+    assert code == 2 and re.search(message, error) and len(error.splitlines()) <= 2
+    assert not RunFolder.all()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["weights", "import", "mine.npz"], "a name that says the model"),
+        (["weights", "import", "weight_detailsC(8,5-FC10.npz"], "character 1"),
+        (["weights", "import", "weight_detailsC(8,5)-BN-FC10.npz"], "BN of C(8,5)-BN-FC10 is not in this layout"),
+        (["weights", "import", "weight_detailsFC10.npz"], "No such file"),
+        (["weights", "import"], "FILE"),
+        (["weights", "send"], "expected mnist weights import"),
+        (["weights"], "expected mnist weights import"),
+        (["weights", "export", "nothing"], "no run at 'nothing'"),
+        (["weights", "export", "mine"], "a run of linear"),
+        (["scratch", "train"], "which network"),
+        (["scratch", "train", "C(8,5"], "character 1"),
+        (["scratch", "train", "standard_conv", "--dataset", "digits"], "runs model strings"),
+        (["scratch", "train", "FC10", "--learning-rate", "fast"], "fast"),
+        (["scratch", "train", "FC10", "--num-epochs", "0"], "--num-epochs 0"),
+        (["scratch", "train", "FC8-FC10", "--start", "mine", "--dataset", "digits"], "another network"),
+        (["scratch", "train", "FC10", "--start", "nothing"], "no run at 'nothing'"),
+        (["scratch", "train", "FC10", "--start", "mine", "--seeds", "0:2"], "leave --seeds"),
+        (["scratch", "evaluate", "mine"], "runs model strings"),
+        (["scratch", "evaluate", "nothing"], "no run at 'nothing'"),
+        (["scratch", "play"], "expected mnist scratch train"),
+    ],
+)  # fmt: skip
+def test_bad_input(command, copied_run, words, message):
+    code, _, error = command(*words)
+    assert code == 2 and error.startswith("error: ") and message in error and len(error.splitlines()) <= 2
+    assert [run.path.name for run in RunFolder.all()] == ["mine"]
+
+
+@pytest.mark.real_mnist
+def test_the_published_weights_name_9556_digits(command, real_mirror):
+    (file,) = (Path(real_mirror) / "numpy_cnn_weights").glob("*.npz")
+    code, printed, error = command("weights", "import", str(file), "--run-name", "published")
+    assert code == 0 and "95.56% (9,556 right)" in printed, error
+    assert "(9,556 of 10,000 right)" in command("scratch", "evaluate", "published")[1]
