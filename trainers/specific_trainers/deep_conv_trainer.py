@@ -2,6 +2,9 @@
 turned and moved; the learning rate of 0.001 falls to 0.3 of itself after 3 epochs without a lower validation loss.
 
     mnist train deep_conv
+
+On two cores of an AMD EPYC, 3 seeds, mean and 95 % interval, by benchmarks/trainer_results.py (bf16):
+99.53 % ± 0.05 % test accuracy after 10 to 18 epochs, 747 s of training.
 """
 
 from trainers.recipe import Recipe, TrainConfig

@@ -2,6 +2,8 @@
 moved. Made for a GPU.
 
     mnist train resnet18
+
+Not measured yet: no GPU was at hand.
 """
 
 from trainers.recipe import Recipe, TrainConfig

@@ -1,6 +1,9 @@
 """Trains TwoConvNet as Keras' MNIST example does: Adam, learning rate 0.001, batch 128, 15 epochs, a tenth held out.
 
-mnist train two_conv
+    mnist train two_conv
+
+On two cores of an AMD EPYC, 3 seeds, mean and 95 % interval, by benchmarks/trainer_results.py (bf16):
+99.22 % ± 0.16 % test accuracy after 97 s of training.
 """
 
 from trainers.recipe import Recipe, TrainConfig
