@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from model_interpretation.basic_interpret import OUTPUT
+from model_interpretation.model_layers import leaf_layers, watching
 from model_interpretation.run_data import load_run_split
 from models.registry import num_parameters
 from models.trained import load_trained
@@ -64,23 +65,13 @@ class LayerOutputsCommand:
 @torch.no_grad()
 def layer_outputs(model: nn.Module, image: UInt8[Tensor, "28 28"]) -> list[LayerOutput]:
     """The output of each layer, in the order in which they run; of a network in eval mode."""
-    found: list[LayerOutput] = []
-
-    def keep(name: str, layer: nn.Module, output: Tensor) -> None:
-        values = output[0].float().cpu().numpy()
-        found.append(LayerOutput(name, type(layer).__name__, values, num_parameters(layer)))
-
-    hooks = [
-        layer.register_forward_hook(lambda layer, _, output, name=name: keep(name, layer, output))
-        for name, layer in ((name.removeprefix("layers."), layer) for name, layer in model.named_modules())
-        if not list(layer.children())
-    ]
-    try:
+    layers = leaf_layers(model)
+    with watching(layers) as outputs:
         model.eval()(to_pixels(image.unsqueeze(0)))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found
+    return [
+        LayerOutput(name, type(layers[name]).__name__, output[0].float().cpu().numpy(), num_parameters(layers[name]))
+        for name, output in outputs.items()
+    ]
 
 
 def layer_figure(output: LayerOutput) -> Figure:
