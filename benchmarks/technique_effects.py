@@ -25,7 +25,7 @@ TECHNIQUES: dict[str, tuple[str, dict[str, float]]] = {
     "all three": ("C(16,3)-BN-P2-C(32,3)-BN-P2-D0.4-FC128-BN-D0.4-FC10", AUGMENTATION),
 }
 # Training digits -> epochs: few digits are seen more often, and still in fewer steps.
-SETTINGS = {1_000: 100, 55_000: 10}
+SETTINGS = {1_000: 100, 55_000: 5}
 
 
 def measure(train_size: int, num_epochs: int, seeds: list[int]) -> list[dict[str, Any]]:
