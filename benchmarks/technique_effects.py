@@ -70,6 +70,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=at_least_one, default=5)
     seeds = list(range(parser.parse_args().seeds))
+    if len(seeds) < 2:
+        parser.error("--seeds: at least two, for an interval")
     with exit_on_user_error():
         results = [row for size, num_epochs in SETTINGS.items() for row in measure(size, num_epochs, seeds)]
     write("technique_effects", {"results": results, "table": markdown(results)})

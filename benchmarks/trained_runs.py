@@ -13,7 +13,7 @@ from utils.run_folder import RunFolder
 
 
 def finished_summaries(recipe: Recipe, name: str, seeds: list[int]) -> list[dict[str, Any]]:
-    """The summaries of the runs NAME-sSEED. Raises UserError where one of these is of another recipe."""
+    """The summaries of the runs NAME-sSEED with the date of each. Raises UserError where one is of another recipe."""
     return [
         _finished_summary(replace(recipe, train=replace(recipe.train, seed=seed)), f"{name}-s{seed}") for seed in seeds
     ]
@@ -25,4 +25,4 @@ def _finished_summary(recipe: Recipe, name: str) -> dict[str, Any]:
         raise UserError(f"{shown(run.path)} is of another recipe than {name} has now: move it away first")
     if not run.is_finished:
         train(recipe, name, run if run.path.exists() else None)
-    return run.summary()
+    return {**run.summary(), "date": run.read_json("environment.json")["started"][:10]}

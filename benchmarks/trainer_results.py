@@ -7,7 +7,6 @@ Trainers that are not named keep the row that was measured before.
 """
 
 import argparse
-from datetime import date
 from typing import Any
 
 from benchmarks.results import read, write
@@ -26,7 +25,7 @@ def table_row(trainer: str, summaries: list[dict[str, Any]]) -> dict[str, Any]:
     in_all, in_all_interval = mean_interval([summary["total_seconds"] for summary in summaries])
     return {
         "trainer": f"{trainer}_trainer.py",
-        "date": date.today().isoformat(),
+        "date": max(summary["date"] for summary in summaries),
         "model": summaries[0]["model"],
         "num_parameters": summaries[0]["num_parameters"],
         "num_epochs_run": [summary["num_epochs_run"] for summary in summaries],
@@ -64,6 +63,8 @@ def main() -> None:
     parser.add_argument("--trainers", nargs="+", default=DEFAULT, choices=trainer_names())
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     options = parser.parse_args()
+    if len(set(options.seeds)) < 2:
+        parser.error("--seeds: at least two, for an interval")
     with exit_on_user_error():
         rows = {row["trainer"]: row for row in read("trainer_results")["rows"]}
         for trainer in options.trainers:

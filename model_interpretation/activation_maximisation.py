@@ -16,10 +16,12 @@ from utils.augmentation import RandomAffine, transform
 SIDE = 28
 NUM_STEPS = 200
 NUM_STARTS = 4  # of which the best image of a channel counts: from some noise the way up ends early
+NUM_AT_ONCE = 128  # channels in one batch
 LEARNING_RATE = 0.08
 JITTER = RandomAffine(rotation_degrees=4, translation_pixels=1.5, scale_fraction=0.04)
 SMOOTHNESS, INK, LIKENESS = 3.0, 1.0, 0.3  # weights against an activation that is measured in the best digits'
 TARGET = 1.3  # times what the best digit reaches: below it the penalties of an image fade, above it they grow
+LEAST_SCALE = 1e-3  # of activations, where no digit excites the layer
 FADING, GROWING = 0.93, 1.03  # a step
 
 
@@ -54,6 +56,16 @@ def most_exciting_images(
     model: nn.Module, layer: nn.Module, channels: Int64[Tensor, " n"], digit_bests: Float[Tensor, " n"], seed: int = 0
 ) -> ExcitingImages:
     """One image for each of these channels: of several starts the one that reaches most."""
+    parts = [
+        _best_of_starts(model, layer, some, bests, seed)
+        for some, bests in zip(channels.split(NUM_AT_ONCE), digit_bests.split(NUM_AT_ONCE), strict=True)
+    ]
+    return ExcitingImages(torch.cat([part.images for part in parts]), torch.cat([part.reached for part in parts]))
+
+
+def _best_of_starts(
+    model: nn.Module, layer: nn.Module, channels: Int64[Tensor, " n"], digit_bests: Float[Tensor, " n"], seed: int
+) -> ExcitingImages:
     starts = climb(model, layer, channels.repeat(NUM_STARTS), digit_bests.repeat(NUM_STARTS), seed, diversity=0.0)
     best = starts.reached.view(NUM_STARTS, -1).argmax(0)
     places = best * len(channels) + torch.arange(len(channels))
@@ -77,7 +89,7 @@ def climb(
     generator = torch.Generator().manual_seed(seed)
     images = FourierImages.noise(len(channels), generator)
     optimizer = torch.optim.Adam([images.spectrum], LEARNING_RATE)
-    scale = digit_bests.abs().clamp(min=float(digit_bests.abs().median()))
+    scale = digit_bests.abs().clamp(min=max(float(digit_bests.abs().median()), LEAST_SCALE))
     targets = digit_bests + (TARGET - 1) * scale
     rows = torch.arange(len(channels))
     weights = torch.ones(len(channels))

@@ -16,13 +16,12 @@ from torch import Tensor, nn
 from model_interpretation.attribution_checks import MAX_LIKENESS, Trust, check, likeness
 from model_interpretation.attribution_methods import METHODS, Method, methods_for
 from model_interpretation.basic_interpret import OUTPUT
-from model_interpretation.run_data import load_run_split
+from model_interpretation.run_data import chosen_digit, load_run_split
 from models.trained import load_trained
 from utils.atomic_files import write_whole
 from utils.command_line import parse_command_line
-from utils.errors import UserError, exit_on_user_error
+from utils.errors import exit_on_user_error
 from utils.figures import COLOURS, INK, save_figure
-from utils.handwriting import read_digit
 from utils.html_page import page, picture
 from utils.image_set import ImageSet
 from utils.paths import shown
@@ -53,16 +52,10 @@ def main(argv: list[str]) -> None:
     """Draws which pixels decide what the network says of a digit, by several methods: for the class that it names, for
     all ten classes, and with checks of whether the picture can be believed; as PNG and as a page."""
     options = parse_command_line(AttributionCommand, argv, "attribution.py", main.__doc__)
-    if options.image and options.id is not None:
-        raise UserError("--id and --image name two digits: leave one of them out")
     run = RunFolder.find_or_newest(options.run)
     model = load_trained(run).requires_grad_(False)
     test_set = load_run_split(run, "test")
-    if options.image:
-        image, title = torch.from_numpy(read_digit(options.image)), options.image.stem
-    else:
-        number = test_set.chosen_index(options.id)
-        image, title = test_set.images[number], f"test-{number}"
+    image, _, title = chosen_digit(run, "test", options.id, options.image)
     chosen = METHODS.get(options.method)
     methods: dict[str, Method] = {options.method: chosen} if chosen else methods_for(model)
     pixels = to_pixels(image[None])

@@ -22,19 +22,19 @@ from model_interpretation.model_layers import (
     layer_output,
     leaf_layers,
 )
-from model_interpretation.run_data import load_run_split
+from model_interpretation.run_data import chosen_digit, load_run_split
 from models.trained import load_trained
 from utils.atomic_files import write_whole
 from utils.command_line import parse_command_line
 from utils.errors import UserError, exit_on_user_error
 from utils.figures import COLOURS, INK, plain_axes, save_figure, tiled_figure
-from utils.handwriting import read_digit
 from utils.html_page import page, picture
 from utils.paths import shown
 from utils.preloading import to_pixels
 from utils.run_folder import RunFolder
 
 NUM_VARIANTS = 8  # images of a single channel
+MAX_CHANNELS = 512  # on one sheet
 NUM_TOP = 5  # channels that a digit excites most
 COLUMNS = 8
 
@@ -63,19 +63,28 @@ def main(argv: list[str]) -> None:
     options = parse_command_line(FeatureCommand, argv, "feature_visualization.py", main.__doc__)
     if sum(value is not None for value in (options.channel, options.id, options.image)) > 1:
         raise UserError("--channel, --id and --image ask different questions: leave all but one out")
+    if not 0 <= options.seed < 2**63:
+        raise UserError(f"--seed {options.seed}: expected 0 or more, below 2**63")
     run = RunFolder.find_or_newest(options.run)
     model = load_trained(run).requires_grad_(False)
     name = options.layer or default_layer(model)
     layer = find_layer(model, name)
-    digit = _chosen_digit(options, run)
+    digit = None
+    if options.id is not None or options.image:
+        digit = chosen_digit(run, "test", options.id, options.image)
     bests = highest_activations(model, layer, load_run_split(run, "train").images)
     if options.channel is not None and not 0 <= options.channel < len(bests.activations):
         raise UserError(f"channel {options.channel}: {name} has {len(bests.activations)}, counted from 0")
+    if digit is None and options.channel is None and len(bests.activations) > MAX_CHANNELS:
+        raise UserError(f"{name} has {len(bests.activations):,} channels, too many for one sheet: name a --channel")
 
     if digit is not None:
-        about, figures = f"-{digit[1]}", digit_figures(model, layer, bests, digit[0], options.seed)
+        about, figures = f"-{digit[2]}", digit_figures(model, layer, bests, digit[0], options.seed)
     elif options.channel is not None:
-        about, figures = f"-{options.channel}", channel_figures(model, layer, bests, options.channel, options.seed)
+        about, figures = (
+            f"-channel-{options.channel}",
+            channel_figures(model, layer, bests, options.channel, options.seed),
+        )
     else:
         about, figures = "", layer_figures(model, layer, bests, options.seed)
     folder = options.output / run.path.name / f"features-{name}{about}"
@@ -170,16 +179,6 @@ def _collage(digit: UInt8[Tensor, "28 28"], activations: Tensor, top: Tensor, fo
     for axes in (first, *others):
         axes.set(xticks=[], yticks=[])
     return figure
-
-
-def _chosen_digit(options: FeatureCommand, run: RunFolder) -> tuple[UInt8[Tensor, "28 28"], str] | None:
-    """The digit that was asked about and what its pictures' folder is called after."""
-    if options.image is not None:
-        return torch.from_numpy(read_digit(options.image)), options.image.stem
-    if options.id is None:
-        return None
-    test_set = load_run_split(run, "test")
-    return test_set.images[test_set.chosen_index(options.id)], f"test-{options.id}"
 
 
 if __name__ == "__main__":

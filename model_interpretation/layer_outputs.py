@@ -15,14 +15,13 @@ from torch import Tensor, nn
 
 from model_interpretation.basic_interpret import OUTPUT
 from model_interpretation.model_layers import leaf_layers, watching
-from model_interpretation.run_data import load_run_split
+from model_interpretation.run_data import chosen_digit
 from models.registry import num_parameters
 from models.trained import load_trained
 from utils.atomic_files import write_whole
 from utils.command_line import parse_command_line
-from utils.errors import UserError, exit_on_user_error
+from utils.errors import exit_on_user_error
 from utils.figures import INK, draw_pixel_values, plain_axes, save_figure, tiled_figure
-from utils.handwriting import read_digit
 from utils.html_page import page, picture
 from utils.paths import shown
 from utils.preloading import to_pixels
@@ -112,23 +111,12 @@ def pixel_values_figure(image: UInt8[Tensor, "28 28"], title: str) -> Figure:
     return figure
 
 
-def _chosen_digit(options: LayerOutputsCommand, run: RunFolder) -> tuple[UInt8[Tensor, "28 28"], str, str]:
-    """The digit, what it is called, and the same fit for a folder's name."""
-    if options.image:
-        return torch.from_numpy(read_digit(options.image)), options.image.name, options.image.stem
-    image_set = load_run_split(run, options.split)
-    number = image_set.chosen_index(options.id)
-    return image_set.images[number], f"{image_set.name}, digit {number}", f"{options.split}-{number}"
-
-
 def main(argv: list[str]) -> None:
     """Draws what every layer of a run's network makes of one digit: a PNG a layer, and layers.html with all."""
     options = parse_command_line(LayerOutputsCommand, argv, "layer_outputs.py", main.__doc__)
-    if options.image and options.id is not None:
-        raise UserError("--id and --image name two digits: leave one of them out")
     run = RunFolder.find_or_newest(options.run)
     model = load_trained(run)
-    image, title, short_title = _chosen_digit(options, run)
+    image, title, short_title = chosen_digit(run, options.split, options.id, options.image)
     folder = options.output / run.path.name / f"layers-{short_title}"
     figures = {"00-pixels": pixel_values_figure(image, title)}
     for place, output in enumerate(layer_outputs(model, image), start=1):

@@ -1,9 +1,15 @@
 """The digits that a run was trained and judged on."""
 
 from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
 
 from utils.datasets import load_dataset, load_training_sets
 from utils.errors import UserError
+from utils.handwriting import read_digit
 from utils.image_set import ImageSet
 from utils.run_folder import RunFolder
 
@@ -26,6 +32,22 @@ def load_shared_split(runs: Sequence[RunFolder], split: str) -> ImageSet:
         return load_dataset(dataset, "test")
     train_set, validation_set = load_training_sets(dataset, validation_size, train_size)
     return train_set if split == "train" else validation_set
+
+
+def chosen_digit(
+    run: RunFolder, split: str, number: int | None, picture: Path | None
+) -> tuple[UInt8[Tensor, "28 28"], str, str]:
+    """A digit of the run's split, or one in a picture; what it is called, and the same fit for a folder's name.
+
+    A random one where neither is named. Raises UserError where both are, and for what there is not.
+    """
+    if picture is not None:
+        if number is not None:
+            raise UserError("--id and --image name two digits: leave one of them out")
+        return torch.from_numpy(read_digit(picture)), picture.name, f"image-{picture.stem}"
+    image_set = load_run_split(run, split)
+    index = image_set.chosen_index(number)
+    return image_set.images[index], f"{image_set.name}, digit {index}", f"{split}-{index}"
 
 
 def _data_of(run: RunFolder) -> tuple[str, float, float]:

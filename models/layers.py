@@ -43,10 +43,27 @@ class Dropout(nn.Dropout):
 
 
 class BatchNorm1d(nn.BatchNorm1d):
-    """As nn.BatchNorm1d, which refuses to train on a batch of one digit: that is normalised by the running
-    statistics, as an epoch's last batch may be one."""
+    """As nn.BatchNorm1d, which refuses to train on a batch of one digit, as an epoch's last may be: that is normalised
+    by the running statistics."""
 
     def forward(self, values: Float[Tensor, "batch features"]) -> Float[Tensor, "batch features"]:
-        if len(values) > 1:
-            return super().forward(values)
-        return F.batch_norm(values, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(values) if len(values) > 1 else _normalised_by_running_statistics(self, values)
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """Likewise, for one digit's maps of a single place."""
+
+    def forward(self, maps: Float[Tensor, "batch channels _ _"]) -> Float[Tensor, "batch channels _ _"]:
+        is_single = maps.numel() == maps.shape[1]
+        return _normalised_by_running_statistics(self, maps) if is_single else super().forward(maps)
+
+
+def _normalised_by_running_statistics(layer: nn.BatchNorm1d | nn.BatchNorm2d, values: Tensor) -> Tensor:
+    return F.batch_norm(values, layer.running_mean, layer.running_var, layer.weight, layer.bias, eps=layer.eps)
+
+
+class GlobalAveragePool(nn.Module):
+    """The mean of each channel."""
+
+    def forward(self, maps: Float[Tensor, "batch channels _ _"]) -> Float[Tensor, "batch channels"]:
+        return maps.mean((2, 3))

@@ -1,6 +1,7 @@
 """A notebook that is run in the terminal."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from nbclient import NotebookClient
@@ -11,10 +12,10 @@ from traitlets.config import Config
 class PrintingClient(NotebookClient):
     """Runs a notebook's cells in order and prints its text, and what the cells give, at once; pictures are left out."""
 
-    def __init__(self, notebook: NotebookNode) -> None:
-        # Files in place of ports, where the system has that: no one else on the machine can listen.
-        transport = "tcp" if sys.platform == "win32" else "ipc"
-        super().__init__(notebook, timeout=None, config=Config({"KernelManager": {"transport": transport}}))
+    def __init__(self, notebook: NotebookNode, folder: Path) -> None:
+        """Talks to its kernel through files in the folder, where the system can: nobody else there can listen."""
+        manager = {} if sys.platform == "win32" else {"transport": "ipc", "ip": str(folder / "kernel")}
+        super().__init__(notebook, timeout=None, config=Config({"KernelManager": manager}))
         self.on_cell_start = self.print_text
 
     def print_text(self, cell: NotebookNode, cell_index: int) -> None:  # noqa: ARG002 - as nbclient calls it

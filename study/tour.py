@@ -1,10 +1,12 @@
 """`mnist tour`: runs notebooks/tour.ipynb from top to bottom and writes it as a page."""
 
+import asyncio
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from utils.atomic_files import write_whole
+from utils.atomic_files import make_folder, write_whole
 from utils.command_line import parse_command_line
 from utils.errors import UserError
 from utils.paths import PROJECT_FOLDER, shown
@@ -12,6 +14,7 @@ from utils.paths import PROJECT_FOLDER, shown
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+STOPPED = "the tour was stopped; what it was training lies in runs/, and mnist train --resume goes on with it"
 NOTEBOOK = PROJECT_FOLDER / "notebooks" / "tour.ipynb"
 
 
@@ -37,6 +40,7 @@ def main(argv: list[str]) -> None:
     from utils.datasets import load_dataset
 
     load_dataset(options.dataset, "train")  # what is wrong with it is found here, not in the middle of the tour
+    make_folder(options.output)
     page = options.output / "tour.html"
     write_whole(page, as_page(run_notebook(options.dataset, options.max_epochs)))
     print(f"\nthe tour with its pictures: {shown(page)}")
@@ -52,12 +56,17 @@ def run_notebook(dataset: str, max_epochs: int) -> "NotebookNode":
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     parameters = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ()))
     parameters.source = f"DATASET = {dataset!r}\nMAX_EPOCHS = {max_epochs}"
-    try:
-        PrintingClient(notebook).execute()
-    except CellExecutionError as error:
-        if error.ename == "UserError":
-            raise UserError(error.evalue) from None
-        raise
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            PrintingClient(notebook, Path(folder)).execute()
+        except CellExecutionError as error:
+            if error.ename == "UserError":
+                raise UserError(error.evalue) from None
+            if error.ename == "KeyboardInterrupt":
+                raise KeyboardInterrupt(STOPPED) from None
+            raise
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            raise KeyboardInterrupt(STOPPED) from None
     return notebook
 
 

@@ -16,12 +16,8 @@ JudgedEpoch = Literal["best", "last"]
 EarlyStopping = Literal["none", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
 
 
-LATER_FIELDS = (
-    "train_size",
-    "judged_epoch",
-    "engine",
-    "compile",
-)  # recipes of earlier versions lack them and mean the defaults
+# Recipes of earlier versions lack these and mean the defaults.
+LATER_FIELDS = ("train_size", "judged_epoch", "start", "engine", "compile")
 
 
 @dataclass(frozen=True)
@@ -36,6 +32,8 @@ class TrainConfig:
     """Training digits used, of those not held out: a count, or up to 1 a share."""
     seed: int = 0
     """Decides the initial weights, the order of the digits, augmentation and dropout."""
+    start: str = ""
+    """The run whose last weights training begins with; by default weights are drawn afresh."""
     num_epochs: int = 10
     """How often each training digit is seen."""
     batch_size: int = 64

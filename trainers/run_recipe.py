@@ -12,7 +12,7 @@ from trainers.recipe import Recipe
 from utils.command_line import parse_command_line
 from utils.csv_name import CsvName
 from utils.errors import UserError, exit_on_user_error
-from utils.paths import program, shown
+from utils.paths import program, runs_folder, shown
 from utils.run_folder import RunFolder
 from utils.statistics import mean_interval
 
@@ -26,8 +26,6 @@ class TrainCommand:
     """Name of the run's folder in runs/; by default model, time and seed."""
     resume: Annotated[str | None, tyro.conf.arg(metavar="RUN")] = None
     """Folder of a run that was stopped, to go on with. Its recipe is taken from there."""
-    start: Annotated[str | None, tyro.conf.arg(metavar="RUN")] = None
-    """Begin with the weights that this run ended with, not with freshly drawn ones."""
     seeds: Annotated[str | None, tyro.conf.arg(metavar="FIRST:END")] = None
     """Several seeds, each in a run of its own, in place of --seed: 0:32 for 0 to 31, or 1,5,7. Networks that are
     trained quicker together are. NAME of --run-name is then the beginning of their names."""
@@ -46,22 +44,15 @@ def run_command(recipe: Recipe, description: str | None, argv: list[str], prog: 
         command = _resume_command(resumed, recipe, description, argv, prog)
     else:
         command = parse_command_line(TrainCommand, argv, prog, description, TrainCommand(recipe))
-        command = replace(command, recipe=_with_absolute_paths(command.recipe))
-        if command.start and not command.recipe.model:
-            command = replace(
-                command, recipe=replace(command.recipe, model=RunFolder.find(command.start).config()["model"])
-            )
+        command = replace(command, recipe=_with_start(_with_absolute_paths(command.recipe)))
         if not command.recipe.model:
-            raise UserError(f"say which network: {prog} --model NAME, or a trainer's name first.\nSee {prog} --help")
+            raise UserError(f"say which network: {prog} --model NAME.\nSee {prog} --help")
 
     seeds = [] if command.seeds is None else parse_seeds(command.seeds)
     if seeds and resumed:
         raise UserError("--seeds makes new runs; leave it out with --resume")
     if seeds and any(argument.partition("=")[0] == "--seed" for argument in argv):
         raise UserError("--seeds stands in place of --seed: leave one of them out")
-    if command.start and (seeds or resumed):
-        raise UserError("--start begins one new run: leave --seeds and --resume out")
-    start = RunFolder.find(command.start) if command.start else None
 
     from trainers.generic_trainers.training_run import train, train_seeds  # torch: once the command line is right
 
@@ -72,7 +63,7 @@ def run_command(recipe: Recipe, description: str | None, argv: list[str], prog: 
             seed, failure = next(iter(failures.items()))
             raise UserError(f"{len(failures)} of {len(seeds)} networks could not go on. Seed {seed}: {failure}")
         return [run for run, _ in verdicts]
-    run, summary = train(command.recipe, command.run_name, resumed, start)
+    run, summary = train(command.recipe, command.run_name, resumed)
     report(run, summary)
     return [run]
 
@@ -94,6 +85,16 @@ def _with_absolute_paths(recipe: Recipe) -> Recipe:
     if not recipe.train.dataset.startswith("csv:"):
         return recipe
     return replace(recipe, train=replace(recipe.train, dataset=str(CsvName.parse(recipe.train.dataset))))
+
+
+def _with_start(recipe: Recipe) -> Recipe:
+    """The run to start from by its name in runs/, or from the root; without a model the recipe takes that run's."""
+    if not recipe.train.start:
+        return recipe
+    run = RunFolder.find(recipe.train.start)
+    is_ours = run.path.absolute().parent == runs_folder().absolute()
+    start = run.path.name if is_ours else str(run.path.absolute())
+    return Recipe(recipe.model or run.config()["model"], replace(recipe.train, start=start))
 
 
 def _run_to_resume(argv: list[str]) -> RunFolder | None:

@@ -1,6 +1,7 @@
 """`mnist scratch`: networks by the NumPy engine."""
 
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +12,12 @@ from trainers.run_recipe import run_command
 from utils.command_line import parse_command_line
 from utils.errors import UserError
 from utils.paths import shown
-from utils.run_folder import RunFolder
+from utils.run_folder import MEDIANS, RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CONFIG = TrainConfig(engine="numpy", num_epochs=5)
+CONFIG = TrainConfig(engine="numpy", num_epochs=5, schedule="cosine")
 USAGE = "expected mnist scratch train MODEL or mnist scratch evaluate RUN"
 LOSS_PICTURE = "loss_per_epoch.png"
 
@@ -46,10 +47,13 @@ def train_from_scratch(argv: list[str]) -> None:
 
     The run is one like any other: 'mnist evaluate', 'mnist interpret' and 'mnist compare' work on it. 'mnist train
     --engine numpy' does the same."""
+    if any(flag.partition("=")[0] == "--engine" for flag in argv):
+        raise UserError("mnist scratch is the NumPy engine: leave --engine out, or use mnist train")
     model, flags = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else ("", argv)
     runs = run_command(Recipe(model, CONFIG), train_from_scratch.__doc__, flags, "mnist scratch train")
     for run in runs:
-        _report(run)
+        if (run.path / MEDIANS).exists():  # else it was resumed, and is of the other engine
+            _report(run)
 
 
 def _report(run: RunFolder) -> None:
@@ -78,17 +82,16 @@ def _loss_figure(run: RunFolder) -> "Figure":
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    from trainers.generic_trainers.numpy_trainer import MEDIANS
     from utils.figures import COLOURS, plain_axes
 
-    lines = [json.loads(line) for line in (run.path / MEDIANS).read_text(encoding="utf-8").splitlines()]
+    lines = [json.loads(line) for line in (run.path / MEDIANS).read_text(encoding="utf-8").split("\n")[:-1]]
     medians = {line["epoch"]: line["median_loss"] for line in lines}  # of an epoch that was begun twice the last
     rows = run.rows()
     epochs = [row.epoch for row in rows]
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = plain_axes(figure, 1, 1, 1)
     axes.plot(epochs, [row.train_loss for row in rows], "o-", color=COLOURS[0], label="mean")
-    axes.plot(epochs, [medians[epoch] for epoch in epochs], "o-", color=COLOURS[1], label="median")
+    axes.plot(epochs, [medians.get(epoch, math.nan) for epoch in epochs], "o-", color=COLOURS[1], label="median")
     axes.set(xlabel="epoch", ylabel="training loss", yscale="log", title=run.config()["model"])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)

@@ -3,6 +3,7 @@
 Source of both files' layout: https://www.kaggle.com/competitions/digit-recognizer/data
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -89,8 +90,10 @@ def _check(options: SubmitCommand) -> None:
         raise UserError(f"--ensemble {options.ensemble}: expected 1 to {MAX_SEEDS:,} networks")
     if options.train and "," in str(options.train.absolute()):
         raise UserError(f"{options.train}: a path with a comma cannot be a data set's name; rename it")
-    if options.output.is_dir():
-        raise UserError(f"--output {options.output} is a folder: expected a file, such as submission.csv")
+    if os.path.exists(options.output):  # noqa: PTH110 - a name that no disk could hold is no file either
+        inputs = [file.resolve() for file in (options.train, options.test) if file]
+        if not options.output.is_file() or options.output.resolve() in inputs:
+            raise UserError(f"--output {options.output}: expected a file of its own, such as submission.csv")
 
 
 def _train(file: Path, model: str, num_networks: int) -> list[RunFolder]:

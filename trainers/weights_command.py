@@ -59,9 +59,8 @@ def import_weights(argv: list[str]) -> None:
     model_string, arrays = read_weights(options.file)
     weights = {f"layers.{name}": torch.from_numpy(array) for name, array in arrays.items()}
     weights |= {"layers.standardize.mean": torch.tensor(0.0), "layers.standardize.std": torch.tensor(1.0)}
-    origin = {"imported_from": options.file.name}
     recipe = Recipe(str(model_string), TrainConfig(dataset=DATASET))
-    report(*import_run(recipe, weights, options.run_name, origin))
+    report(*import_run(recipe, weights, options.file.name, options.run_name))
 
 
 def export_weights(argv: list[str]) -> None:

@@ -1,9 +1,13 @@
 """Files that are there whole or not at all."""
 
+import errno
 import os
 from pathlib import Path
 
 from utils.errors import UserError
+from utils.paths import shown
+
+NO_SUCH_PLACE = {errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
 
 
 def make_folder(path: Path) -> None:
@@ -22,6 +26,8 @@ def write_whole(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
         temporary.replace(path)
     except OSError as error:
+        if error.errno in NO_SUCH_PLACE:
+            raise UserError(f"cannot write {shown(path)}: {error.strerror}") from None
         error.filename = str(path)  # a full disk does not name the file
         raise
     finally:

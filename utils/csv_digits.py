@@ -46,6 +46,8 @@ def _read_table(path: Path, has_labels: bool) -> np.ndarray:
     except (ValueError, OverflowError, pd.errors.ParserError, pd.errors.EmptyDataError):
         raise UserError(_first_fault(path, has_header, has_labels)) from None
     table = frame.to_numpy()
+    if table.shape[1] != num_columns:
+        raise UserError(_first_fault(path, has_header, has_labels))
     if ((table < 0) | (table > 255)).any() or (has_labels and (table[:, 0] > 9).any()):
         raise UserError(_first_fault(path, has_header, has_labels))
     return table

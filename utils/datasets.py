@@ -43,7 +43,9 @@ def _load_csv(name: str, split: str) -> ImageSet:
 
 def _fixed_share(whole: ImageSet, split: str, share: float) -> ImageSet:
     """A split of digits that have no test set of their own."""
-    train, test = stratified_split(whole, share, (f"{whole.name}/train", f"{whole.name}/test"))
+    names = (f"{whole.name}/train", f"{whole.name}/test")
+    advice = f"They would be the test set, {share:.0%} of all: more digits are needed, or another test=SHARE."
+    train, test = stratified_split(whole, share, names, advice=advice)
     return train if split == "train" else test
 
 
@@ -54,5 +56,7 @@ def load_training_sets(name: str, validation_size: float, train_size: float = 1.
     always the same digits. Raises UserError as `load_dataset`, and for a size too large.
     """
     whole = load_dataset(name, "train")
-    train_set, validation_set = stratified_split(whole, validation_size, (f"{name}/train", f"{name}/validation"))
+    names = (f"{name}/train", f"{name}/validation")
+    advice = "Choose another --validation-size (a count, or a share below 1)."
+    train_set, validation_set = stratified_split(whole, validation_size, names, advice=advice)
     return stratified_sample(train_set, train_size), validation_set

@@ -35,7 +35,7 @@ def read_picture(file: Path | bytes) -> Float[np.ndarray, "height width"]:
                 f"expected at least {MIN_SIDE} a side and at most {MAX_PIXELS:,} in all"
             )
         picture.thumbnail((WORKING_SIDE, WORKING_SIDE), reducing_gap=2)  # a JPEG is decoded no finer than it is needed
-        picture = ImageOps.exif_transpose(picture)
+        grey = _grey(ImageOps.exif_transpose(picture))
     except UserError:
         raise
     except Image.DecompressionBombError:
@@ -43,7 +43,9 @@ def read_picture(file: Path | bytes) -> Float[np.ndarray, "height width"]:
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is damaged or no picture"
         raise UserError(f"cannot read {name}: {reason}. Expected one of {', '.join(FORMATS)}.") from None
-    return _grey(picture)
+    if not np.isfinite(grey).all():
+        raise UserError(f"{name} holds values that are no numbers: expected a picture of one digit")
+    return grey
 
 
 def _read(file: Path) -> bytes:

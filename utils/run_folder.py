@@ -14,6 +14,7 @@ from utils.atomic_files import make_folder, write_whole
 from utils.errors import UserError
 from utils.paths import runs_folder, shown
 
+MEDIANS = "median_losses.jsonl"  # the NumPy engine's: median over the digits' losses, a line an epoch
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,()+=@-]{0,149}")
 
 

@@ -11,21 +11,20 @@ SPLIT_SEED = 0  # the same for every run, so that all runs are judged on the sam
 
 
 def stratified_split(
-    image_set: ImageSet, held_out: float, names: tuple[str, str], seed: int = SPLIT_SEED
+    image_set: ImageSet, held_out: float, names: tuple[str, str], seed: int = SPLIT_SEED, advice: str = ""
 ) -> tuple[ImageSet, ImageSet]:
     """The digits that are kept and those that are held out, each in the set's order: disjoint, together all of them.
 
     `held_out` below 1 is a share, from 1 on a count. `names` are those of the two parts.
 
-    Raises UserError where a side would hold fewer digits than there are classes.
+    Raises UserError, with the advice, where a side would hold fewer digits than there are classes.
     """
     count = round(held_out * len(image_set)) if held_out < 1 else int(held_out)
     parts = _stratified_indices(image_set, len(image_set) - count, seed)
     if parts is None:
         raise UserError(
             f"cannot hold {count:,} digits out of the {len(image_set):,} of {image_set.name}: "
-            "expected at least one of each class on either side, and two of each class in all.\n"
-            "Choose another --validation-size (a count, or a share below 1)."
+            f"expected at least one of each class on either side, and two of each class in all.\n{advice}".rstrip()
         )
     kept, held = parts
     return image_set.subset(kept, names[0]), image_set.subset(held, names[1])

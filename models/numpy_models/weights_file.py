@@ -20,6 +20,7 @@ from utils.errors import UserError
 Arrays = dict[str, Float[np.ndarray, "..."]]
 FILE_NAME = re.compile(r"weight_details(.+)\.npz")
 MAX_BYTES = 2**30
+HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def weights_file_name(model_string: ModelString) -> str:
@@ -46,7 +47,9 @@ def read_weights(path: Path) -> tuple[ModelString, Arrays]:
             if foreign:
                 raise UserError(f"{path}: {foreign[0]} is no array of {model_string}; expected {', '.join(shapes)}")
             arrays = {name: _checked(path, name, file, shape) for name, shape in shapes.items()}
-    except (OSError, zipfile.BadZipFile, ValueError, EOFError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # whatever zipfile and NumPy make of a damaged file
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "damaged, or no plain arrays"
         raise UserError(f"cannot read {path}: {reason}") from None
     return model_string, {_own_name(model_string, name): array for name, array in arrays.items()}
@@ -101,9 +104,11 @@ def _checked(path: Path, name: str, file: np.lib.npyio.NpzFile, shape: tuple[int
     """An array of the file as float64. Raises UserError where it is not what the model string says."""
     if name not in file.files:
         raise UserError(f"{path}: {name} is missing; expected it with the shape {shape}")
-    array = file[name]
-    if array.shape != shape or array.dtype.kind not in "fiu":
-        raise UserError(f"{path}: {name} has the shape {array.shape}, {array.dtype}; expected numbers of shape {shape}")
-    if not np.isfinite(array).all():
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+        found_shape, _, dtype = HEADER_READERS[np.lib.format.read_magic(member)](member)  # before memory is taken
+    if found_shape != shape or dtype.kind not in "fiu":
+        raise UserError(f"{path}: {name} has the shape {found_shape}, {dtype}; expected numbers of shape {shape}")
+    array = file[name].astype(np.float64)
+    if not np.isfinite(array.astype(np.float32)).all():
         raise UserError(f"{path}: {name} holds values that are not finite; expected numbers")
-    return array.astype(np.float64)
+    return array

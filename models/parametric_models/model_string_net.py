@@ -7,7 +7,7 @@ from functools import partial
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.layers import BatchNorm1d, Dropout, Standardize
+from models.layers import BatchNorm1d, BatchNorm2d, Dropout, GlobalAveragePool, Standardize
 from models.model_string import SIDE, BatchNorm, Conv, Drop, FullyConnected, GlobalPool, ModelString, Pool
 
 
@@ -29,9 +29,9 @@ class ModelStringNet(nn.Module):
                     kind = partial(nn.AvgPool2d, count_include_pad=False) if average else nn.MaxPool2d
                     modules[name] = kind(size, ceil_mode=True)
                 case GlobalPool():
-                    modules[name] = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+                    modules[name] = GlobalAveragePool()
                 case BatchNorm():
-                    modules[name] = nn.BatchNorm2d(inputs[0]) if len(inputs) == 3 else BatchNorm1d(inputs[0])
+                    modules[name] = BatchNorm2d(inputs[0]) if len(inputs) == 3 else BatchNorm1d(inputs[0])
                 case Drop(probability):
                     modules[name] = Dropout(float(probability))
                 case FullyConnected(width):

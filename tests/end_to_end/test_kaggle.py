@@ -93,6 +93,21 @@ def test_a_bad_cell_is_named_and_nothing_written(command, kaggle, file, line, co
     assert not (kaggle / "submission.csv").exists() and not RunFolder.all()
 
 
+@pytest.mark.parametrize("width", [784, 786])
+def test_rows_of_another_width_than_the_header(command, kaggle, width):
+    header, *rows = (kaggle / "train.csv").read_text().splitlines()
+    changed = [",".join([*row.split(","), "0"][:width]) for row in rows]
+    (kaggle / "train.csv").write_text("\n".join([header, *changed]) + "\n")
+    code, _, error = command("submit", "--train", "train.csv", "--test", "test.csv", "--model", "linear")
+    assert code == 2 and f"train.csv, line 2: {width} columns" in error and not RunFolder.all()
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".csv", "test.csv/submission.csv"])
+def test_a_place_where_no_file_can_be(command, kaggle, copied_run, name):
+    code, _, error = command("submit", "--test", "test.csv", "--run", "mine", "--output", name)
+    assert code == 2 and error.startswith("error: cannot ") and len(error.splitlines()) <= 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -103,7 +118,9 @@ def test_a_bad_cell_is_named_and_nothing_written(command, kaggle, file, line, co
         (["--train", "train.csv", "--test", "nothing.csv"], "nothing.csv"),
         (["--train", "train.csv", "--test", "test.csv", "--model", "kaggle_net"], "kaggle_net"),
         (["--train", "train.csv", "--test", "test.csv", "--ensemble", "0"], "--ensemble 0"),
-        (["--train", "train.csv", "--test", "test.csv", "--output", "."], "is a folder"),
+        (["--train", "train.csv", "--test", "test.csv", "--output", "."], "a file of its own"),
+        (["--train", "train.csv", "--test", "test.csv", "--output", "test.csv"], "a file of its own"),
+        (["--train", "train.csv", "--test", "test.csv", "--output", "train.csv"], "a file of its own"),
         (["--train", "a,b.csv", "--test", "test.csv"], "comma"),
         (["--test", "test.csv"], "--train train.csv"),
         (["--test", "test.csv", "--run", "nothing"], "no run at 'nothing'"),

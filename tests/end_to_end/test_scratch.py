@@ -1,14 +1,19 @@
 """`mnist scratch` and `mnist weights`: a NumPy project's workflow, there and back."""
 
+import contextlib
+import io
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from models.numpy_models.weights_file import read_weights
 from models.trained import load_trained
 from utils.datasets import load_dataset
+from utils.errors import UserError
 from utils.evaluation import predict_logits
 from utils.run_folder import RunFolder
 
@@ -64,7 +69,7 @@ def test_training_ends_with_precision_loss_and_a_picture(command, scratch_run):
 def test_weights_there_and_back(command, bundled, weights, tmp_path):
     assert command("weights", "import", str(weights), "--run-name", "one")[0] == 0
     run = RunFolder.find("one")
-    assert run.read_json("environment.json")["imported_from"] == weights.name and run.summary()["num_epochs_run"] == 0
+    assert run.config()["train"]["start"] == weights.name and run.summary()["num_epochs_run"] == 0
     code, _, error = command("weights", "export", "one", str(tmp_path / "out"))
     assert code == 0, error
     with np.load(weights) as before, np.load(tmp_path / "out" / weights.name) as after:
@@ -109,7 +114,7 @@ def test_imported_weights_are_trained_on(command, bundled, weights):
     )
     assert code == 0, error
     more = RunFolder.find("more")
-    assert more.config()["model"] == MODEL and more.read_json("environment.json")["started_from"] == "one"
+    assert more.config()["model"] == MODEL and more.config()["train"]["start"] == "one"
     assert more.rows()[1].train_loss < RunFolder.find("one").rows()[0].train_loss
 
 
@@ -127,7 +132,8 @@ def change(path, **arrays):
         ({"weight_5": np.zeros((100, 12))}, r"weight_5 has the shape \(100, 12\)"),
         ({"weight_1": np.full((3, 1, 5, 5), np.nan)}, "weight_1 holds values that are not finite"),
         ({"bias_6": np.array(["a"] * 10)}, "bias_6 has the shape"),
-        ({"bias_6": np.array([None] * 10, dtype=object)}, "no plain arrays"),
+        ({"bias_6": np.array([None] * 10, dtype=object)}, "bias_6 has the shape"),
+        ({"bias_6": np.full(10, 1e300)}, "bias_6 holds values that are not finite"),
     ],
 )
 def test_bad_weights_are_refused(command, bundled, weights, arrays, message):
@@ -135,6 +141,48 @@ def test_bad_weights_are_refused(command, bundled, weights, arrays, message):
     code, _, error = command("weights", "import", str(weights))
     assert code == 2 and re.search(message, error) and len(error.splitlines()) <= 2
     assert not RunFolder.all()
+
+
+def test_damaged_files_are_refused(command, weights):
+    whole = weights.read_bytes()
+    generator = np.random.default_rng(0)
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for place in generator.integers(0, len(whole), 40):
+            damaged[place] = generator.integers(256)
+        weights.write_bytes(damaged)
+        with contextlib.suppress(UserError):  # where the damage is in the numbers alone, the file can be read
+            read_weights(weights)
+    lying = io.BytesIO()
+    np.lib.format.write_array_header_1_0(lying, {"descr": "<f8", "fortran_order": False, "shape": (10**13,)})
+    with zipfile.ZipFile(weights, "w") as archive:
+        for name in SHAPES:
+            archive.writestr(f"{name}.npy", lying.getvalue())
+    code, _, error = command("weights", "import", str(weights))
+    assert code == 2 and "weight_1 has the shape (10000000000000,)" in error and not RunFolder.all()
+
+
+def test_an_import_that_is_stopped_leaves_nothing(command, bundled, weights, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trainers.generic_trainers.imported_run.judge", stopped)
+    assert command("weights", "import", str(weights), "--run-name", "one")[0] == 130
+    assert not RunFolder.all()
+
+
+def test_a_run_that_started_from_another_goes_on_from_there_though_nothing_was_saved_yet(command, bundled, weights):
+    command("weights", "import", str(weights), "--run-name", "one")
+    flags = ["--start", "one", "--dataset", "digits", "--num-epochs", "1", "--learning-rate", "0.001"]
+    assert command("scratch", "train", *flags, "--run-name", "whole")[0] == 0
+    whole = RunFolder.find("whole")
+    killed = whole.path.with_name("killed")
+    for folder in (killed, killed / "checkpoints", killed / "predictions"):
+        folder.mkdir()
+    for name in ("config.json", "environment.json"):
+        (killed / name).write_bytes((whole.path / name).read_bytes())
+    assert command("scratch", "train", "--resume", "killed")[0] == 0
+    assert RunFolder(killed).rows()[0].train_loss == whole.rows()[0].train_loss
 
 
 @pytest.mark.parametrize(
@@ -156,7 +204,7 @@ def test_bad_weights_are_refused(command, bundled, weights, arrays, message):
         (["scratch", "train", "FC10", "--num-epochs", "0"], "--num-epochs 0"),
         (["scratch", "train", "FC8-FC10", "--start", "mine", "--dataset", "digits"], "another network"),
         (["scratch", "train", "FC10", "--start", "nothing"], "no run at 'nothing'"),
-        (["scratch", "train", "FC10", "--start", "mine", "--seeds", "0:2"], "leave --seeds"),
+        (["scratch", "train", "FC10", "--engine", "torch"], "leave --engine out"),
         (["scratch", "evaluate", "mine"], "runs model strings"),
         (["scratch", "evaluate", "nothing"], "no run at 'nothing'"),
         (["scratch", "play"], "expected mnist scratch train"),

@@ -122,7 +122,7 @@ def test_command_writes_pictures_and_a_page(copied_run, tmp_path, digits):
     folder = tmp_path / copied_run.name / "attribution-test-3"
     assert {path.name for path in folder.iterdir()} == {"attribution.html", "decision.png", "classes.png", "means.png"}
     main([str(copied_run), "--image", str(file), "--method", "saliency", "--output", str(tmp_path)])
-    assert (tmp_path / copied_run.name / "attribution-mine" / "decision.png").exists()
+    assert (tmp_path / copied_run.name / "attribution-image-mine" / "decision.png").exists()
 
 
 def test_other_seeds_are_runs_of_the_same_recipe(copied_run, command):

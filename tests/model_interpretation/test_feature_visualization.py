@@ -91,9 +91,9 @@ def test_pages_of_a_layer_a_channel_a_digit_and_a_picture(short_climb, copied_ru
     Image.fromarray(digits.images[0].numpy()).resize((280, 280)).save(picture)
     for flags, folder, names in [
         ([], "features-logits", {"images.png", "digits.png"}),
-        (["--unit", "3"], "features-logits-3", {"images.png"}),
+        (["--unit", "3"], "features-logits-channel-3", {"images.png"}),
         (["--id", "5"], "features-logits-test-5", {"activations.png", "collage.png"}),
-        (["--image", str(picture)], "features-logits-mine", {"activations.png", "collage.png"}),
+        (["--image", str(picture)], "features-logits-image-mine", {"activations.png", "collage.png"}),
     ]:
         main([str(copied_run), "--output", str(tmp_path), *flags])
         written = {file.name for file in (tmp_path / copied_run.name / folder).iterdir()}
@@ -111,6 +111,8 @@ def test_pages_of_a_layer_a_channel_a_digit_and_a_picture(short_climb, copied_ru
         (["--id", "359"], "expected 0 to 358"),
         (["--image", "nothing.png"], "nothing.png"),
         (["--run"], "--run"),
+        (["--seed", "99999999999999999999999"], "--seed"),
+        (["--layer", "flatten"], "flatten has 784 channels, too many"),
     ],
 )
 def test_bad_input(copied_run, tmp_path, flags, message):

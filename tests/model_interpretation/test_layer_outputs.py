@@ -54,7 +54,7 @@ def test_a_picture_in_place_of_a_digit(copied_run, tmp_path, digits):
     file = tmp_path / "mine.png"
     Image.fromarray(digits.images[0].numpy()).resize((280, 280)).save(file)
     main([str(copied_run), "--image", str(file), "--output", str(tmp_path)])
-    assert (tmp_path / copied_run.name / "layers-mine" / "layers.html").exists()
+    assert (tmp_path / copied_run.name / "layers-image-mine" / "layers.html").exists()
     (tmp_path / "text.png").write_text("no picture")
     for arguments, message in [
         (["--image", str(file), "--id", "3"], "leave one of them out"),

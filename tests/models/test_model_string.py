@@ -40,7 +40,14 @@ def test_relu_stands_behind_the_batch_norm_of_a_layer_with_weights():
         *["Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d", "BatchNorm2d"],
         *["Flatten", "Linear", "BatchNorm1d", "ReLU", "Dropout", "Linear"],
     ]
-    assert kinds("BN-C(4,3,same)-A2-G-FC10") == ["BatchNorm2d", "Conv2d", "ReLU", "AvgPool2d", "Sequential", "Linear"]
+    assert kinds("BN-C(4,3,same)-A2-G-FC10") == [
+        "BatchNorm2d",
+        "Conv2d",
+        "ReLU",
+        "AvgPool2d",
+        "GlobalAveragePool",
+        "Linear",
+    ]
 
 
 def test_average_and_global_pooling_are_means():

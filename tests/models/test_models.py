@@ -125,6 +125,15 @@ def test_batch_norm_of_one_digit_takes_the_running_statistics():
     torch.testing.assert_close(ours.running_mean, theirs.running_mean)
 
 
+def test_batch_norm_of_maps_of_one_place():
+    layer = build_model("C(4,28)-BN-FC10").layers.norm2
+    assert layer(torch.randn(1, 4, 1, 1)).isfinite().all()
+    theirs = nn.BatchNorm2d(4)
+    maps = torch.randn(3, 4, 2, 2)
+    layer.running_mean.zero_(), layer.running_var.fill_(1)
+    torch.testing.assert_close(layer(maps), theirs(maps))
+
+
 def test_resnet18_is_torchvisions_but_for_the_stem():
     from torchvision.models import resnet18
 

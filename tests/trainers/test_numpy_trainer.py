@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from models.trained import load_trained
-from trainers.generic_trainers.numpy_trainer import MEDIANS
 from trainers.generic_trainers.training_run import train
 from trainers.recipe import Recipe, TrainConfig
 from utils.datasets import load_dataset
 from utils.errors import UserError
 from utils.evaluation import predict_logits
-from utils.run_folder import RunFolder
+from utils.run_folder import MEDIANS, RunFolder
 
 CONFIG = TrainConfig(dataset="digits", num_epochs=2, batch_size=100, engine="numpy", device="cpu", precision="fp32")
 MODEL = "C(4,5)-BN-P2-FC16-FC10"

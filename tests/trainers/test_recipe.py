@@ -51,7 +51,7 @@ def test_foreign_json_is_refused(values):
 
 def test_a_recipe_of_an_earlier_version_keeps_its_meaning():
     values = Recipe("linear").to_json()
-    for name in ("compile", "judged_epoch", "train_size", "engine"):
+    for name in ("compile", "judged_epoch", "train_size", "start", "engine"):
         del values["train"][name]
     assert Recipe.from_json(values) == Recipe("linear")
 

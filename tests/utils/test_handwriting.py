@@ -147,6 +147,14 @@ def test_bad_pictures(content, message, tmp_path):
         read_digit(file)
 
 
+def test_a_picture_of_values_that_are_no_numbers(tmp_path):
+    values = np.ones((30, 30), np.float32)
+    values[3, 4] = np.nan
+    Image.fromarray(values).save(tmp_path / "nan.tif")
+    with pytest.raises(UserError, match="no numbers"):
+        read_digit(tmp_path / "nan.tif")
+
+
 def test_missing_files_and_folders(tmp_path):
     for path in (tmp_path / "nothing.png", tmp_path):
         with pytest.raises(UserError, match="cannot read"):

@@ -70,7 +70,8 @@ class BasicTrainer:
         observers: Sequence[Observer] = (),
         started: float | None = None,
     ) -> None:
-        """`precision` is fp32 or bf16, `compile_mode` none, inductor or cuda_graph. The model moves to the device.
+        """`precision` is fp32 or bf16 (or fp64 in the NumPy engine), `compile_mode` none, inductor or cuda_graph. The
+        model moves to the device.
 
         `started` is when the clock began that `seconds` reads: now, unless loading the data is to count as well.
         """

@@ -20,9 +20,7 @@ from utils.errors import UserError
 from utils.evaluation import BATCH_SIZE
 from utils.preloading import to_pixels
 from utils.randomness import random_seed
-from utils.run_folder import EpochMetrics
-
-MEDIANS = "median_losses.jsonl"
+from utils.run_folder import MEDIANS, EpochMetrics
 
 
 def numpy_twin(model: nn.Module) -> NumpyNet:
@@ -66,6 +64,16 @@ class NumpyTrainer(BasicTrainer):
         self.optimizer = NumpyOptimizer(self.model.parameters(), config)
         self.median_loss = 0.0
 
+    def train_epoch(self, epoch: int) -> EpochMetrics:
+        """As ever, with one thread for torch, which here only brings the batches: the threads of its own and those of
+        NumPy's matrix products would wait for each other's processors, three times as long as they compute."""
+        num_threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return super().train_epoch(epoch)
+        finally:
+            torch.set_num_threads(num_threads)
+
     def plan_epoch(self, epoch: int) -> EpochPlan:
         seed = random_seed(self.config.seed, epoch, "dropout")
         self.network.use_generator(np.random.default_rng(seed))
@@ -95,10 +103,10 @@ class NumpyTrainer(BasicTrainer):
         return super().judge_epoch(epoch, rate, logits, labels, epoch_seconds)
 
     def record(self, row: EpochMetrics) -> None:
-        """Also writes the median over the digits' losses down."""
-        super().record(row)
+        """Also writes the median over the digits' losses down, first: an epoch that is done has one."""
         with (self.run.path / MEDIANS).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"epoch": row.epoch, "median_loss": self.median_loss}) + "\n")
+        super().record(row)
 
     def predict(self, images: Tensor) -> Float[Tensor, "n 10"]:
         return numpy_logits(self.network, images)

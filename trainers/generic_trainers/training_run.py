@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import nn
 
 from models.registry import build_model, num_parameters
 from models.trained import BEST_KEYS, load_trained
@@ -56,7 +56,7 @@ class Setting:
         device = choose_device("cpu" if config.engine == "numpy" and config.device == "auto" else config.device)
         if device.type == "cuda" and device.index is not None:
             torch.cuda.set_device(device)  # streams and graphs are those of the current device
-        model = build_model(recipe.model)
+        model = starting_model(recipe)
         if config.engine == "numpy":
             precision = choose_numpy_precision(model, config)
         else:
@@ -84,28 +84,16 @@ class Setting:
         )
 
 
-def train(
-    recipe: Recipe, run_name: str | None = None, resumed: RunFolder | None = None, start: RunFolder | None = None
-) -> Verdict:
+def train(recipe: Recipe, run_name: str | None = None, resumed: RunFolder | None = None) -> Verdict:
     """Trains, chooses the best epoch by validation, looks at the test set once. Returns the run and its summary.
 
-    Makes a new run, which may begin with the weights of the run `start`, or goes on with `resumed`, whose recipe must
-    be this one. All that can be wrong with the
-    recipe is found before the folder is made. Raises UserError; after Ctrl-C KeyboardInterrupt, with what to do next.
+    Makes a new run, or goes on with `resumed`, whose recipe must be this one. All that can be wrong with the recipe is
+    found before the folder is made. Raises UserError; after Ctrl-C KeyboardInterrupt, with what to do next.
     """
     setting = Setting.of(recipe)
-    weights = starting_weights(recipe, start) if start else None
-    run = resumed or new_run(recipe, run_name, setting, {"started_from": start.path.name} if start else {})
+    run = resumed or new_run(recipe, run_name, setting)
     with _what_to_do_next([run], setting.device):
-        return _train_alone(recipe, setting, run, weights)
-
-
-def starting_weights(recipe: Recipe, start: RunFolder) -> dict[str, Tensor]:
-    """The weights that a run ended with. Raises UserError where they are those of another network."""
-    model = build_model(recipe.model)
-    weights: dict[str, Tensor] = load_checkpoint(start.best_checkpoint, BEST_KEYS)["model"]
-    load_weights(model, weights, start.best_checkpoint)
-    return weights
+        return _train_alone(recipe, setting, run)
 
 
 def train_seeds(
@@ -126,8 +114,7 @@ def train_seeds(
     failures: dict[int, UserError] = {}
     for start in range(0, len(seeds), size):
         some = recipes[start : start + size]
-        together = {"num_together": len(some)}
-        runs = [new_run(one, name, setting, together) for one, name in zip(some, names[start:], strict=False)]
+        runs = [new_run(one, name, setting, len(some)) for one, name in zip(some, names[start:], strict=False)]
         with _what_to_do_next(runs, setting.device, seeds[start + size :]):
             if len(some) > 1:
                 verdicts += _train_together(some, setting, runs, failures)
@@ -174,18 +161,16 @@ def _what_to_do_next(runs: list[RunFolder], device: torch.device, seeds_left: Se
         raise KeyboardInterrupt(f"stopped; the last whole epoch is saved. Go on with: {go_on}") from None
 
 
-def new_run(recipe: Recipe, run_name: str | None, setting: Setting, origin: dict[str, Any]) -> RunFolder:
-    """A fresh run folder; `origin` is what environment.json says besides of how the run came to be."""
+def new_run(recipe: Recipe, run_name: str | None, setting: Setting, num_together: int = 1) -> RunFolder:
+    """A fresh run folder, which says how the run is made."""
     run = RunFolder.create(run_name, recipe.model, recipe.train.seed)
-    run.write_json("environment.json", {**describe_environment(setting.device), "num_together": 1, **origin})
+    run.write_json("environment.json", {**describe_environment(setting.device), "num_together": num_together})
     run.write_json("config.json", recipe.to_json())
     return run
 
 
-def _train_alone(recipe: Recipe, setting: Setting, run: RunFolder, weights: dict[str, Tensor] | None = None) -> Verdict:
+def _train_alone(recipe: Recipe, setting: Setting, run: RunFolder) -> Verdict:
     trainer = build_trainer(recipe, setting, run)
-    if weights:
-        trainer.model.load_state_dict(weights)
     if run.last_checkpoint.exists() or run.rows():  # else it is new, or was stopped before its first step
         trainer.load_last()
     log = open_log(trainer)
@@ -218,9 +203,8 @@ def _train_together(
 
 
 def build_trainer(recipe: Recipe, setting: Setting, run: RunFolder) -> BasicTrainer:
-    """The trainer of a recipe's engine with a network whose weights the recipe's seed draws."""
-    torch.manual_seed(random_seed(recipe.train.seed, 0, "initialisation"))
-    model: Any = build_model(recipe.model)
+    """The trainer of a recipe's engine with a network as the recipe begins with it."""
+    model: Any = starting_model(recipe)
     kind = NumpyTrainer if recipe.train.engine == "numpy" else BasicTrainer
     return kind(
         model,
@@ -233,6 +217,19 @@ def build_trainer(recipe: Recipe, setting: Setting, run: RunFolder) -> BasicTrai
         setting.compile_mode,
         started=setting.started,
     )
+
+
+def starting_model(recipe: Recipe) -> nn.Module:
+    """The network with weights that the seed draws, or with those that the run to start from ended with.
+
+    Raises UserError where there is no such run, or its weights are those of another network.
+    """
+    torch.manual_seed(random_seed(recipe.train.seed, 0, "initialisation"))
+    model = build_model(recipe.model)
+    if recipe.train.start:
+        checkpoint = RunFolder.find(recipe.train.start).best_checkpoint
+        load_weights(model, load_checkpoint(checkpoint, BEST_KEYS)["model"], checkpoint)
+    return model
 
 
 def open_log(trainer: BasicTrainer) -> TensorBoardLog:
