@@ -3,7 +3,8 @@
     python benchmarks/numpy_engine.py [--rounds 3]
 
 Seconds of an epoch are those of its training steps on the 55,000 digits that are not held out, scaled to 60,000,
-both engines in turn; then a training of five epochs by each, as 'mnist scratch train' does it. Writes benchmarks/output/numpy_engine.json.
+both engines in turn; then a training of five epochs by each, as 'mnist scratch train' does it.
+Writes benchmarks/output/numpy_engine.json.
 """
 
 import argparse
