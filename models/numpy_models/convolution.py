@@ -17,7 +17,7 @@ class Convolution(Layer):
 
     Every window of x becomes a row of a matrix P (batch * out_rows * out_columns, k * k * channels), every kernel a
     column of W (k * k * channels, out), so that all windows of all digits meet all kernels in one product y = P W + b.
-    Back: dW = P' dy, db = the sum of dy, dP = dy W', and each window's part of dP is added where it came from in x.
+    Back: dW = P' dy, db = the sum of dy, dP = dy W', which is added, place by place of the windows, where P came from.
 
     Source: Ren and Xu, On Vectorization of Deep Convolutional Neural Networks for Vision Tasks, AAAI 2015.
     """
@@ -50,8 +50,11 @@ class Convolution(Layer):
         if padding:
             x = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
         windows = sliding_window_view(x, (size, size), axis=(1, 2))  # (batch, rows, columns, channels, k, k), a view
-        batch, rows, columns = windows.shape[:3]
-        window_rows = windows.transpose(0, 1, 2, 4, 5, 3).reshape(batch * rows * columns, -1)
+        batch, rows, columns, num_inputs = windows.shape[:4]
+        if num_inputs == 1:  # copied place by place of the window, in which the image's rows stay whole: quicker
+            window_rows = windows.transpose(4, 5, 3, 0, 1, 2).reshape(-1, batch * rows * columns).T
+        else:
+            window_rows = windows.transpose(0, 1, 2, 4, 5, 3).reshape(batch * rows * columns, -1)
         y = window_rows @ self.kernels_as_columns() + self.parameters["bias"]
         if training:
             self.window_rows, self.padded_shape = window_rows, x.shape
@@ -60,13 +63,11 @@ class Convolution(Layer):
     def backward(self, dy: Maps) -> Maps:
         self.find_gradients(dy)
         batch, rows, columns, num_outputs = dy.shape
-        num_inputs, size = self.parameters["weight"].shape[1:3]
-        d_windows = dy.reshape(-1, num_outputs) @ self.kernels_as_columns().T
-        d_windows = d_windows.reshape(batch, rows, columns, size, size, num_inputs)
+        weight, dy_rows = self.parameters["weight"], dy.reshape(-1, num_outputs)
         dx = np.zeros(self.padded_shape, dy.dtype)
-        for r in range(size):
-            for s in range(size):
-                dx[:, r : r + rows, s : s + columns] += d_windows[:, :, :, r, s]
+        for r, s in np.ndindex(weight.shape[2:]):
+            d_place = dy_rows @ weight[:, :, r, s]  # of this place in every window, (batch * rows * columns, channels)
+            dx[:, r : r + rows, s : s + columns] += d_place.reshape(batch, rows, columns, -1)
         padding = self.padding
         return dx[:, padding : dx.shape[1] - padding, padding : dx.shape[2] - padding]
 
