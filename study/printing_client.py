@@ -1,5 +1,8 @@
 """A notebook that is run in the terminal."""
 
+import asyncio
+import contextlib
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,9 +19,12 @@ class PrintingClient(NotebookClient):
         """Talks to its kernel through files in the folder, where the system can: nobody else there can listen."""
         manager = {} if sys.platform == "win32" else {"transport": "ipc", "ip": str(folder / "kernel")}
         super().__init__(notebook, timeout=None, config=Config({"KernelManager": manager}))
-        self.on_cell_start = self.print_text
+        self.on_cell_start = self.begin_cell
 
-    def print_text(self, cell: NotebookNode, cell_index: int) -> None:  # noqa: ARG002 - as nbclient calls it
+    def begin_cell(self, cell: NotebookNode, cell_index: int) -> None:  # noqa: ARG002 - as nbclient calls it
+        """Prints a cell of text. Ctrl-C stops as everywhere: nbclient would tear its kernel down and go on without."""
+        with contextlib.suppress(NotImplementedError):  # on Windows the loop has no handlers
+            asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
         if cell.cell_type == "markdown":
             print(f"\n{cell.source}\n", flush=True)
 

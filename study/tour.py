@@ -1,6 +1,6 @@
 """`mnist tour`: runs notebooks/tour.ipynb from top to bottom and writes it as a page."""
 
-import asyncio
+import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,14 +58,14 @@ def run_notebook(dataset: str, max_epochs: int) -> "NotebookNode":
     parameters.source = f"DATASET = {dataset!r}\nMAX_EPOCHS = {max_epochs}"
     with tempfile.TemporaryDirectory() as folder:
         try:
-            PrintingClient(notebook, Path(folder)).execute()
+            PrintingClient(notebook, Path(folder)).execute(stderr=subprocess.DEVNULL)  # cells print by messages
         except CellExecutionError as error:
             if error.ename == "UserError":
                 raise UserError(error.evalue) from None
             if error.ename == "KeyboardInterrupt":
                 raise KeyboardInterrupt(STOPPED) from None
             raise
-        except (KeyboardInterrupt, asyncio.CancelledError):
+        except KeyboardInterrupt:
             raise KeyboardInterrupt(STOPPED) from None
     return notebook
 
