@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from models.numpy_models.loss import cross_entropy_gradient
@@ -65,12 +66,13 @@ class NumpyTrainer(BasicTrainer):
         self.median_loss = 0.0
 
     def train_epoch(self, epoch: int) -> EpochMetrics:
-        """As ever, with one thread for torch, which here only brings the batches: the threads of its own and those of
-        NumPy's matrix products would wait for each other's processors, three times as long as they compute."""
+        """As ever, with one thread for NumPy's matrix products and one for torch, which only brings the batches: two
+        for products of this size win little, and lose more where they wait for each other's processors."""
         num_threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            return super().train_epoch(epoch)
+            with threadpool_limits(1, "blas"):
+                return super().train_epoch(epoch)
         finally:
             torch.set_num_threads(num_threads)
 
