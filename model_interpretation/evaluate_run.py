@@ -26,7 +26,7 @@ def main(argv: list[str]) -> None:
     options = parse_command_line(EvaluateCommand, argv, "mnist evaluate", main.__doc__)
     runs = [RunFolder.find(name) for name in options.runs]
     if not runs:
-        raise UserError("say which run: mnist evaluate runs/NAME")
+        raise UserError("say which: mnist evaluate RUN, such as runs/NAME")
 
     from model_interpretation.run_data import load_shared_split  # torch: only once the command line is right
     from models.trained import load_together

@@ -1,5 +1,6 @@
 """Files that are there whole or not at all."""
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -31,4 +32,5 @@ def write_whole(path: Path, content: bytes) -> None:
         error.filename = str(path)  # a full disk does not name the file
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it is gone, or could never be there
+            temporary.unlink()

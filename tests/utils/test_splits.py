@@ -46,8 +46,8 @@ def test_same_at_every_call():
 
 @pytest.mark.parametrize("held_out", [300, 299, 5, 10**9, 0.001])
 def test_impossible_sizes_are_refused(held_out):
-    with pytest.raises(UserError, match="--validation-size"):
-        stratified_split(numbered_set(list(range(10)) * 30), held_out, ("a", "b"))
+    with pytest.raises(UserError, match="cannot hold .* of numbered.*\nChoose another"):
+        stratified_split(numbered_set(list(range(10)) * 30), held_out, ("a", "b"), advice="Choose another")
 
 
 def test_a_sample_is_stratified_and_always_the_same():
