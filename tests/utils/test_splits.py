@@ -46,7 +46,7 @@ def test_same_at_every_call():
 
 @pytest.mark.parametrize("held_out", [300, 299, 5, 10**9, 0.001])
 def test_impossible_sizes_are_refused(held_out):
-    with pytest.raises(UserError, match="cannot hold .* of numbered.*\nChoose another"):
+    with pytest.raises(UserError, match=r"cannot hold .* of numbered.*\nChoose another"):
         stratified_split(numbered_set(list(range(10)) * 30), held_out, ("a", "b"), advice="Choose another")
 
 
