@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -16,15 +16,13 @@ from torch import Tensor, nn
 from model_interpretation.attribution_checks import MAX_LIKENESS, Trust, check, likeness
 from model_interpretation.attribution_methods import METHODS, Method, methods_for
 from model_interpretation.basic_interpret import OUTPUT
+from model_interpretation.picture_page import write_picture_page
 from model_interpretation.run_data import chosen_digit, load_run_split
 from models.trained import load_trained
-from utils.atomic_files import write_whole
 from utils.command_line import parse_command_line
 from utils.errors import exit_on_user_error
-from utils.figures import COLOURS, INK, save_figure
-from utils.html_page import page, picture
-from utils.image_set import ImageSet
-from utils.paths import shown
+from utils.figures import COLOURS, INK
+from utils.image_set import DIGIT_NAMES, ImageSet
 from utils.preloading import to_pixels
 from utils.run_folder import RunFolder
 
@@ -54,39 +52,31 @@ def main(argv: list[str]) -> None:
     options = parse_command_line(AttributionCommand, argv, "attribution.py", main.__doc__)
     run = RunFolder.find_or_newest(options.run)
     model = load_trained(run).requires_grad_(False)
-    test_set = load_run_split(run, "test")
     image, _, title = chosen_digit(run, "test", options.id, options.image)
     chosen = METHODS.get(options.method)
     methods: dict[str, Method] = {options.method: chosen} if chosen else methods_for(model)
     pixels = to_pixels(image[None])
     label = int(model(pixels).argmax())
     siblings = [load_trained(other).requires_grad_(False) for other in other_seeds(run)]
-    name = test_set.class_names[label]
     figures = {
-        "decision": decision_figure(model, methods, pixels, label, siblings, f"{title}: why {name}?"),
-        "classes": classes_figure(model, methods, pixels, test_set.class_names, f"{title}: for and against each class"),
+        "decision": decision_figure(model, methods, pixels, label, siblings, f"{title}: why {DIGIT_NAMES[label]}?"),
+        "classes": classes_figure(model, methods, pixels, f"{title}: for and against each class"),
     }
     if options.means:
-        figures["means"] = means_figure(model, methods, test_set)
+        figures["means"] = means_figure(model, methods, load_run_split(run, "test"))
     folder = options.output / run.path.name / f"attribution-{title}"
-    body = "\n".join(f"<div>{picture(figure, file_name)}</div>" for file_name, figure in figures.items())
-    write_whole(folder / "attribution.html", page(f"{run.path.name}, {title}: which pixels decide", body).encode())
-    for file_name, figure in figures.items():
-        save_figure(figure, folder / f"{file_name}.png")
-    print(f"{len(figures)} pictures and a page: {shown(folder / 'attribution.html')}")
+    write_picture_page(folder / "attribution.html", f"{run.path.name}, {title}: which pixels decide", figures)
 
 
 def other_seeds(run: RunFolder) -> list[RunFolder]:
     """The finished runs of the same recipe with another seed."""
+    recipe = _without_seed(run)
+    return [other for other in RunFolder.finished() if other.path != run.path and _without_seed(other) == recipe]
+
+
+def _without_seed(run: RunFolder) -> dict[str, Any]:
     config = run.config()
-    plain = {**config, "train": {**config["train"], "seed": None}}
-    return [
-        other
-        for other in RunFolder.finished()
-        if other.path != run.path
-        and (found := other.config())
-        and {**found, "train": {**found["train"], "seed": None}} == plain
-    ]
+    return {"model": config["model"], **config["train"], "seed": None}
 
 
 def decision_figure(
@@ -102,12 +92,11 @@ def decision_figure(
     figure.suptitle(title)
     rows = figure.subplots(len(methods), 3, width_ratios=(1, 1.6, 1.9), squeeze=False)
     for (name, method), (map_axes, curve_axes, text_axes) in zip(methods.items(), rows, strict=True):
-        found = method(model, pixels, torch.tensor([label]))[0]
         trust = check(model, method, pixels, label)
-        draw_map(map_axes, found, pixels[0, 0])
+        draw_map(map_axes, trust.found, pixels[0, 0])
         map_axes.set_title(name.replace("_", " "), fontsize=10, color=FAILED if trust.failure else INK)
         _draw_curves(curve_axes, trust)
-        agreement = [likeness(found, method(other, pixels, torch.tensor([label]))[0]) for other in siblings]
+        agreement = [likeness(trust.found, method(other, pixels, torch.tensor([label]))[0]) for other in siblings]
         text_axes.axis("off")
         text_axes.text(0, 0.95, _verdict(trust, agreement), va="top", fontsize=9, color=INK, linespacing=1.5)
         if trust.failure:
@@ -121,7 +110,6 @@ def classes_figure(
     model: nn.Module,
     methods: dict[str, Method],
     pixels: Float[Tensor, "1 1 28 28"],
-    class_names: tuple[str, ...],
     title: str,
 ) -> Figure:
     """A row a method, a column a class, with the probability that the network gives it."""
@@ -135,7 +123,7 @@ def classes_figure(
             draw_map(axes, maps[label], pixels[0, 0])
         row[0].set_ylabel(name.replace("_", " "), fontsize=8)
     for label, axes in enumerate(rows[0]):
-        axes.set_title(f"{class_names[label]}: {probabilities[label]:.1%}", fontsize=9)
+        axes.set_title(f"{DIGIT_NAMES[label]}: {probabilities[label]:.1%}", fontsize=9)
     return figure
 
 

@@ -19,8 +19,10 @@ NOISE = 0.1  # standard deviation of the pixels' noise
 
 @dataclass(frozen=True)
 class Trust:
-    """What the checks found of one attribution of one digit."""
+    """An attribution of one digit, and what the checks found of it."""
 
+    found: Float[Tensor, "28 28"]
+    """The map itself."""
     deletion: Float[np.ndarray, " steps"]
     """The class's probability as the pixels go black, the most decisive first; good ones fall at once."""
     insertion: Float[np.ndarray, " steps"]
@@ -40,13 +42,10 @@ class Trust:
     def insertion_area(self) -> float:
         return float(self.insertion.mean())
 
-    is_empty: bool
-    """Whether the map is the same everywhere."""
-
     @property
     def failure(self) -> str:
         """Why the map is not to be believed; empty where nothing speaks against it."""
-        if self.is_empty:
+        if not self.found.std() > 0:
             return "the map is empty"
         return "much the same with random weights" if self.likeness_to_random > MAX_LIKENESS else ""
 
@@ -69,12 +68,12 @@ def check(model: nn.Module, method: Method, pixels: Float[Tensor, "1 1 28 28"], 
         sensitive = sensitivity_max(map_of, pixels, n_perturb_samples=4)
         likenesses = [likeness(found[0], method(randomised(model), pixels, classes)[0]) for _ in range(NUM_RANDOMISED)]
     return Trust(
+        found=found[0],
         deletion=_probabilities(model, pixels, found[0], label, starts_black=False),
         insertion=_probabilities(model, pixels, found[0], label, starts_black=True),
         infidelity=float(unfaithful),
         sensitivity=float(sensitive),
         likeness_to_random=float(np.mean(likenesses)),
-        is_empty=not found.std() > 0,
     )
 
 

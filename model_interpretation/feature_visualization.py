@@ -22,14 +22,12 @@ from model_interpretation.model_layers import (
     layer_output,
     leaf_layers,
 )
+from model_interpretation.picture_page import write_picture_page
 from model_interpretation.run_data import chosen_digit, load_run_split
 from models.trained import load_trained
-from utils.atomic_files import write_whole
 from utils.command_line import parse_command_line
 from utils.errors import UserError, exit_on_user_error
-from utils.figures import COLOURS, INK, plain_axes, save_figure, tiled_figure
-from utils.html_page import page, picture
-from utils.paths import shown
+from utils.figures import COLOURS, INK, plain_axes, tiled_figure
 from utils.preloading import to_pixels
 from utils.run_folder import RunFolder
 
@@ -79,20 +77,16 @@ def main(argv: list[str]) -> None:
         raise UserError(f"{name} has {len(bests.activations):,} channels, too many for one sheet: name a --channel")
 
     if digit is not None:
-        about, figures = f"-{digit[2]}", digit_figures(model, layer, bests, digit[0], options.seed)
+        about = f"-{digit[2]}"
+        figures = digit_figures(model, layer, bests, digit[0], options.seed)
     elif options.channel is not None:
-        about, figures = (
-            f"-channel-{options.channel}",
-            channel_figures(model, layer, bests, options.channel, options.seed),
-        )
+        about = f"-channel-{options.channel}"
+        figures = channel_figures(model, layer, bests, options.channel, options.seed)
     else:
-        about, figures = "", layer_figures(model, layer, bests, options.seed)
+        about = ""
+        figures = layer_figures(model, layer, bests, options.seed)
     folder = options.output / run.path.name / f"features-{name}{about}"
-    body = "\n".join(f"<div>{picture(figure, file_name)}</div>" for file_name, figure in figures.items())
-    write_whole(folder / "features.html", page(f"{run.path.name}: what {name} looks for", body).encode())
-    for file_name, figure in figures.items():
-        save_figure(figure, folder / f"{file_name}.png")
-    print(f"{len(figures)} pictures and a page: {shown(folder / 'features.html')}")
+    write_picture_page(folder / "features.html", f"{run.path.name}: what {name} looks for", figures)
 
 
 def default_layer(model: nn.Module) -> str:

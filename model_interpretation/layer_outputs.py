@@ -15,15 +15,13 @@ from torch import Tensor, nn
 
 from model_interpretation.basic_interpret import OUTPUT
 from model_interpretation.model_layers import leaf_layers, watching
+from model_interpretation.picture_page import write_picture_page
 from model_interpretation.run_data import chosen_digit
 from models.registry import num_parameters
 from models.trained import load_trained
-from utils.atomic_files import write_whole
 from utils.command_line import parse_command_line
 from utils.errors import exit_on_user_error
-from utils.figures import INK, draw_pixel_values, plain_axes, save_figure, tiled_figure
-from utils.html_page import page, picture
-from utils.paths import shown
+from utils.figures import INK, draw_pixel_values, plain_axes, tiled_figure
 from utils.preloading import to_pixels
 from utils.run_folder import RunFolder
 
@@ -121,11 +119,7 @@ def main(argv: list[str]) -> None:
     figures = {"00-pixels": pixel_values_figure(image, title)}
     for place, output in enumerate(layer_outputs(model, image), start=1):
         figures[f"{place:02d}-{output.name}"] = layer_figure(output)
-    body = [f"<div>{picture(figure, file_name)}</div>" for file_name, figure in figures.items()]
-    write_whole(folder / "layers.html", page(f"{run.path.name}: {title}", "\n".join(body)).encode())
-    for file_name, figure in figures.items():
-        save_figure(figure, folder / f"{file_name}.png")
-    print(f"{len(figures)} pictures and a page: {shown(folder / 'layers.html')}")
+    write_picture_page(folder / "layers.html", f"{run.path.name}: {title}", figures)
 
 
 if __name__ == "__main__":

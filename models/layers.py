@@ -66,4 +66,4 @@ class GlobalAveragePool(nn.Module):
     """The mean of each channel."""
 
     def forward(self, maps: Float[Tensor, "batch channels _ _"]) -> Float[Tensor, "batch channels"]:
-        return maps.mean((2, 3))
+        return F.adaptive_avg_pool2d(maps, 1).flatten(1)

@@ -9,7 +9,7 @@ import tyro
 
 from trainers.recipe import Recipe, TrainConfig
 from trainers.run_recipe import run_command
-from utils.command_line import parse_command_line
+from utils.command_line import parse_command_line, run_action
 from utils.errors import UserError
 from utils.paths import shown
 from utils.run_folder import MEDIANS, RunFolder
@@ -30,14 +30,7 @@ class EvaluateCommand:
 
 def main(argv: list[str]) -> None:
     """Raises UserError for what is neither train nor evaluate."""
-    if argv[:1] == ["train"]:
-        train_from_scratch(argv[1:])
-    elif argv[:1] == ["evaluate"]:
-        evaluate(argv[1:])
-    elif argv and argv[0] in ("-h", "--help"):
-        print(f"{__doc__}\n\n{USAGE}; each has --help")
-    else:
-        raise UserError(f"{' '.join(argv[:1]) or 'nothing'} after 'mnist scratch': {USAGE}")
+    run_action({"train": train_from_scratch, "evaluate": evaluate}, argv, "mnist scratch", __doc__, USAGE)
 
 
 def train_from_scratch(argv: list[str]) -> None:

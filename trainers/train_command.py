@@ -2,6 +2,7 @@
 
 import importlib
 from pathlib import Path
+from types import ModuleType
 
 from trainers import run_recipe
 from trainers.recipe import Recipe
@@ -22,9 +23,13 @@ def trainer_names() -> list[str]:
     return sorted(path.stem.removesuffix("_trainer") for path in FOLDER.glob("*_trainer.py"))
 
 
+def _trainer(name: str) -> ModuleType:
+    return importlib.import_module(f"trainers.specific_trainers.{name}_trainer")
+
+
 def recipe_of_trainer(name: str) -> Recipe:
     """The recipe of a trainer, by one of `trainer_names`."""
-    recipe: Recipe = importlib.import_module(f"trainers.specific_trainers.{name}_trainer").RECIPE
+    recipe: Recipe = _trainer(name).RECIPE
     return recipe
 
 
@@ -44,5 +49,5 @@ def main(argv: list[str]) -> None:
         raise UserError(
             f"unknown trainer '{argv[0]}': expected one of {trainers}, or --model NAME for any other network"
         )
-    trainer = importlib.import_module(f"trainers.specific_trainers.{argv[0]}_trainer")
+    trainer = _trainer(argv[0])
     run_recipe.run_command(trainer.RECIPE, trainer.__doc__, argv[1:], f"mnist train {argv[0]}")

@@ -8,7 +8,7 @@ import tyro
 
 from trainers.recipe import Recipe, TrainConfig
 from trainers.run_recipe import report
-from utils.command_line import parse_command_line
+from utils.command_line import parse_command_line, run_action
 from utils.errors import UserError
 from utils.paths import shown
 from utils.run_folder import RunFolder
@@ -36,14 +36,7 @@ class ExportCommand:
 
 def main(argv: list[str]) -> None:
     """Raises UserError for what is neither import nor export."""
-    if argv[:1] == ["import"]:
-        import_weights(argv[1:])
-    elif argv[:1] == ["export"]:
-        export_weights(argv[1:])
-    elif argv and argv[0] in ("-h", "--help"):
-        print(f"{__doc__}\n\n{USAGE}; each has --help")
-    else:
-        raise UserError(f"{' '.join(argv[:1]) or 'nothing'} after 'mnist weights': {USAGE}")
+    run_action({"import": import_weights, "export": export_weights}, argv, "mnist weights", __doc__, USAGE)
 
 
 def import_weights(argv: list[str]) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 import io
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import tyro
@@ -36,6 +37,22 @@ def parse_command_line(
         if stop.code in (0, None):
             raise
         raise UserError(f"{_first_part(boxed_message.getvalue())}\nAll options: {prog} --help") from None
+
+
+def run_action(
+    actions: dict[str, Callable[[list[str]], None]], argv: list[str], prog: str, description: str | None, usage: str
+) -> None:
+    """Runs the action that the command line names first, such as the `import` of `mnist weights import FILE`.
+
+    Raises UserError where it is none of these. `--help` prints the description and the usage.
+    """
+    name = argv[0] if argv else "nothing"
+    if name in actions:
+        actions[name](argv[1:])
+    elif name in ("-h", "--help"):
+        print(f"{description}\n\n{usage}; each has --help")
+    else:
+        raise UserError(f"{name} after '{prog}': {usage}")
 
 
 def _first_part(boxed_message: str) -> str:

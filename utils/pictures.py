@@ -36,8 +36,6 @@ def read_picture(file: Path | bytes) -> Float[np.ndarray, "height width"]:
             )
         picture.thumbnail((WORKING_SIDE, WORKING_SIDE), reducing_gap=2)  # a JPEG is decoded no finer than it is needed
         grey = _grey(ImageOps.exif_transpose(picture))
-    except UserError:
-        raise
     except Image.DecompressionBombError:
         raise UserError(f"{name} has far more pixels than the {MAX_PIXELS:,} that are read") from None
     except (OSError, ValueError, SyntaxError, EOFError) as error:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.layers import Standardize
+from models.layers import GlobalAveragePool, Standardize
 
 
 class ResidualBlock(nn.Module):
@@ -55,8 +55,7 @@ class ResNet18(nn.Module):
             self.layers.add_module(f"block{number}a", ResidualBlock(width_in, width, stride=1 if number == 1 else 2))
             self.layers.add_module(f"block{number}b", ResidualBlock(width, width, stride=1))
             width_in = width
-        self.layers.add_module("mean", nn.AdaptiveAvgPool2d(1))
-        self.layers.add_module("flatten", nn.Flatten())
+        self.layers.add_module("mean", GlobalAveragePool())
         self.layers.add_module("logits", nn.Linear(512, 10))
 
     def forward(self, images: Float[Tensor, "batch 1 28 28"]) -> Float[Tensor, "batch 10"]:

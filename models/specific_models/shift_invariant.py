@@ -5,7 +5,7 @@ from collections import OrderedDict
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.layers import Standardize
+from models.layers import GlobalAveragePool, Standardize
 
 
 class ShiftInvariantNet(nn.Module):
@@ -25,8 +25,7 @@ class ShiftInvariantNet(nn.Module):
                 self.layers.add_module(f"conv{number}_pool", nn.MaxPool2d(pool))
             self.layers.add_module(f"conv{number}_norm", nn.BatchNorm2d(width_out))
             self.layers.add_module(f"conv{number}_relu", nn.ReLU())
-        self.layers.add_module("mean", nn.AdaptiveAvgPool2d(1))
-        self.layers.add_module("flatten", nn.Flatten())
+        self.layers.add_module("mean", GlobalAveragePool())
         self.layers.add_module("logits", nn.Linear(96, 10))
 
     def forward(self, images: Float[Tensor, "batch 1 28 28"]) -> Float[Tensor, "batch 10"]:

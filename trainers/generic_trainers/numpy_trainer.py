@@ -29,17 +29,23 @@ def numpy_twin(model: nn.Module) -> NumpyNet:
 
     Raises UserError where it is no network of a model string.
     """
-    if not isinstance(model, ModelStringNet):
-        raise UserError("the NumPy engine runs model strings: expected one such as C(8,5)-P2-C(16,3)-P2-FC128-FC10")
+    model = _of_model_string(model)
     state = {name.removeprefix("layers."): value.numpy() for name, value in model.state_dict().items()}
     network = NumpyNet(model.model_string, np.random.default_rng(), state["logits.weight"].dtype)
     network.use_arrays(state)
     return network
 
 
+def _of_model_string(model: nn.Module) -> ModelStringNet:
+    """The network itself. Raises UserError where it is no network of a model string."""
+    if not isinstance(model, ModelStringNet):
+        raise UserError("the NumPy engine runs model strings: expected one such as C(8,5)-P2-C(16,3)-P2-FC128-FC10")
+    return model
+
+
 def choose_numpy_precision(model: nn.Module, config: TrainConfig) -> str:
     """`fp32` or `fp64`. Raises UserError for what the engine does not do."""
-    numpy_twin(model)
+    _of_model_string(model)
     expected = {"optimizer": ("adam", "sgd"), "precision": ("auto", "fp32", "fp64"), "compile": ("auto", "none"),
                 "device": ("auto", "cpu"), "weight_decay": (0,), "ema_decay": (0,)}  # fmt: skip
     for name, values in expected.items():
