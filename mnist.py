@@ -21,6 +21,14 @@ COMMANDS = {
         "model_interpretation.basic_interpret",
         "confusion matrices, metrics and mistakes of a run",
     ),
+    "layers": ("model_interpretation.layer_outputs", "what each layer makes of a digit"),
+    "features": ("model_interpretation.feature_visualization", "images that excite a layer's channels"),
+    "attribution": ("model_interpretation.attribution", "which pixels decide, and whether that can be believed"),
+    "representation": (
+        "model_interpretation.representation",
+        "how the network sees the digits as a whole: map, neighbours, filters, curvature",
+    ),
+    "explain": ("model_interpretation.explain", "a network looked into in all of these ways, on one page"),
     "compare": ("study.comparison.compare_runs", "compare runs over seeds: table, page, CSV, LaTeX, significance"),
     "runs": ("study.comparison.list_runs", "list all runs with their figures"),
     "evaluate": ("model_interpretation.evaluate_run", "judge the network of a run: mnist evaluate runs/NAME"),
@@ -40,7 +48,7 @@ def main() -> None:
 
 
 def help_text() -> str:
-    lines = [f"  {name:12} {purpose}" for name, (_, purpose) in COMMANDS.items()]
+    lines = [f"  {name:14} {purpose}" for name, (_, purpose) in COMMANDS.items()]
     return "\n".join(
         [
             "usage: mnist COMMAND [options]      mnist COMMAND --help explains each option",

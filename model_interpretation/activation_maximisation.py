@@ -16,10 +16,12 @@ from utils.augmentation import RandomAffine, transform
 SIDE = 28
 NUM_STEPS = 200
 NUM_STARTS = 4  # of which the best image of a channel counts: from some noise the way up ends early
+DARKEST = -5.0  # logit of the grey from which the last image of a batch begins; the first begins half bright
 NUM_AT_ONCE = 128  # channels in one batch
 LEARNING_RATE = 0.08
 JITTER = RandomAffine(rotation_degrees=4, translation_pixels=1.5, scale_fraction=0.04)
 SMOOTHNESS, INK, LIKENESS = 3.0, 1.0, 0.3  # weights against an activation that is measured in the best digits'
+RANGE, EXTREME = 0.1, 4.0  # weight and begin of the penalty on logits, beyond which a pixel would not learn any more
 TARGET = 1.3  # times what the best digit reaches: below it the penalties of an image fade, above it they grow
 LEAST_SCALE = 1e-3  # of activations, where no digit excites the layer
 FADING, GROWING = 0.93, 1.03  # a step
@@ -31,17 +33,21 @@ class FourierImages:
     then go up together, and no single one runs ahead (Distill, section on preconditioning)."""
 
     spectrum: Float[Tensor, "n 28 15 2"]
+    greys: Float[Tensor, " n"]
+    """Logits of the greys on which the waves lie, and which do not learn."""
 
     @staticmethod
     def noise(count: int, generator: torch.Generator) -> "FourierImages":
-        return FourierImages((0.05 * torch.randn(count, SIDE, SIDE // 2 + 1, 2, generator=generator)).requires_grad_())
+        """Faint noise, from image to image on a darker ground: few strokes are not found from a bright one."""
+        spectrum = 0.05 * torch.randn(count, SIDE, SIDE // 2 + 1, 2, generator=generator)
+        return FourierImages(spectrum.requires_grad_(), torch.linspace(0, DARKEST, count))
 
-    def pixels(self) -> Float[Tensor, "n 1 28 28"]:
-        """From 0 to 1."""
+    def logits(self) -> Float[Tensor, "n 1 28 28"]:
+        """Of the pixels, which lie from 0 to 1."""
         frequencies = (torch.fft.fftfreq(SIDE)[:, None] ** 2 + torch.fft.rfftfreq(SIDE)[None] ** 2).sqrt()
         scale = SIDE / frequencies.clamp(min=1 / SIDE) / SIDE**0.5
         waves = torch.view_as_complex(self.spectrum) * scale
-        return torch.fft.irfft2(waves, s=(SIDE, SIDE), norm="ortho").sigmoid().unsqueeze(1)
+        return (torch.fft.irfft2(waves, s=(SIDE, SIDE), norm="ortho") + self.greys[:, None, None]).unsqueeze(1)
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,8 @@ def climb(
     best = torch.full((len(channels),), -torch.inf)
     found = torch.zeros(len(channels), SIDE, SIDE)
     for step in tqdm(range(NUM_STEPS + 1), desc="images", disable=None, leave=False):
-        pixels = images.pixels()
+        logits = images.logits()
+        pixels = logits.sigmoid()
         with torch.no_grad():
             reached = channel_means(layer_output(model, layer, pixels))[rows, channels]
         weights = torch.where(reached < targets, weights * FADING, (weights * GROWING).clamp(max=1))
@@ -108,6 +115,7 @@ def climb(
         moved = transform(pixels, JITTER.draw(len(channels), generator))
         activations = channel_means(layer_output(model, layer, moved))[rows, channels] / scale
         penalties = weights * (SMOOTHNESS * total_variation(pixels) + INK * pixels.mean((1, 2, 3)))
+        penalties = penalties + RANGE * ((logits.abs() - EXTREME).clamp(min=0) ** 2).mean((1, 2, 3))
         optimizer.zero_grad()
         (penalties.sum() + diversity * likeness(pixels, channels) - activations.sum()).backward()
         optimizer.step()

@@ -49,7 +49,7 @@ class AttributionCommand:
 def main(argv: list[str]) -> None:
     """Draws which pixels decide what the network says of a digit, by several methods: for the class that it names, for
     all ten classes, and with checks of whether the picture can be believed; as PNG and as a page."""
-    options = parse_command_line(AttributionCommand, argv, "attribution.py", main.__doc__)
+    options = parse_command_line(AttributionCommand, argv, "mnist attribution", main.__doc__)
     run = RunFolder.find_or_newest(options.run)
     model = load_trained(run).requires_grad_(False)
     image, _, title = chosen_digit(run, "test", options.id, options.image)

@@ -38,18 +38,21 @@ def main(argv: list[str]) -> None:
 
     from model_interpretation.interpretation import interpret_run
     from model_interpretation.interpretation_report import headline_rows, report_page
+    from model_interpretation.picture_page import write_overview
     from utils.devices import choose_device
-    from utils.figures import save_figure
+    from utils.figures import as_png
     from utils.paths import shown
 
     device = choose_device(options.device)
     for run in tqdm(runs, desc="runs", disable=None, leave=False):
-        metrics, pictures = interpret_run(run, list(dict.fromkeys(options.split)), device)
+        metrics, figures = interpret_run(run, list(dict.fromkeys(options.split)), device)
         folder = options.output / run.path.name
         write_whole(folder / "metrics.json", f"{json.dumps({'run': run.path.name, **metrics}, indent=2)}\n".encode())
-        for name, figure in pictures.items():
-            save_figure(figure, folder / f"{name}.png")
+        pictures = {name: as_png(figure) for name, figure in figures.items()}
+        for name, png in pictures.items():
+            write_whole(folder / f"{name}.png", png)
         write_whole(folder / "report.html", report_page(run, metrics, pictures).encode())
+        write_overview(folder)
         tqdm.write(f"{run.path.name}")
         for name, *values in [["", *metrics], *headline_rows(metrics)]:
             tqdm.write(f"  {name:45}" + "".join(f"{value:>20}" for value in values))

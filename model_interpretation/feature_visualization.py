@@ -58,7 +58,7 @@ class FeatureCommand:
 def main(argv: list[str]) -> None:
     """Draws images that excite the channels of a layer more than the training digits do, as PNG and as a page. Above
     each stands the mean activation that it reaches, and the highest that any training digit reaches."""
-    options = parse_command_line(FeatureCommand, argv, "feature_visualization.py", main.__doc__)
+    options = parse_command_line(FeatureCommand, argv, "mnist features", main.__doc__)
     if sum(value is not None for value in (options.channel, options.id, options.image)) > 1:
         raise UserError("--channel, --id and --image ask different questions: leave all but one out")
     if not 0 <= options.seed < 2**63:

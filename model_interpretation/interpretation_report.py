@@ -3,8 +3,7 @@
 import html
 from typing import Any
 
-from matplotlib.figure import Figure
-
+from model_interpretation.picture_page import OVERVIEW
 from utils.html_page import page, picture, table
 from utils.run_folder import RunFolder
 
@@ -20,13 +19,14 @@ HEADLINES = {
 }
 
 
-def report_page(run: RunFolder, metrics: dict[str, Any], pictures: dict[str, Figure]) -> str:
-    """All metrics and all pictures; `metrics` has a split a key, `pictures` a file name a key."""
+def report_page(run: RunFolder, metrics: dict[str, Any], pictures: dict[str, bytes]) -> str:
+    """All metrics and all pictures, as PNG; `metrics` has a split a key, `pictures` a file name a key."""
     summary = run.summary()
     body = [
         f"<p>{html.escape(summary['model'])}: {summary['num_parameters']:,} parameters, seed {summary['seed']}, "
         f"{summary['num_epochs_run']} epochs in {summary['train_seconds']:.0f} s on {summary['device']} "
-        f"({summary['precision']}); judged by its epoch {summary['best_epoch']}.</p>",
+        f"({summary['precision']}); judged by its epoch {summary['best_epoch']}. "
+        f'<a href="{OVERVIEW}">What the network sees</a></p>',
         table(["", *metrics], headline_rows(metrics)),
         _captioned("history", pictures["history"]),
         '<div class="pair">',
@@ -40,8 +40,8 @@ def report_page(run: RunFolder, metrics: dict[str, Any], pictures: dict[str, Fig
     return page(f"Run {run.path.name}", "\n".join(body))
 
 
-def _captioned(name: str, figure: Figure) -> str:
-    return f"<div>{picture(figure, name.replace('_', ' '))}</div>"
+def _captioned(name: str, png: bytes) -> str:
+    return f"<div>{picture(png, name.replace('_', ' '))}</div>"
 
 
 def headline_rows(metrics: dict[str, Any]) -> list[list[str]]:

@@ -111,7 +111,7 @@ def pixel_values_figure(image: UInt8[Tensor, "28 28"], title: str) -> Figure:
 
 def main(argv: list[str]) -> None:
     """Draws what every layer of a run's network makes of one digit: a PNG a layer, and layers.html with all."""
-    options = parse_command_line(LayerOutputsCommand, argv, "layer_outputs.py", main.__doc__)
+    options = parse_command_line(LayerOutputsCommand, argv, "mnist layers", main.__doc__)
     run = RunFolder.find_or_newest(options.run)
     model = load_trained(run)
     image, title, short_title = chosen_digit(run, options.split, options.id, options.image)

@@ -54,6 +54,15 @@ def layer_output(model: nn.Module, layer: nn.Module, pixels: Float[Tensor, "batc
     return outputs["layer"]
 
 
+@torch.no_grad()
+def penultimate_vectors(model: nn.Module, images: UInt8[Tensor, "n 28 28"]) -> Float[Tensor, "n width"]:
+    """What the last layer sees of each digit: the network's own representation of it."""
+    layers = leaf_layers(model)
+    before_last = layers[list(layers)[-2]]
+    batches = tqdm(images.split(BATCH_SIZE), desc="digits", disable=None, leave=False)
+    return torch.cat([layer_output(model, before_last, to_pixels(batch)).flatten(1).float() for batch in batches])
+
+
 @dataclass(frozen=True)
 class HighestActivations:
     """For each channel of a layer the highest mean activation that any digit reaches, and that digit, 0 to 1."""

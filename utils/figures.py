@@ -1,5 +1,6 @@
 """Pictures of digits and of answers, all in one style; drawn without a screen and without global state."""
 
+import io
 import math
 import textwrap
 from pathlib import Path
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from utils.answers import Answers
+from utils.atomic_files import write_whole
 from utils.image_set import ImageSet
 
 INK = "#1f2933"
@@ -21,9 +23,16 @@ CHARACTER_INCHES = 0.085  # of a title
 SAVED_DPI = 130
 
 
+def as_png(figure: Figure) -> bytes:
+    """The figure as a PNG file's content, on white."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=SAVED_DPI, facecolor="white")
+    return content.getvalue()
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Writes the figure as PNG on white."""
-    figure.savefig(path, dpi=SAVED_DPI, facecolor="white")
+    write_whole(path, as_png(figure))
 
 
 def plain_axes(figure: Figure, *position: int) -> Axes:

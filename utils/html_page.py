@@ -2,11 +2,7 @@
 
 import base64
 import html
-import io
 
-from matplotlib.figure import Figure
-
-DPI = 110
 STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.5 system-ui, sans-serif; color: #1f2933; background: #fff;
@@ -21,6 +17,8 @@ th[data-sort] { cursor: pointer; } th[aria-sort=ascending]::after { content: " \
 th[aria-sort=descending]::after { content: " \\25BC"; }
 input { font: inherit; padding: .3rem .6rem; width: 100%; max-width: 24rem; box-sizing: border-box; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1rem; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); gap: 1rem;
+  align-items: start; }
 """
 
 
@@ -36,11 +34,9 @@ def page(title: str, body: str, script: str = "") -> str:
     )
 
 
-def picture(figure: Figure, description: str) -> str:
-    """The figure inside the page, with a description for those who cannot see it."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=DPI, facecolor="white")
-    data = base64.b64encode(content.getvalue()).decode()
+def picture(png: bytes, description: str) -> str:
+    """The picture inside the page, with a description for those who cannot see it."""
+    data = base64.b64encode(png).decode()
     return f'<img alt="{html.escape(description)}" src="data:image/png;base64,{data}">'
 
 

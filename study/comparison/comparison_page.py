@@ -8,6 +8,7 @@ from study.comparison.comparison_figures import MAX_CURVES, learning_curves_figu
 from study.comparison.comparison_table import HEADER, RUNS_HEADER, run_cells, table_cells
 from study.comparison.groups import Group
 from study.comparison.run_records import RunRecord
+from utils.figures import as_png
 from utils.html_page import page, picture, table
 
 # A click on a column's head sorts by it, by number where cells begin with one; the field keeps the lines with its text.
@@ -44,11 +45,11 @@ def comparison_page(
     ]
     if groups:
         shown = f", of the {MAX_CURVES} best by validation" if len(groups) > MAX_CURVES else ""
-        curves = picture(learning_curves_figure(groups[:MAX_CURVES]), "learning curves of the groups")
+        curves = picture(as_png(learning_curves_figure(groups[:MAX_CURVES])), "learning curves of the groups")
         body.append(f"<h2>Learning curves{shown}</h2>{curves}")
     if pair_lines:
         lines = "".join(f"<p>{html.escape(line)}</p>" for line in pair_lines)
-        pictures = "".join(f"<div>{picture(figure, name)}</div>" for name, figure in pair_pictures.items())
+        pictures = "".join(f"<div>{picture(as_png(figure), name)}</div>" for name, figure in pair_pictures.items())
         body.append(f'<h2>The two on the same digits</h2>{lines}<div class="pair">{pictures}</div>')
     body += ["<h2>Runs</h2>", table(RUNS_HEADER, run_cells(records), sortable=True)]
     return page("Comparison of runs", "\n".join(body), SCRIPT)

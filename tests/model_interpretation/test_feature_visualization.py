@@ -59,7 +59,8 @@ def test_the_same_seed_gives_the_same_images_and_another_one_others(network, sho
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
-def test_images_of_one_channel_are_kept_apart(network, short_climb):
+def test_images_of_one_channel_are_kept_apart(network, monkeypatch):
+    monkeypatch.setattr(activation_maximisation, "NUM_STEPS", 80)
     layer, channels = find_layer(network, "conv3"), torch.tensor([2, 2, 2])
     alone, apart = (climb(network, layer, channels, torch.ones(3), 0, diversity).images for diversity in (0.0, 5.0))
     assert likeness(apart[:, None], channels) < likeness(alone[:, None], channels)

@@ -4,14 +4,13 @@ import dataclasses
 import warnings
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from models.first_layer_filters import first_layer_filters
 from trainers.recipe import Recipe
 from utils.answers import Answers
 from utils.figures import answers_figure, confusion_matrix_figure, filters_figure
@@ -39,8 +38,6 @@ LAYOUT = {
 }
 FINAL_FIGURES = ("test_accuracy", "test_loss", "best_val_accuracy", "train_seconds", "num_parameters")
 NUM_MISTAKES = 32
-MAX_FILTERS = 64
-NUM_PIXELS = 28 * 28
 
 
 class TensorBoardLog:
@@ -95,12 +92,3 @@ def final_pictures(model: nn.Module, test_set: ImageSet, answers: Answers) -> di
     if filters is not None:
         pictures["filters/first_layer"] = filters_figure(filters, "first-layer weights")
     return pictures
-
-
-def first_layer_filters(model: nn.Module) -> Float[np.ndarray, "filters height width"] | None:
-    """The weights of the first layer as pictures; None where it is fully connected and sees pooled pixels."""
-    first = next((module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)), None)
-    if first is None or (isinstance(first, nn.Linear) and first.in_features != NUM_PIXELS):
-        return None
-    weights = first.weight.detach().float().cpu().numpy()[:MAX_FILTERS]
-    return weights[:, 0] if isinstance(first, nn.Conv2d) else weights.reshape(-1, 28, 28)
