@@ -12,25 +12,27 @@ from utils.figures import INK, digit_grid_figure, plain_axes
 from utils.image_set import ImageSet
 
 CLASS_COLOURS = colormaps["tab10"].colors  # type: ignore[attr-defined]
+MAX_LEGIBLE = 200  # mistakes
 Layout = tuple[Float[np.ndarray, "n 2"], Int64[np.ndarray, " n"]]
 
 
 def map_figure(layouts: dict[str, Layout], answers: Answers, set_name: str) -> Figure:
     """A panel a layout, which has places and whose digits they are; digits coloured by their true class, mistakes
-    ringed and with what they were taken for."""
+    ringed and, where there are few, with what they were taken for."""
     figure = Figure(figsize=(13, 6.8), layout="constrained")
     num_wrong = int((~answers.is_right).sum())
-    figure.suptitle(
-        f"{set_name} as the last layer sees it; colour: true class; ringed: the {num_wrong} mistakes, with the answer"
-    )
+    figure.suptitle(f"{set_name} as the last layer sees it; colour: true class; ringed: the {num_wrong} mistakes")
     for axes, (title, (places, indices)) in zip(figure.subplots(1, len(layouts)), layouts.items(), strict=True):
         labels, predicted = answers.labels[indices], answers.predicted[indices]
         is_wrong = labels != predicted
         colours = np.array(CLASS_COLOURS)[labels]
         axes.scatter(*places[~is_wrong].T, s=5, c=colours[~is_wrong], alpha=0.5, linewidths=0, rasterized=True)
-        axes.scatter(*places[is_wrong].T, s=26, c=colours[is_wrong], edgecolors=INK, linewidths=0.9)
-        for place, answer in zip(places[is_wrong][:200], predicted[is_wrong], strict=False):
-            axes.annotate(str(answer), place, xytext=(4, 3), textcoords="offset points", fontsize=7, color=INK)
+        is_crowded = num_wrong > MAX_LEGIBLE
+        size, width = (10, 0.5) if is_crowded else (26, 0.9)
+        axes.scatter(*places[is_wrong].T, s=size, c=colours[is_wrong], edgecolors=INK, linewidths=width)
+        if not is_crowded:
+            for place, answer in zip(places[is_wrong], predicted[is_wrong], strict=True):
+                axes.annotate(str(answer), place, xytext=(4, 3), textcoords="offset points", fontsize=7, color=INK)
         for label in np.unique(labels):
             middle = np.median(places[(labels == label) & ~is_wrong], axis=0)
             axes.text(
