@@ -16,6 +16,8 @@ class EvaluateCommand:
     """The run's folder, such as runs/NAME, or its name alone. Of several, the mean of their probabilities is judged."""
     split: Literal["test", "train", "validation"] = "test"
     """Which digits: the test set, those trained on, or those held out for validation."""
+    dataset: str | None = None
+    """Another data set to judge on: mnist, usps, digits or csv:FILE[,FILE...][,test=FILE]; by default the run's."""
     device: str = "auto"
     """auto (the GPU where there is one), cpu, cuda, cuda:1 or mps."""
 
@@ -30,12 +32,14 @@ def main(argv: list[str]) -> None:
 
     from model_interpretation.run_data import load_shared_split  # torch: only once the command line is right
     from models.trained import load_together
+    from utils.datasets import load_dataset
     from utils.devices import choose_device
     from utils.evaluation import predict_logits, score
 
     device = choose_device(options.device)
     model = load_together(runs, device)
-    image_set = load_shared_split(runs, options.split)
+    split, dataset = options.split, options.dataset
+    image_set = load_dataset(dataset, split) if dataset else load_shared_split(runs, split)
     result = score(predict_logits(model, image_set.images, device, progress=image_set.name), image_set.labels)
     together = f"{len(runs)} networks together, " if len(runs) > 1 else ""
     print(f"{image_set.name}: {together}{result}")

@@ -76,7 +76,7 @@ def layer_figure(output: LayerOutput) -> Figure:
     title = f"{output.name} ({output.kind}): {output.shape}"
     if output.values.ndim == 1 and len(output.values) <= 16:
         return _bars(output.values, title)
-    maps = output.values if output.values.ndim == 3 else _rectangle(output.values)[None]
+    maps = output.values if output.values.ndim == 3 else as_rectangle(output.values)[None]
     limits = (float(maps.min()), float(maps.max()) or 1.0)
     tile_inches = 0.95 if len(maps) > 1 else 3.6
     return tiled_figure(maps, None, COLUMNS, title, cmap="viridis", limits=limits, tile_inches=tile_inches)
@@ -92,7 +92,7 @@ def _bars(values: Float[np.ndarray, " units"], title: str) -> Figure:
     return figure
 
 
-def _rectangle(values: Float[np.ndarray, " units"]) -> Float[np.ndarray, "rows columns"]:
+def as_rectangle(values: Float[np.ndarray, " units"]) -> Float[np.ndarray, "rows columns"]:
     """The values row by row, as square as their number allows: 1,600 as 40 x 40, 128 as 8 x 16."""
     rows = next(rows for rows in range(math.isqrt(len(values)), 0, -1) if len(values) % rows == 0)
     return values.reshape(rows, -1)

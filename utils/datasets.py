@@ -9,6 +9,7 @@ from utils.errors import UserError
 from utils.idx_files import read_mnist_images, read_mnist_labels
 from utils.image_set import ImageSet
 from utils.splits import stratified_sample, stratified_split
+from utils.usps_digits import usps_digits
 
 Split = Literal["train", "test"]
 
@@ -17,6 +18,7 @@ def load_dataset(name: str, split: str) -> ImageSet:
     """The split, `train` or `test`, of a data set.
 
     `mnist`: the 60,000 and 10,000 digits of LeCun, Cortes and Burges, fetched and verified where they are missing.
+    `usps`: the 7,291 and 2,007 postal digits of The Elements of Statistical Learning, brought to MNIST's form.
     `digits`: the 1,797 digits that scikit-learn carries, brought to MNIST's form; needs no network.
     `csv:FILE[,FILE...][,test=FILE]`: rows of a label and 784 pixels; without `test=`, a fixed fifth is the test set,
     with `test=0.05` that share.
@@ -27,11 +29,13 @@ def load_dataset(name: str, split: str) -> ImageSet:
         raise UserError(f"unknown split '{split}': expected {' or '.join(get_args(Split))}")
     if name == "mnist":
         return ImageSet(f"{name}/{split}", read_mnist_images(split), read_mnist_labels(split))
+    if name == "usps":
+        return ImageSet(f"{name}/{split}", *usps_digits(split))
     if name == "digits":
         return _fixed_share(ImageSet(name, *bundled_digits()), split, TEST_SHARE)
     if name.startswith("csv:"):
         return _load_csv(name, split)
-    raise UserError(f"unknown data set '{name}': expected mnist, digits or {FORM}")
+    raise UserError(f"unknown data set '{name}': expected mnist, usps, digits or {FORM}")
 
 
 def _load_csv(name: str, split: str) -> ImageSet:

@@ -5,13 +5,14 @@ import http.client
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
 
 from utils.atomic_files import write_whole
 from utils.errors import UserError
-from utils.paths import shown
+from utils.paths import data_folder, shown
 
 MAX_BYTES = 200 * 2**20  # a file of a data set; a mirror that sends more is wrong
 TIMEOUT_SECONDS = 20.0
@@ -54,6 +55,19 @@ def fetch(dataset: str, path: Path, md5: str, mirrors: list[str], state: str) ->
         f"Connect to the internet and run again, or set MNIST_STUDY_MIRROR to a folder or URL that holds "
         f"{dataset}/{path.name}, or use the bundled digits: --dataset digits."
     )
+
+
+def held_file(dataset: str, file_name: str, md5: str, mirrors: Callable[[], list[str]]) -> Path:
+    """data/<dataset>/<file_name>, fetched where it is missing or its checksum is another.
+
+    Asked are MNIST_STUDY_MIRROR and the public mirrors that `mirrors` names. Raises UserError where nobody has it.
+    """
+    path = data_folder() / dataset / file_name
+    if not path.exists():
+        fetch(dataset, path, md5, mirrors(), "is missing")
+    elif not has_md5(path.read_bytes(), md5):
+        fetch(dataset, path, md5, mirrors(), "is damaged (its checksum is wrong)")
+    return path
 
 
 def _own_mirror(dataset: str, file_name: str) -> list[str]:

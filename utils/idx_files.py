@@ -10,8 +10,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from utils.downloads import fetch, has_md5, mnist_mirrors
-from utils.paths import data_folder
+from utils.downloads import held_file, mnist_mirrors
 
 # torchvision's checksums, held here because torchvision takes a second to import.
 MNIST_MD5 = {
@@ -44,17 +43,11 @@ def read_mnist_labels(split: str) -> Int64[Tensor, " n"]:
 def read_or_fetch(
     dataset: str, file_name: str, md5: str, check: Callable[[Tensor], Tensor], mirrors: Callable[[], list[str]]
 ) -> Tensor:
-    """What `check` makes of the values of data/<dataset>/<file_name>.
+    """What `check` makes of the values of data/<dataset>/<file_name>, fetched where that must be.
 
-    A file that is missing, or whose checksum is another, is fetched: from MNIST_STUDY_MIRROR, or from the public
-    mirrors that `mirrors` names. Raises UserError where nobody has it.
+    Raises UserError where nobody has it.
     """
-    path = data_folder() / dataset / file_name
-    if not path.exists():
-        fetch(dataset, path, md5, mirrors(), "is missing")
-    elif not has_md5(path.read_bytes(), md5):
-        fetch(dataset, path, md5, mirrors(), "is damaged (its checksum is wrong)")
-    return check(read_idx(path))
+    return check(read_idx(held_file(dataset, file_name, md5, mirrors)))
 
 
 def _as_images(values: Tensor) -> UInt8[Tensor, "n 28 28"]:

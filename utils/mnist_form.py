@@ -16,16 +16,37 @@ def to_mnist_form(image: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray,
     The centre of mass lies within half a pixel of the centre of pixel (14, 14), unless the digit would leave the image.
     An image without ink stays empty.
     """
-    canvas = np.zeros((SIDE, SIDE), np.uint8)
+    return centred_by_mass(scaled(cropped(image), BOX))
+
+
+def cropped(image: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray, "_ _"]:
+    """The smallest part of the image that holds all its ink; all of an image without."""
     rows, columns = np.nonzero(image)
     if len(rows) == 0:
-        return canvas
-    digit = image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    scale = BOX / max(digit.shape)
-    height, width = (max(1, round(side * scale)) for side in digit.shape)
-    scaled = np.asarray(Image.fromarray(digit).resize((width, height), Image.Resampling.BICUBIC))
-    centre_row, centre_column = ndimage.center_of_mass(scaled)
-    top = int(np.clip(round(CENTRE - centre_row), 0, SIDE - height))
-    left = int(np.clip(round(CENTRE - centre_column), 0, SIDE - width))
-    canvas[top : top + height, left : left + width] = scaled
+        return image
+    return image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+
+
+def scaled(image: UInt8[np.ndarray, "height width"], side: int) -> UInt8[np.ndarray, "_ _"]:
+    """The image with a longer side of so many pixels, anti-aliased."""
+    height, width = (max(1, round(length * side / max(image.shape))) for length in image.shape)
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def centred_by_mass(digit: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray, "28 28"]:
+    """A digit of at most 28 x 28 with its centre of mass in the middle, as far as it stays inside."""
+    digit = cropped(digit)
+    centre = ndimage.center_of_mass(digit) if digit.any() else (CENTRE, CENTRE)
+    return _placed(digit, [round(CENTRE - place) for place in centre])
+
+
+def centred_by_border(digit: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray, "28 28"]:
+    """A digit of at most 28 x 28 with as much room above as below it, and left as right of it."""
+    return _placed(digit, [(SIDE - side) // 2 for side in digit.shape])
+
+
+def _placed(digit: UInt8[np.ndarray, "height width"], corner: list[int]) -> UInt8[np.ndarray, "28 28"]:
+    canvas = np.zeros((SIDE, SIDE), np.uint8)
+    top, left = (int(np.clip(place, 0, SIDE - side)) for place, side in zip(corner, digit.shape, strict=True))
+    canvas[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
     return canvas

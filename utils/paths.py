@@ -21,6 +21,11 @@ def runs_folder() -> Path:
     return home_folder() / "runs"
 
 
+def drawings_folder() -> Path:
+    """Where drawings are kept whose label somebody has said; in runs/, but no run."""
+    return runs_folder() / "drawings"
+
+
 def shown(path: Path) -> str:
     """The path as a user would type it: relative to the working folder where it lies below it."""
     path = path.absolute()

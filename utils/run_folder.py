@@ -12,7 +12,7 @@ from typing import Any
 
 from utils.atomic_files import make_folder, write_whole
 from utils.errors import UserError
-from utils.paths import runs_folder, shown
+from utils.paths import drawings_folder, runs_folder, shown
 
 MEDIANS = "median_losses.jsonl"  # the NumPy engine's: median over the digits' losses, a line an epoch
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,()+=@-]{0,149}")
@@ -103,6 +103,8 @@ class RunFolder:
                 f"run name '{name}': expected a plain folder name of letters, digits and _ . , ( ) + = @ -\n"
                 "Every run lies in a folder of its own in runs/; it cannot lie elsewhere."
             )
+        if runs_folder() / name == drawings_folder():
+            raise UserError(f"run name '{name}': {shown(drawings_folder())} is kept for drawings, choose another")
         if (runs_folder() / name).exists():
             raise _taken(runs_folder() / name)
 
@@ -126,7 +128,11 @@ class RunFolder:
     @staticmethod
     def all() -> list["RunFolder"]:
         """Every folder in runs/, the oldest first by its environment.json, which is written once."""
-        folders = [path for path in runs_folder().glob("*") if path.is_dir() and not path.name.startswith(".")]
+        folders = [
+            path
+            for path in runs_folder().glob("*")
+            if path.is_dir() and not path.name.startswith(".") and path != drawings_folder()
+        ]
         return [RunFolder(path) for path in sorted(folders, key=_age)]
 
     @staticmethod

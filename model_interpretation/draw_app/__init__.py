@@ -1,0 +1,1 @@
+"""The draw-and-predict page: a server on this machine alone, and the page that it serves."""
