@@ -92,11 +92,10 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 
 @pytest.fixture(scope="session")
-def quick_network(tmp_path_factory: pytest.TempPathFactory) -> torch.nn.Module:
+def quick_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """fast_conv after an epoch of 40,000 real digits, about 99.2 % right; for tests that are marked real_mnist."""
     from dataclasses import replace
 
-    from models.trained import load_trained
     from trainers.generic_trainers.training_run import train
     from trainers.specific_trainers.fast_conv_trainer import RECIPE
 
@@ -105,7 +104,26 @@ def quick_network(tmp_path_factory: pytest.TempPathFactory) -> torch.nn.Module:
         patch.setenv("MNIST_STUDY_HOME", str(tmp_path_factory.mktemp("quick")))
         patch.setenv("MNIST_STUDY_MIRROR", MIRROR)
         run, _ = train(replace(RECIPE, train=replace(RECIPE.train, num_epochs=1, train_size=40_000)), "quick")
-        return load_trained(run)
+    return run
+
+
+@pytest.fixture(scope="session")
+def quick_network(quick_run: RunFolder) -> torch.nn.Module:
+    """Its network."""
+    from models.trained import load_trained
+
+    return load_trained(quick_run)
+
+
+@pytest.fixture(scope="module")  # while it is open, no other test may run an event loop
+def browser():
+    """Chromium without a window; for tests that are marked browser."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

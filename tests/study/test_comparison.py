@@ -209,17 +209,6 @@ def test_output_that_cannot_be_written(command):
     assert code == 2 and "/proc/nowhere" in error and len(error.splitlines()) <= 2
 
 
-@pytest.fixture(scope="module")
-def browser():
-    from conftest import CHROMIUM
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 def open_page(browser, path, width=1000):
     """The page in a real browser, and what its console complained of."""
     page = browser.new_page(viewport={"width": width, "height": 800})

@@ -1,5 +1,6 @@
 """Pictures of digits to MNIST's form: whatever paper, pen, light and camera, the same digit comes out."""
 
+import contextlib
 import csv
 import io
 import struct
@@ -9,12 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from utils.errors import UserError
 from utils.evaluation import predict_logits
-from utils.handwriting import prepare, read_digit
+from utils.handwriting import STEP_NAMES, prepare, read_digit
 from utils.pictures import read_picture
 
 
@@ -172,3 +176,49 @@ def test_a_network_reads_the_handwriting_of_five_hands(real_mirror, quick_networ
     predicted = predict_logits(quick_network, images, torch.device("cpu")).argmax(1)
     num_right = int((predicted == torch.tensor([int(row["label"]) for row in rows])).sum())
     assert num_right >= 0.92 * len(rows)  # 0.98 with all eight epochs of the recipe
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    picture=arrays(np.float32, st.tuples(st.integers(8, 60), st.integers(8, 60)), elements=st.floats(0, 1, width=32)),
+    without=st.sets(st.sampled_from(STEP_NAMES)),
+)
+def test_any_picture_has_an_answer_or_a_reason(picture, without):
+    try:
+        digit = prepare(picture, without).digit
+    except UserError:
+        return
+    assert digit.shape == (28, 28) and digit.dtype == np.uint8
+
+
+@pytest.mark.parametrize("value", [0, 0.5, 1])
+@pytest.mark.parametrize("without", [(), ("background",), ("background", "threshold", "crop"), STEP_NAMES])
+def test_a_blank_picture_with_any_step_left_out(value, without):
+    picture = np.full((280, 280), value, np.float32)
+    if "background" not in without:
+        with pytest.raises(UserError, match="no stroke"):
+            prepare(picture, without)
+    else:
+        assert prepare(picture, without).digit.shape == (28, 28)
+
+
+def test_without_all_steps_the_picture_is_only_made_small():
+    digit = prepare(drawn_seven(), STEP_NAMES).digit
+    expected = np.asarray(
+        Image.fromarray((drawn_seven() * 255).astype(np.uint8)).resize((28, 28), Image.Resampling.BOX)
+    )
+    assert np.corrcoef(digit.ravel(), expected.ravel())[0, 1] > 0.98
+
+
+def test_an_animation_counts_by_its_first_picture():
+    frames = [Image.fromarray((value * 255).astype(np.uint8)) for value in (1 - drawn_seven(), drawn_seven().T)]
+    content = io.BytesIO()
+    frames[0].save(content, "GIF", save_all=True, append_images=frames[1:])
+    assert likeness(read_digit(content.getvalue())) > 0.95
+
+
+def test_one_pixel_is_no_crash():
+    picture = np.zeros((280, 280), np.float32)
+    picture[100, 100] = 1
+    with contextlib.suppress(UserError):
+        assert prepare(picture).digit.shape == (28, 28)

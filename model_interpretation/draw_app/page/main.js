@@ -14,7 +14,7 @@ let isAsking = false, isStale = false;
 async function ask() {
   isStale = true;
   if (isAsking) return;
-  isAsking = true;
+  setAsking(true);
   while (isStale) {
     isStale = false;
     try {
@@ -24,7 +24,12 @@ async function ask() {
       notice(error.message);
     }
   }
-  isAsking = false;
+  setAsking(false);
+}
+
+function setAsking(value) {
+  isAsking = value;
+  document.body.ariaBusy = String(value);
 }
 
 async function askOnce() {
@@ -48,7 +53,6 @@ function show(seen) {
   if (pixels) $("pixels").src = pixels;
   if (seen?.stages) showStages($("stages"), [ORIGINAL, ...steps], seen.stages, $("seen"));
   if (seen && $("layers-panel").open) showLayers($("layers"), seen.answers);
-  document.body.dataset.answers = Number(document.body.dataset.answers ?? 0) + 1; // how many were shown so far
 }
 
 function notice(text) {

@@ -3,7 +3,7 @@
 export function showDigit(canvas, values) {
   const image = new ImageData(28, 28);
   values.forEach((value, place) => image.data.set([value, value, value, 255], 4 * place));
-  canvas.getContext("2d").putImageData(image, 0, 0);
+  canvas.getContext("2d", { willReadFrequently: true }).putImageData(image, 0, 0);
 }
 
 // The bars of one network: made once, then moved.

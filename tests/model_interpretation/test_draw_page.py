@@ -1,0 +1,205 @@
+"""The drawing page in a real browser, served as a user serves it: ten drawings, and every tool on the page."""
+
+import base64
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+from recorded_drawings import DRAWINGS
+
+pytestmark = [pytest.mark.browser, pytest.mark.real_mnist]
+
+
+@pytest.fixture(scope="module")
+def served(quick_run, tmp_path_factory):
+    """The address of the page with two runs, their folder, and the server's process."""
+    from conftest import MIRROR
+
+    home = tmp_path_factory.mktemp("draw")
+    for name in ("first", "second"):
+        shutil.copytree(quick_run.path, home / "runs" / name)
+    arguments = [sys.executable, "-m", "mnist", "draw", "--run", "first", "--port", "0", "--no-browser"]
+    environment = {**os.environ, "MNIST_STUDY_HOME": str(home), "MNIST_STUDY_MIRROR": MIRROR}
+    with subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        line = process.stdout.readline()
+        yield re.search(r"http://\S+", line).group(), home, process
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 0
+
+
+@pytest.fixture
+def page(browser, served):
+    """The page, whose console must stay silent."""
+    page = browser.new_page(viewport={"width": 1100, "height": 900})
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(served[0])
+    page.wait_for_selector("#answer-0 select")
+    yield page
+    page.close()
+    assert not [text for text in complaints if "422" not in text]
+
+
+def draw(page, strokes):
+    frame = page.locator("#paper").bounding_box()
+    scale = frame["width"] / 280
+    for stroke in strokes:
+        points = [(frame["x"] + x * scale, frame["y"] + y * scale) for x, y in stroke]
+        page.mouse.move(*points[0])
+        page.mouse.down()
+        for point in points[1:]:
+            page.mouse.move(*point, steps=3)
+        page.mouse.up()
+    page.wait_for_selector("body[aria-busy=false]")
+
+
+def verdict(page, number=0):
+    return page.locator(f"#answer-{number} .verdict")
+
+
+def seen(page):
+    """The 28 x 28 values on the page."""
+    return page.evaluate("[...seen.getContext('2d').getImageData(0, 0, 28, 28).data].filter((_, i) => i % 4 === 0)")
+
+
+def test_ten_drawings_are_read_and_the_bars_move(page):
+    for digit, strokes in DRAWINGS.items():
+        draw(page, strokes)
+        expect(verdict(page)).to_contain_text(str(digit))
+        best = page.locator("#answer-0 .bar.best")
+        assert best.locator("span").first.inner_text() == str(digit)
+        assert float(best.locator("b").inner_text().rstrip("%")) > 50
+        page.click("#clear")
+        expect(verdict(page)).to_be_empty()
+
+
+def test_undo_goes_back_stroke_by_stroke(page):
+    draw(page, DRAWINGS[4])
+    expect(verdict(page)).to_contain_text("4")
+    for _ in DRAWINGS[4]:
+        page.keyboard.press("Control+z")
+    expect(verdict(page)).to_be_empty()
+
+
+def test_shifting_matters_only_without_centring(page):
+    draw(page, DRAWINGS[7])
+    expect(verdict(page)).to_contain_text("7")
+    centred = seen(page)
+    page.check("input[value=move]")
+    draw(page, [[(140, 140), (100, 100)]])
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector("body[aria-busy=false]")
+    expect(verdict(page)).to_contain_text("7")
+    assert sum(abs(one - other) for one, other in zip(seen(page), centred, strict=True)) < 0.1 * sum(centred)
+    page.click("#stages-panel summary")
+    for step in ("crop", "centre"):
+        page.uncheck(f"[data-step={step}] input")
+    expect(page.locator("[data-step=centre]")).to_have_class("off")
+    page.wait_for_function(
+        "() => { const d = seen.getContext('2d').getImageData(0, 0, 28, 28).data;"
+        " return d.slice(4 * 28 * 22).every((value, i) => i % 4 === 3 || value === 0) }"
+    )  # the 7 stands where it was moved: the lower rows are empty
+
+
+def test_two_runs_side_by_side_with_all_panels(page):
+    draw(page, DRAWINGS[3])
+    page.select_option("#answer-1 select", "second")
+    page.check("#show-pixels")
+    page.click("#stages-panel summary")
+    page.click("#layers-panel summary")
+    for number in (0, 1):
+        expect(verdict(page, number)).to_contain_text("3")
+    expect(page.locator("#pixels")).to_be_visible()
+    expect(page.locator("#layers .network")).to_have_count(2)
+    expect(page.locator("#stages img[src^='data:']")).to_have_count(8)
+
+
+def test_digits_are_loaded_and_drawings_saved(page, served):
+    page.select_option("#kind", "test right")
+    page.click("#load")
+    expect(page.locator("#notice")).to_contain_text("test digit")
+    label = page.locator("#label").input_value()
+    expect(verdict(page)).to_contain_text(label)
+    page.click("#save")
+    expect(page.locator("#notice")).to_contain_text("saved as")
+    assert [file.name[0] for file in (served[1] / "runs" / "drawings").iterdir()] == [label]
+
+
+def test_a_photo_is_dropped(page, tmp_path):
+    from PIL import Image, ImageDraw
+
+    photo = Image.new("RGB", (1600, 1200), (205, 200, 180))
+    draw_on = ImageDraw.Draw(photo)
+    for stroke in DRAWINGS[5]:
+        draw_on.line([(400 + 3 * x, 150 + 3 * y) for x, y in stroke], fill=(40, 40, 90), width=40, joint="curve")
+    photo.save(tmp_path / "five.jpg")
+    content = (tmp_path / "five.jpg").read_bytes()
+    page.evaluate(
+        """bytes => { const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(bytes)], "five.jpg", { type: "image/jpeg" }));
+        document.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true })) }""",
+        list(content),
+    )
+    expect(verdict(page)).to_contain_text("5")
+    (tmp_path / "text.txt").write_text("five")
+    page.set_input_files("#photo", str(tmp_path / "text.txt"))
+    expect(page.locator("#notice")).to_contain_text("cannot read")
+    expect(verdict(page)).to_contain_text("5")
+
+
+def test_a_scribble_is_called_strange(page):
+    scribble = [(60 + 37 * i % 170, 60 + 61 * i % 160) for i in range(24)]
+    draw(page, [scribble])
+    expect(verdict(page)).to_contain_text("does not look like a digit")
+
+
+def test_a_phone_with_a_finger(browser, served):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(served[0])
+    page.wait_for_selector("#answer-0 select")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    frame = page.locator("#paper").bounding_box()
+    touch = context.new_cdp_session(page)
+    [stroke] = DRAWINGS[1]
+    points = [
+        {"x": frame["x"] + x * frame["width"] / 280, "y": frame["y"] + y * frame["width"] / 280} for x, y in stroke
+    ]
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": points[:1]})
+    for point in points[1:]:
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    expect(verdict(page)).to_contain_text("1")
+    context.close()
+
+
+def test_many_drawings_do_not_grow_the_memory(page, served):
+    address, _, process = served
+    draw(page, DRAWINGS[2])
+    encoded = page.evaluate("paper.toDataURL()").partition(",")[2]
+
+    def ask():
+        request = urllib.request.Request(f"{address}/api/read?run=first", base64.b64decode(encoded))
+        with urllib.request.urlopen(request) as answer:
+            assert answer.status == 200
+
+    def resident_megabytes():
+        [line] = [line for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if "VmRSS" in line]
+        return int(line.split()[1]) / 1024
+
+    if not Path("/proc/self/status").exists():
+        pytest.skip("no /proc on this machine")
+    for _ in range(10):
+        ask()
+    before = resident_megabytes()
+    for _ in range(100):
+        ask()
+    assert resident_megabytes() < before + 20
