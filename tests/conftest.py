@@ -1,5 +1,6 @@
 """What many tests share: a home of their own, small data, one trained run."""
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -35,6 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     lacking = {
         "real_mnist": MIRROR is None and "no MNIST in data/ and no MNIST_STUDY_MIRROR",
         "browser": CHROMIUM is None and "no Chromium on this machine",
+        "ray": importlib.util.find_spec("ray") is None and "no Ray: pip install -r requirements-cluster.txt",
         "cuda": not torch.cuda.is_available() and "no NVIDIA GPU on this machine",
     }
     for item in items:

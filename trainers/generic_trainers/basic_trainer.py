@@ -38,7 +38,7 @@ BATCH_NORM_DIGITS = 10_000  # training digits from which the average's batch-nor
 
 @runtime_checkable
 class Observer(Protocol):
-    """Sees a training go by, and only looks."""
+    """Sees a training go by, and only looks; or ends it, by raising."""
 
     def step_done(self) -> None: ...
 

@@ -12,12 +12,12 @@ from torch import nn
 
 from models.registry import build_model, num_parameters
 from models.trained import BEST_KEYS, load_trained
-from trainers.generic_trainers.basic_trainer import BasicTrainer
+from trainers.generic_trainers.basic_trainer import BasicTrainer, Observer
 from trainers.generic_trainers.numpy_trainer import NumpyTrainer, choose_numpy_precision
 from trainers.generic_trainers.progress import Progress
 from trainers.generic_trainers.stacked_trainer import StackedTrainer, stack_size
 from trainers.generic_trainers.tensorboard_log import TensorBoardLog
-from trainers.recipe import Recipe
+from trainers.recipe import Recipe, TrainConfig
 from utils.answers import Answers
 from utils.checkpoints import load_checkpoint, load_weights
 from utils.datasets import load_dataset, load_training_sets
@@ -34,6 +34,21 @@ Verdict = tuple[RunFolder, dict[str, Any]]  # a run and its summary
 
 
 @dataclass(frozen=True)
+class Digits:
+    """What a recipe's runs learn from and are judged on; recipes that name the same can share them."""
+
+    train_set: ImageSet
+    validation_set: ImageSet
+    test_set: ImageSet  # had now rather than found missing in the end; looked at then
+
+    @staticmethod
+    def of(config: TrainConfig) -> "Digits":
+        """Raises UserError where they cannot be had."""
+        train_set, validation_set = load_training_sets(config.dataset, config.validation_size, config.train_size)
+        return Digits(train_set, validation_set, load_dataset(config.dataset, "test"))
+
+
+@dataclass(frozen=True)
 class Setting:
     """What the runs of one recipe share, whatever their seed."""
 
@@ -46,10 +61,10 @@ class Setting:
     compile_mode: str
     train_set: ImageSet
     validation_set: ImageSet
-    test_set: ImageSet  # had now rather than found missing in the end; looked at then
+    test_set: ImageSet
 
     @staticmethod
-    def of(recipe: Recipe) -> "Setting":
+    def of(recipe: Recipe, digits: Digits | None = None) -> "Setting":
         """Finds all that can be wrong with the recipe, before a folder is made. Raises UserError."""
         started = time.perf_counter()
         config = recipe.train
@@ -63,14 +78,14 @@ class Setting:
             precision = choose_precision(config.precision, device, model)
         compile_mode = choose_compile(config.compile, device)
         num_together = stack_size(model, config, device, compile_mode)
-        train_set, validation_set = load_training_sets(config.dataset, config.validation_size, config.train_size)
-        test_set = load_dataset(config.dataset, "test")
+        digits = digits or Digits.of(config)
+        train_set, validation_set = digits.train_set, digits.validation_set
         if config.preload:  # once, whatever the number of runs
             with _advice_on_memory(device):
                 train_set, validation_set = train_set.to(device), validation_set.to(device)
         return Setting(
             started, num_parameters(model), num_together, device, precision, compile_mode,
-            train_set, validation_set, test_set,
+            train_set, validation_set, digits.test_set,
         )  # fmt: skip
 
     def describe(self, recipe: Recipe, num_together: int = 1) -> str:
@@ -84,27 +99,34 @@ class Setting:
         )
 
 
-def train(recipe: Recipe, run_name: str | None = None, resumed: RunFolder | None = None) -> Verdict:
+def train(
+    recipe: Recipe,
+    run_name: str | None = None,
+    resumed: RunFolder | None = None,
+    digits: Digits | None = None,
+    observers: Sequence[Observer] = (),
+) -> Verdict:
     """Trains, chooses the best epoch by validation, looks at the test set once. Returns the run and its summary.
 
-    Makes a new run, or goes on with `resumed`, whose recipe must be this one. All that can be wrong with the recipe is
-    found before the folder is made. Raises UserError; after Ctrl-C KeyboardInterrupt, with what to do next.
+    Makes a new run, or goes on with `resumed`, whose recipe must be this one; `digits` saves loading them. All that can
+    be wrong with the recipe is found before the folder is made. Raises UserError, and what an observer raises; after
+    Ctrl-C KeyboardInterrupt, with what to do next.
     """
-    setting = Setting.of(recipe)
+    setting = Setting.of(recipe, digits)
     run = resumed or new_run(recipe, run_name, setting)
     with _what_to_do_next([run], setting.device):
-        return _train_alone(recipe, setting, run)
+        return _train_alone(recipe, setting, run, observers)
 
 
 def train_seeds(
-    recipe: Recipe, seeds: Sequence[int], run_name: str | None = None
+    recipe: Recipe, seeds: Sequence[int], run_name: str | None = None, digits: Digits | None = None
 ) -> tuple[list[Verdict], dict[int, UserError]]:
     """The recipe with each of these seeds, in a run of its own: together where that is quicker, else in turn.
 
     Returns the runs that were finished, and by seed why another could not go on, which stops none of the others.
     `run_name` is the beginning of their names. Raises as `train` does.
     """
-    setting = Setting.of(recipe)
+    setting = Setting.of(recipe, digits)
     recipes = [replace(recipe, train=replace(recipe.train, seed=seed)) for seed in seeds]
     names = [f"{run_name}-s{seed}" if run_name else None for seed in seeds]
     for name in names:
@@ -124,7 +146,8 @@ def train_seeds(
                 except UserError as error:
                     failures[some[0].train.seed] = error
         setting = replace(setting, started=time.perf_counter())  # the data are loaded
-        gc.collect()  # a trainer and its graph on the device hold each other
+        if setting.device.type == "cuda":
+            gc.collect()  # a trainer and its graph on the device hold each other
     return verdicts, failures
 
 
@@ -169,13 +192,13 @@ def new_run(recipe: Recipe, run_name: str | None, setting: Setting, num_together
     return run
 
 
-def _train_alone(recipe: Recipe, setting: Setting, run: RunFolder) -> Verdict:
+def _train_alone(recipe: Recipe, setting: Setting, run: RunFolder, observers: Sequence[Observer] = ()) -> Verdict:
     trainer = build_trainer(recipe, setting, run)
     if run.last_checkpoint.exists() or run.rows():  # else it is new, or was stopped before its first step
         trainer.load_last()
     log = open_log(trainer)
     progress = Progress(recipe.train.num_epochs)
-    trainer.observers = (progress, log)
+    trainer.observers = (progress, log, *observers)
     print(setting.describe(recipe))
     with progress.bar(trainer.steps_per_epoch, len(trainer.rows)):
         trainer.fit()

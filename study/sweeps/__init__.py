@@ -1,0 +1,1 @@
+"""Many recipes as one: which points, on which engine, with what result."""

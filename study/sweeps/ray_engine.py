@@ -1,0 +1,154 @@
+"""Sweeps on Ray: this machine's cores, or a cluster that is there already. Only the driver writes runs/."""
+
+import logging
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from study.sweeps.engines import LoadedDigits, in_stacks
+from study.sweeps.job import Job, Outcome, do_job
+from trainers.generic_trainers.training_run import Digits
+from utils.atomic_files import make_folder, write_whole
+from utils.errors import UserError
+from utils.paths import runs_folder
+
+MAX_RETRIES = 3  # of a job whose worker or node was lost
+PATIENCE_SECONDS = 5.0  # with an address where Ray should answer
+Files = dict[str, bytes]  # of runs/, by path
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What each job takes of the cluster."""
+
+    cpus: float
+    gpus: float
+
+
+class RayEngine:
+    """Tasks of a Ray cluster, one a job; the digits lie once in its object store."""
+
+    def __init__(self, address: str | None, resources: Resources) -> None:
+        """Starts Ray on this machine, or joins the one at this address. Raises UserError where that cannot be."""
+        try:
+            import ray
+        except ImportError:
+            raise UserError(
+                "Ray is not installed: pip install -r requirements-cluster.txt, or leave out --engine ray"
+            ) from None
+        self.ray = ray
+        self.resources = resources
+        self.digits = LoadedDigits()
+        self.stored: tuple[Digits, Any] | None = None
+        if address not in (None, "auto"):
+            _expect_an_answer(str(address))
+        try:
+            ray.init(address, include_dashboard=False if address is None else None, log_to_driver=False,
+                     logging_level=logging.ERROR, ignore_reinit_error=True)  # fmt: skip
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise UserError(f"cannot join Ray at {address}: {' '.join(str(error).split())[:200]}") from None
+        total = ray.cluster_resources()
+        if resources.cpus > total.get("CPU", 0) or resources.gpus > total.get("GPU", 0):
+            self.close()
+            raise UserError(
+                f"a run takes {resources.cpus:g} CPUs and {resources.gpus:g} GPUs, the cluster has "
+                f"{total.get('CPU', 0):g} and {total.get('GPU', 0):g}: choose fewer --cpus-per-run or --gpus-per-run"
+            )
+        slots = [total.get("CPU", 0) / resources.cpus] if resources.cpus else []
+        slots += [total["GPU"] / resources.gpus] if resources.gpus else []
+        self.num_parallel = max(1, int(min(slots, default=1)))
+
+    def run(self, jobs: Sequence[Job], deadline: float) -> Iterator[Outcome]:
+        task = self.ray.remote(
+            num_cpus=self.resources.cpus, num_gpus=self.resources.gpus, max_retries=MAX_RETRIES, retry_exceptions=False
+        )(_do_remotely)
+        waiting = in_stacks(jobs, self.digits)
+        running: dict[Any, Job] = {}
+        is_more = True
+        while is_more or running:
+            while is_more and len(running) < 2 * self.num_parallel:  # the next lie ready where one ends
+                job = next(waiting, None)
+                if job is None or time.monotonic() > deadline:
+                    is_more = False
+                    break
+                try:
+                    stored = self._store(self.digits.of(job.recipe.train))
+                except UserError as error:
+                    yield Outcome(job, dict.fromkeys(job.seeds, str(error)))
+                    continue
+                threads = torch.get_num_threads()
+                running[task.remote(job, stored, _files_of(job), threads)] = job
+            if running:
+                [done], _ = self.ray.wait(list(running), num_returns=1)
+                yield self._received(running.pop(done), done)
+
+    def _store(self, digits: Digits) -> Any:
+        if self.stored is None or self.stored[0] is not digits:
+            self.stored = (digits, self.ray.put(digits))
+        return self.stored[1]
+
+    def _received(self, job: Job, reference: Any) -> Outcome:
+        try:
+            outcome, files = self.ray.get(reference)
+        except self.ray.exceptions.RayError as error:
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            return Outcome(job, dict.fromkeys(job.seeds, reason))
+        _write_runs(files)
+        found: Outcome = outcome
+        return found
+
+    def close(self) -> None:
+        self.ray.shutdown()
+
+
+def _expect_an_answer(address: str) -> None:
+    """Raises UserError where nothing listens there: Ray itself would try for a minute."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), PATIENCE_SECONDS):
+            pass
+    except (OSError, ValueError, OverflowError) as error:
+        raise UserError(f"no Ray at '{address[:100]}': {error}. Expected HOST:PORT, or auto for one here") from None
+
+
+def _do_remotely(job: Job, digits: Digits, files: Files, threads: int) -> tuple[Outcome, Files]:
+    """On a worker: the job in an empty home of its own, and what then lies in its runs/."""
+    torch.set_num_threads(threads)  # as the driver has: another number of them adds up in another order
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["MNIST_STUDY_HOME"] = home
+        for name, content in files.items():
+            write_whole(runs_folder() / name, content)
+        outcome = do_job(job, digits)
+        return outcome, _files_of(job)
+
+
+def _files_of(job: Job) -> Files:
+    """All files of the job's runs that there are."""
+    return {
+        str(file.relative_to(runs_folder())): file.read_bytes()
+        for run in job.runs
+        for file in run.path.rglob("*")
+        if file.is_file()
+    }
+
+
+def _write_runs(files: Files) -> None:
+    """Puts each run into runs/ whole: written beside it, then renamed."""
+    names = {Path(name).parts[0] for name in files}
+    for run_name in sorted(names):
+        part, final = runs_folder() / f".{run_name}.part", runs_folder() / run_name
+        shutil.rmtree(part, ignore_errors=True)
+        make_folder(part)
+        for name, content in files.items():
+            if Path(name).parts[0] == run_name:
+                write_whole(part / Path(*Path(name).parts[1:]), content)
+        shutil.rmtree(final, ignore_errors=True)
+        part.rename(final)

@@ -1,0 +1,107 @@
+"""A sweep as it goes: points out, outcomes in, and what the user is shown meanwhile."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from study.sweeps.engines import Engine
+from study.sweeps.job import Job, Outcome
+from study.sweeps.plan import Plan
+from utils.atomic_files import write_whole
+from utils.run_folder import RunFolder
+
+
+class SweepRun:
+    """A plan on an engine. What is finished already counts and is not trained again."""
+
+    def __init__(self, plan: Plan, engine: Engine, deadline: float) -> None:
+        """Begins no job after the deadline, by time.monotonic."""
+        self.plan, self.engine, self.deadline = plan, engine, deadline
+        self.jobs: list[Job] = []
+        self.failures: dict[str, str] = {}
+        self.pruned: list[str] = []
+        self.seconds = 0.0
+        num_points = plan.grid_size if plan.search == "grid" else plan.num_points
+        self.num_runs = num_points * len(plan.seeds)
+        self.seconds_in_runs = 0.0
+
+    def go(self) -> None:
+        """Trains what is missing. After Ctrl-C raises KeyboardInterrupt with what to do next."""
+        started = time.monotonic()
+        self.bar = tqdm(total=self.num_runs, unit="run", desc="sweep", disable=None)
+        try:
+            with self.bar:
+                self._go()
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"stopped: {len(self.finished):,} of {self.num_runs:,} runs are finished. "
+                f"The same 'mnist sweep' again trains the others."
+            ) from None
+        finally:
+            self.seconds = time.monotonic() - started
+
+    def _go(self) -> None:
+        if self.plan.search == "grid":
+            self._train([Job(recipe, self.plan.seeds) for recipe in dict.fromkeys(self.plan.grid())])
+            return
+
+        from study.sweeps.search import Searcher  # Optuna takes a second to import
+
+        searcher = Searcher(self.plan)
+        asked = 0
+        while asked < self.plan.num_points and time.monotonic() <= self.deadline:
+            count = min(self.engine.num_parallel, self.plan.num_points - asked)
+            searcher.tell(self._train(searcher.ask(count)))
+            asked += count
+
+    def _train(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """The outcomes of these jobs, whole, though the engine trained them in pieces."""
+        self.jobs += jobs
+        missing = [job.unfinished for job in jobs]
+        self.bar.update(sum(len(job.seeds) - len(left.seeds) for job, left in zip(jobs, missing, strict=True)))
+        pieces = []
+        for outcome in self.engine.run([job for job in missing if job.seeds], self.deadline):
+            pieces.append(outcome)
+            self._note(outcome)
+        return [_whole(job, [piece for piece in pieces if piece.job.prefix == job.prefix]) for job in jobs]
+
+    def _note(self, outcome: Outcome) -> None:
+        job = outcome.job
+        for seed, reason in outcome.failures.items():
+            self.failures[job.run(seed).path.name] = reason
+            tqdm.write(f"failed: {job.run(seed).path.name}: {reason}")
+        self.pruned += [job.run(seed).path.name for seed in outcome.pruned]
+        self.seconds_in_runs += outcome.seconds
+        self.bar.update(len(job.seeds))
+        self.bar.set_postfix(failed=len(self.failures), refresh=False)
+
+    @property
+    def finished(self) -> list[RunFolder]:
+        """The runs of all points so far that are finished, each once."""
+        runs = {run.path: run for job in self.jobs for run in job.runs}
+        return [run for run in runs.values() if run.is_finished]
+
+    @property
+    def num_left(self) -> int:
+        return self.num_runs - len(self.finished) - len(self.failures) - len(self.pruned)
+
+    def record(self, file: Path) -> None:
+        """Writes which runs the sweep consists of, and why some are missing."""
+        values = {
+            "search": self.plan.search,
+            "models": self.plan.models,
+            "settings": {name: str(choice) for name, choice in self.plan.settings.items()},
+            "seeds": self.plan.seeds,
+            "finished": [run.path.name for run in self.finished],
+            "failed": self.failures,
+            "pruned": self.pruned,
+        }
+        write_whole(file, f"{json.dumps(values, indent=2)}\n".encode())
+
+
+def _whole(job: Job, pieces: Sequence[Outcome]) -> Outcome:
+    failures = {seed: reason for piece in pieces for seed, reason in piece.failures.items()}
+    return Outcome(job, failures, tuple(seed for piece in pieces for seed in piece.pruned))

@@ -1,0 +1,286 @@
+"""Many recipes as one: the plan, names by content, what is missing and nothing else, failures that stop nobody."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from study.sweeps.engines import LocalEngine
+from study.sweeps.job import Job, Outcome, do_job
+from study.sweeps.plan import Plan, Range, base_recipe, read_plan
+from study.sweeps.running import SweepRun
+from study.sweeps.search import NUM_UNPRUNED, Searcher
+from trainers.recipe import Recipe, TrainConfig
+from utils.errors import UserError
+from utils.run_folder import RunFolder
+
+QUICK = TrainConfig(dataset="digits", num_epochs=1, batch_size=256)
+
+
+def plan(**changes):
+    values = {"name": "test", "base": Recipe("", QUICK), "models": ("linear",), "settings": {}, "seeds": (0,)}
+    return Plan(**{**values, **changes})
+
+
+def go(plan, engine=None, deadline=math.inf):
+    sweep = SweepRun(plan, engine or LocalEngine(), deadline)
+    sweep.go()
+    return sweep
+
+
+def test_a_grid_is_every_combination():
+    grid = plan(
+        models=("linear", "standard_fc"), settings={"learning_rate": (0.1, 0.2), "batch_size": (8, 16, 32)}
+    ).grid()
+    points = [(recipe.model, recipe.train.learning_rate, recipe.train.batch_size) for recipe in grid]
+    assert len(points) == len(set(points)) == 12 and points[1] == ("linear", 0.1, 16)
+
+
+def test_names_tell_recipes_apart_and_nothing_else():
+    def prefix(model="linear", **settings):
+        return Job(Recipe(model, TrainConfig(**settings)), (0,)).prefix
+
+    assert prefix() == prefix(seed=3) == prefix(learning_rate=1e-3)  # the default, said or not
+    names = {
+        prefix(),
+        prefix("standard_fc"),
+        prefix(learning_rate=2e-3),
+        prefix(momentum=0.5),
+        prefix("C(16,3)-P2-FC10"),
+    }
+    assert len(names) == 5
+    RunFolder.check_name(prefix("C(16,3,same)-P2-" + "C(16,3,same)-" * 30 + "FC10") + "-s123")
+
+
+def test_a_sweep_started_again_trains_only_what_is_missing(home):
+    first = go(plan(seeds=(0, 1)))
+    assert len(first.finished) == 2 and first.seconds_in_runs > 0
+    before = {run.path: (run.path / "summary.json").stat().st_mtime_ns for run in first.finished}
+    second = go(plan(seeds=(0, 1, 2), settings={"learning_rate": (1e-3, 1e-2)}))
+    assert len(second.finished) == 6 and second.num_left == 0
+    assert {path: (path / "summary.json").stat().st_mtime_ns for path in before} == before  # shared by both
+    nothing_new = go(plan(seeds=(0, 1)))
+    assert nothing_new.seconds_in_runs == 0 and len(nothing_new.finished) == 2
+
+
+def test_a_run_that_was_stopped_is_gone_on_with(home, monkeypatch):
+    from trainers.generic_trainers import basic_trainer
+
+    job = Job(Recipe("linear", TrainConfig(dataset="digits", num_epochs=3)), (0,))
+    assert do_job(job, None).failures == {}
+    expected = [row.val_loss for row in job.run(0).rows()]
+    other = Job(Recipe("linear", TrainConfig(dataset="digits", num_epochs=3, precision="fp32")), (0,))
+    train_epoch = basic_trainer.BasicTrainer.train_epoch
+
+    def stopped(self, epoch):
+        if epoch == 3:
+            raise KeyboardInterrupt
+        return train_epoch(self, epoch)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(basic_trainer.BasicTrainer, "train_epoch", stopped)
+        do_job(other, None)
+    assert len(other.run(0).rows()) == 2
+    assert do_job(other, None).failures == {}
+    assert [row.val_loss for row in other.run(0).rows()] == expected
+
+
+def test_a_folder_that_was_made_and_no_more(home):
+    job = Job(Recipe("linear", QUICK), (0,))
+    (job.run(0).path / "checkpoints").mkdir(parents=True)
+    assert do_job(job, None).failures == {} and job.run(0).is_finished
+
+
+def test_a_name_that_belongs_to_another_recipe_fails_alone(home):
+    job = Job(Recipe("linear", QUICK), (0, 1))
+    go(plan())
+    config = job.run(0).read_json("config.json")
+    config["train"]["batch_size"] = 3
+    job.run(0).write_json("config.json", config)
+    (job.run(0).path / "summary.json").unlink()
+    outcome = do_job(job, None)
+    assert "batch_size is 3, not 256" in outcome.failures[0] and job.run(1).is_finished
+
+
+def test_a_failed_run_is_recorded_and_stops_nobody(command, home):
+    code, out, error = command(
+        "sweep", "--model", "linear", "--dataset", "digits", "--num-epochs", "1", "--learning-rate", "1e-3", "1e38",
+        "--schedule", "constant", "--optimizer", "sgd", "--seeds", "0:2", "--output", str(home / "out"),
+    )  # fmt: skip
+    assert code == 2 and "2 runs failed" in error and "not finite" in error and len(error.strip().splitlines()) <= 4
+    assert "2 runs finished, 2 failed" in out
+    record = json.loads((home / "out" / "sweep" / "sweep.json").read_text())
+    assert len(record["finished"]) == 2 and len(record["failed"]) == 2
+    assert (home / "out" / "sweep" / "comparison.html").exists()
+
+
+def test_no_run_is_begun_after_the_deadline(home):
+    sweep = go(plan(seeds=(0, 1)), deadline=time.monotonic() - 1)
+    assert sweep.finished == [] and sweep.num_left == 2
+
+
+def test_ctrl_c_says_how_to_go_on(home, monkeypatch):
+    from study.sweeps import engines
+
+    def stopped(job, _digits):
+        if job.recipe.train.learning_rate > 0.005:
+            raise KeyboardInterrupt("stopped; ...")
+        return do_job(job, None)
+
+    monkeypatch.setattr(engines, "do_job", stopped)
+    with pytest.raises(KeyboardInterrupt, match="1 of 2 runs are finished"):
+        go(plan(settings={"learning_rate": (1e-3, 1e-2)}))
+
+
+def test_a_killed_sweep_is_finished_by_the_same_command(home):
+    arguments = ["sweep", "--model", "linear", "--dataset", "digits", "--num-epochs", "2"]
+    arguments += ["--batch-size", "16", "32", "64", "128", "--output", str(home / "out")]
+    with subprocess.Popen([sys.executable, "-m", "mnist", *arguments], stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None and not list((home / "runs").glob("*/summary.json")):
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+    assert 1 <= len([run for run in RunFolder.all() if run.is_finished]) < 4
+    found = subprocess.run([sys.executable, "-m", "mnist", *arguments], capture_output=True, text=True, check=True)
+    assert "4 runs finished, 0 failed" in found.stdout
+    assert len(list((home / "runs").glob("*/summary.json"))) == 4
+
+
+def test_random_points_lie_in_their_ranges_and_come_again(home):
+    settings = {
+        "learning_rate": Range(1e-4, 1e-1, log=True),
+        "batch_size": Range(64, 512, whole=True),
+        "optimizer": ("adam", "sgd"),
+    }
+    wide = plan(search="random", num_points=3, settings=settings)
+    first, again = go(wide), go(wide)
+    assert [run.path for run in first.finished] == [run.path for run in again.finished] and again.seconds_in_runs == 0
+    trains = [Recipe.from_json(run.config()).train for run in first.finished]
+    assert len(trains) == 3
+    assert all(1e-4 <= train.learning_rate <= 1e-1 and 64 <= train.batch_size <= 512 for train in trains)
+
+
+class FakeEngine:
+    """Finishes each job at once, with the validation accuracy that its learning rate says."""
+
+    num_parallel = 1
+
+    def run(self, jobs, deadline):  # noqa: ARG002
+        for job in jobs:
+            for run in job.runs:
+                run.path.mkdir(parents=True)
+                accuracy = 1 - abs(math.log10(job.recipe.train.learning_rate) + 2) / 10
+                summary = {"val_accuracy": accuracy, "total_seconds": 1.0}
+                (run.path / "summary.json").write_text(json.dumps(summary))
+                (run.path / "metrics.jsonl").write_text("")
+            yield Outcome(job, {})
+
+    def close(self):
+        pass
+
+
+def test_guided_search_finds_better_points_than_chance(home, monkeypatch):
+    monkeypatch.setattr(RunFolder, "summary", lambda run: run.read_json("summary.json"))
+    settings = {"learning_rate": Range(1e-6, 1e2, log=True)}
+    means = {}
+    for search in ("random", "tpe"):
+        sweep = go(plan(search=search, num_points=40, settings=settings), FakeEngine())
+        late = [run.summary()["val_accuracy"] for run in sweep.finished[-15:]]
+        means[search] = sum(late) / len(late)
+    assert means["tpe"] > means["random"] + 0.05
+
+
+def test_what_falls_below_the_median_is_pruned_and_stays_so(home):
+    good = Job(Recipe("linear", TrainConfig(dataset="digits", num_epochs=3)), (0,), bar=(0.0, 0.0, 0.0))
+    assert do_job(good, None).pruned == () and good.run(0).is_finished
+    hopeless = Job(
+        Recipe("linear", TrainConfig(dataset="digits", num_epochs=3, batch_size=32)), (0,), bar=(0.0, 1.1, 1.1)
+    )
+    assert do_job(hopeless, None).pruned == (0,)
+    assert len(hopeless.run(0).rows()) == 2 and not hopeless.run(0).is_finished
+    started_again = do_job(hopeless, None)
+    assert started_again.pruned == (0,) and len(hopeless.run(0).rows()) == 2
+
+
+def test_the_bar_is_the_median_of_what_is_finished():
+    searcher = Searcher(plan(search="random", pruning=True))
+    searcher.curves = [[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]
+    assert searcher._bar() == ()  # too few to measure by
+    searcher.curves += [[0.3, 0.5]] * (NUM_UNPRUNED - 3)
+    assert searcher._bar() == pytest.approx((0.3, 0.45))
+
+
+FILE = """
+trainer = "fc"
+models = ["linear", "FC10"]
+seeds = "0:3"
+search = "random"
+num_points = 7
+[settings]
+num_epochs = 2
+batch_size = [32, 64]
+learning_rate = { low = 1e-4, high = 1e-1, log = true }
+"""
+
+
+def test_a_file_says_what_the_flags_say(tmp_path):
+    (tmp_path / "wide.toml").write_text(FILE)
+    found = read_plan(tmp_path / "wide.toml")
+    assert found.name == "wide" and found.models == ("linear", "FC10") and found.seeds == (0, 1, 2)
+    assert found.settings["batch_size"] == (32, 64) and found.settings["num_epochs"] == (2,)
+    assert found.settings["learning_rate"] == Range(1e-4, 1e-1, log=True)
+    assert found.base == base_recipe("fc") and found.num_points == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("models = [", "no TOML"),
+        ("model = 3", "unknown key 'model'"),
+        ("models = 'linear'", "expected a list"),
+        ("models = []", "needs a model"),
+        ("models = ['linear']\nseeds = 'x'", "--seeds x"),
+        ("models = ['linear']\n[settings]\nspeed = 3", "unknown setting 'speed'"),
+        ("models = ['linear']\n[settings]\nlearning_rate = []", "no values: the grid is empty"),
+        ("models = ['linear']\n[settings]\nlearning_rate = ['high']", "expected a number"),
+        ("models = ['linear']\n[settings]\nbatch_size = [0]", "expected at least 1"),
+        ("models = ['linear']\n[settings]\nlearning_rate = {low = 1, high = 2}", "cannot make a grid"),
+        ("models = ['linear']\nsearch = 'tpe'\n[settings]\nlearning_rate = {low = 2, high = 1}", "is empty"),
+        ("models = ['linear']\nsearch = 'tpe'\n[settings]\nlearning_rate = {low = 'a', high = 1}", "expected a value"),
+        ("models = ['linear']\nsearch = 'best'", "search 'best'"),
+        ("models = ['linear']\nnum_points = 0\nsearch = 'random'", "0 points"),
+        ("models = ['linear']\npruning = true", "pruning needs search"),
+        ("trainer = 'magic'", "unknown trainer 'magic'"),
+    ],
+)
+def test_bad_files(text, message, tmp_path):
+    (tmp_path / "bad.toml").write_text(text)
+    with pytest.raises(UserError, match=message) as error:
+        read_plan(tmp_path / "bad.toml")
+    assert len(str(error.value).splitlines()) <= 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "needs a model"),
+        (["--model", "magic"], "magic"),
+        (["--model", "linear", "--learning-rate", "high"], "--learning-rate"),
+        (["--model", "linear", "--speed", "3"], "--speed"),
+        (["--model", "linear", "--batch-size", "0"], "at least 1"),
+        (["--model", "linear", "--seeds", "3:1"], "--seeds 3:1"),
+        (["--model", "linear", "--max-hours", "0"], "--max-hours"),
+        (["--model", "linear", "--address", "auto"], "belong to --engine ray"),
+        (["nothing.toml"], "cannot read"),
+        (["nothing.toml", "--learning-rate", "1"], "the file says"),
+    ],
+)
+def test_bad_flags_begin_nothing(command, home, flags, message):
+    code, _, error = command("sweep", *flags, "--output", str(home / "out"))
+    assert code == 2 and message in error and len(error.splitlines()) <= 2
+    assert not (home / "out").exists() and not list(Path(home).glob("runs/*"))
