@@ -89,7 +89,7 @@ def decision_figure(
 ) -> Figure:
     """A row a method: the map over the digit, how the class's probability follows it, and what the checks found."""
     figure = Figure(figsize=(10, 2.3 * len(methods)), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     rows = figure.subplots(len(methods), 3, width_ratios=(1, 1.6, 1.9), squeeze=False)
     for (name, method), (map_axes, curve_axes, text_axes) in zip(methods.items(), rows, strict=True):
         trust = check(model, method, pixels, label)
@@ -115,7 +115,7 @@ def classes_figure(
     """A row a method, a column a class, with the probability that the network gives it."""
     probabilities = model(pixels).softmax(1)[0]
     figure = Figure(figsize=(12, 1.35 * len(methods) + 0.5), layout="constrained")
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(title, fontsize=11, parse_math=False)
     rows = figure.subplots(len(methods), 10, squeeze=False)
     for (name, method), row in zip(methods.items(), rows, strict=True):
         maps = method(model, pixels.expand(10, -1, -1, -1).clone(), torch.arange(10))

@@ -30,6 +30,7 @@ def main(argv: list[str]) -> None:
     layer makes of a digit, which pixels decide, how it sees the digits as a whole. One page shows all the pictures."""
     options = parse_command_line(ExplainCommand, argv, "mnist explain", main.__doc__)
     run = RunFolder.find_or_newest(options.run)
+    run.summary()  # an unfinished run is refused here
 
     from model_interpretation import (  # torch and matplotlib too: only once the command line is right
         attribution,

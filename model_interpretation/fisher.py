@@ -45,7 +45,9 @@ def fisher_eigenvalues(
         return torch.cat([gradient[name].flatten() for name in weights]).numpy()
 
     size = sum(sizes)
-    start = np.random.default_rng(0).standard_normal(size)
+    start = np.random.default_rng(0).standard_normal(size).astype(np.float32)
+    if not product(start).any():  # the network is so sure that no weight moves its answers
+        return np.zeros(count)
     operator = LinearOperator((size, size), matvec=product, dtype=np.float32)
-    found = eigsh(operator, count, v0=start.astype(np.float32), tol=TOLERANCE, return_eigenvectors=False)
+    found = eigsh(operator, count, v0=start, tol=TOLERANCE, return_eigenvectors=False)
     return np.sort(found)[::-1].clip(min=0)

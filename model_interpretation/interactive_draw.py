@@ -42,7 +42,8 @@ def main(argv: list[str]) -> None:
 
     from model_interpretation.draw_app.server import make_app
 
-    server = uvicorn.Server(uvicorn.Config(make_app(_offered(first), port), log_level="warning"))
+    app = make_app(_offered(first), port)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
     print(f"draw a digit: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
     if options.browser:
         threading.Timer(1.0, webbrowser.open, [f"http://{HOST}:{port}"]).start()
@@ -53,7 +54,7 @@ def main(argv: list[str]) -> None:
 def _offered(first: RunFolder) -> list[RunFolder]:
     """This run, then the others that are finished and whole, the newest first."""
     finished = [run for run in reversed(RunFolder.all()) if run.is_finished]
-    others = [run for run in finished if run.path.resolve() != first.path.resolve()]
+    others = [run for run in finished if run.path.name != first.path.name]
     return [first, *filter(_is_whole, others)]
 
 

@@ -103,7 +103,8 @@ def pixel_values_figure(image: UInt8[Tensor, "28 28"], title: str) -> Figure:
     figure = Figure(figsize=(13, 6.8), layout="constrained")
     digit, values = figure.subplots(1, 2)
     digit.imshow(image.numpy(), cmap="gray", vmin=0, vmax=255)
-    digit.set(xticks=[], yticks=[], title=title)
+    digit.set(xticks=[], yticks=[])
+    digit.set_title(title, parse_math=False)
     draw_pixel_values(values, image)
     values.set(xticks=[], yticks=[], title="its pixel values")
     return figure

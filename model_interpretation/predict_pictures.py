@@ -19,7 +19,7 @@ from utils.evaluation import predict_logits
 from utils.figures import digit_grid_figure, save_figure
 from utils.handwriting import prepare
 from utils.image_set import DIGIT_NAMES
-from utils.paths import shown
+from utils.paths import printable, shown
 from utils.pictures import FORMATS, read_picture
 from utils.run_folder import RunFolder
 from utils.terminal import terminal_picture
@@ -89,7 +89,7 @@ def see_pictures(files: list[Path]) -> tuple[list[SeenPicture], list[str]]:
             digit = prepare(grey).digit
         except UserError as error:
             message = str(error)
-            failures.append(message if str(file) in message else f"{file}: {message}")
+            failures.append(printable(message if str(file) in message else f"{file}: {message}"))
             continue
         seen.append(SeenPicture(file, _thumbnail(grey), digit))
     return seen, failures
@@ -109,7 +109,7 @@ def sheet(seen: list[SeenPicture], answers: list[tuple[str, str, float]], run_na
     images, captions = [], []
     for one, (_, label, confidence) in zip(seen[:MAX_SHOWN], answers, strict=False):
         images += [255 - one.thumbnail, one.digit]  # the sheet draws ink dark
-        captions += [one.file.stem[:14], f"{label}: {confidence:.0%}"]
+        captions += [printable(one.file.stem[:14]), f"{label}: {confidence:.0%}"]
     title = f"{run_name}: the picture, and the digit found in it with the answer"
     if len(seen) > MAX_SHOWN:
         title += f" (the first {MAX_SHOWN} of {len(seen):,})"

@@ -62,8 +62,12 @@ def main(argv: list[str]) -> None:
     train_set, test_set = load_run_split(run, "train"), load_run_split(run, "test")
     answers = run_answers(run, "test", test_set, torch.device("cpu"))
     vectors = penultimate_vectors(model, test_set.images)
-    write_projector(run, vectors, test_set, answers)
-    figures = {"map": representation_map(vectors, answers, test_set.name)}
+    figures = {}
+    if (vectors.std(0) > 0).sum() >= 2:
+        write_projector(run, vectors, test_set, answers)
+        figures["map"] = representation_map(vectors, answers, test_set.name)
+    else:
+        print("no map: what the last layer sees differs between digits in less than two numbers")
     mistakes = answers.worst_mistakes(NUM_MISTAKES)
     if len(mistakes):
         nearest = nearest_digits(penultimate_vectors(model, train_set.images), vectors[torch.from_numpy(mistakes)])
@@ -82,7 +86,8 @@ def write_projector(run: RunFolder, vectors: Float[Tensor, "n width"], test_set:
         return
     wide = vectors.shape[1] > MAX_PROJECTED
     if wide:
-        vectors = torch.from_numpy(PCA(MAX_PROJECTED, random_state=0).fit_transform(vectors.numpy()))
+        num_axes = min(MAX_PROJECTED, len(vectors))
+        vectors = torch.from_numpy(PCA(num_axes, random_state=0).fit_transform(vectors.numpy()))
     names = test_set.class_names
     rows = [
         (names[label], names[predicted], "right" if label == predicted else "wrong")

@@ -34,7 +34,7 @@ def map_figure(layouts: dict[str, Layout], answers: Answers, set_name: str) -> F
             for place, answer in zip(places[is_wrong], predicted[is_wrong], strict=True):
                 axes.annotate(str(answer), place, xytext=(4, 3), textcoords="offset points", fontsize=7, color=INK)
         for label in np.unique(labels):
-            middle = np.median(places[(labels == label) & ~is_wrong], axis=0)
+            middle = np.median(places[labels == label], axis=0)
             axes.text(
                 *middle, str(label), fontsize=15, weight="bold", color=INK, ha="center", va="center",
                 bbox={"boxstyle": "circle,pad=0.15", "facecolor": "white", "alpha": 0.75, "edgecolor": "none"},

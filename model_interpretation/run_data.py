@@ -11,6 +11,7 @@ from utils.datasets import load_dataset, load_training_sets
 from utils.errors import UserError
 from utils.handwriting import read_digit
 from utils.image_set import ImageSet
+from utils.paths import printable
 from utils.run_folder import RunFolder
 
 
@@ -44,7 +45,7 @@ def chosen_digit(
     if picture is not None:
         if number is not None:
             raise UserError("--id and --image name two digits: leave one of them out")
-        return torch.from_numpy(read_digit(picture)), picture.name, f"image-{picture.stem}"
+        return torch.from_numpy(read_digit(picture)), printable(picture.name), f"image-{printable(picture.stem)}"
     image_set = load_run_split(run, split)
     index = image_set.chosen_index(number)
     return image_set.images[index], f"{image_set.name}, digit {index}", f"{split}-{index}"

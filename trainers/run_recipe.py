@@ -44,7 +44,7 @@ def run_command(recipe: Recipe, description: str | None, argv: list[str], prog: 
         command = _resume_command(resumed, recipe, description, argv, prog)
     else:
         command = parse_command_line(TrainCommand, argv, prog, description, TrainCommand(recipe))
-        command = replace(command, recipe=_with_start(_with_absolute_paths(command.recipe)))
+        command = replace(command, recipe=_with_start(with_absolute_paths(command.recipe)))
         if not command.recipe.model:
             raise UserError(f"say which network: {prog} --model NAME.\nSee {prog} --help")
 
@@ -80,7 +80,7 @@ def parse_seeds(text: str) -> list[int]:
     return list(seeds)
 
 
-def _with_absolute_paths(recipe: Recipe) -> Recipe:
+def with_absolute_paths(recipe: Recipe) -> Recipe:
     """CSV files named from the root: a run is judged later from other folders."""
     if not recipe.train.dataset.startswith("csv:"):
         return recipe

@@ -136,7 +136,8 @@ def tiled_figure(
         canvas[top : top + height, left : left + width] = tile
         if captions:
             place = (left + width / 2, top - head * 0.15)
-            axes.text(*place, captions[number], ha="center", va="bottom", fontsize=8, color=INK)
+            axes.text(*place, captions[number], ha="center", va="bottom", fontsize=8, color=INK, parse_math=False)
     axes.imshow(canvas, cmap=cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest")
-    figure.text(0.5, 1 - 0.08 / figure_height, "\n".join(lines), fontsize=10, color=INK, ha="center", va="top")
+    place = (0.5, 1 - 0.08 / figure_height)
+    figure.text(*place, "\n".join(lines), fontsize=10, color=INK, ha="center", va="top", parse_math=False)
     return figure

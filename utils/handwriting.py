@@ -45,7 +45,7 @@ def read_digit(file: Path | bytes) -> UInt8[np.ndarray, "28 28"]:
 def prepare(grey: Grey, without: Collection[str] = ()) -> PreparedDigit:
     """The digit in a grey picture, 0 black to 1 white; `without` names steps to leave out, to see what they are for.
 
-    Raises UserError where there is no stroke in it.
+    Raises UserError where the background is evened out and no stroke stands out from it.
     """
     stages = {"grey": grey}
     for name, step in STEPS.items():

@@ -29,7 +29,12 @@ def drawings_folder() -> Path:
 def shown(path: Path) -> str:
     """The path as a user would type it: relative to the working folder where it lies below it."""
     path = path.absolute()
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    return printable(str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path))
+
+
+def printable(name: str) -> str:
+    """The name with a question mark for each byte that is no text: a file may be called anything."""
+    return name.encode(errors="replace").decode()
 
 
 def program(name: str) -> str:

@@ -27,18 +27,20 @@ def read_picture(file: Path | bytes) -> Float[np.ndarray, "height width"]:
     try:
         content = file if isinstance(file, bytes) else _read(file)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is below
+            warnings.simplefilter("ignore")  # of sizes, for which our own limit is below, and of odd metadata
             picture: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
-        if min(picture.size) < MIN_SIDE or picture.width * picture.height > MAX_PIXELS:
-            raise UserError(
-                f"{name} has {picture.width:,} x {picture.height:,} pixels: "
-                f"expected at least {MIN_SIDE} a side and at most {MAX_PIXELS:,} in all"
-            )
-        picture.thumbnail((WORKING_SIDE, WORKING_SIDE), reducing_gap=2)  # a JPEG is decoded no finer than it is needed
-        grey = _grey(ImageOps.exif_transpose(picture))
+            if min(picture.size) < MIN_SIDE or picture.width * picture.height > MAX_PIXELS:
+                raise UserError(
+                    f"{name} has {picture.width:,} x {picture.height:,} pixels: "
+                    f"expected at least {MIN_SIDE} a side and at most {MAX_PIXELS:,} in all"
+                )
+            picture.thumbnail((WORKING_SIDE, WORKING_SIDE), reducing_gap=2)  # a JPEG is decoded no finer than needed
+            grey = _grey(ImageOps.exif_transpose(picture))
+    except UserError:
+        raise
     except Image.DecompressionBombError:
         raise UserError(f"{name} has far more pixels than the {MAX_PIXELS:,} that are read") from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except Exception as error:  # Pillow raises whatever damaged metadata lead it to
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is damaged or no picture"
         raise UserError(f"cannot read {name}: {reason}. Expected one of {', '.join(FORMATS)}.") from None
     if not np.isfinite(grey).all():

@@ -113,7 +113,7 @@ class RunFolder:
         """The run at this path, or of this name in runs/. Raises UserError where there is none."""
         for path in (Path(name), runs_folder() / name):
             if os.path.isfile(path / "config.json"):  # noqa: PTH113 - a name that no disk could hold is no run either
-                return RunFolder(path)
+                return RunFolder(path.resolve() if path.name in ("", "..") else path)
         known = [run.path.name for run in RunFolder.all()]
         hint = f"the newest of {len(known)} runs are {', '.join(known[-3:])}" if known else "there is no run yet"
         raise UserError(

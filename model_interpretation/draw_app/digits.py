@@ -5,17 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from torch import nn
 
+from model_interpretation.interpretation import run_answers
 from model_interpretation.run_data import load_run_split
-from models.trained import load_trained
-from utils.answers import load_answers
 from utils.errors import UserError
 from utils.evaluation import predict_logits
-from utils.image_set import ImageSet
 from utils.run_folder import RunFolder
 
 KINDS = ("any", "right", "wrong")
-NUM_TRIED = 4000  # training digits that are drawn until one is of the kind; all test answers are on record
+BATCH, MAX_BATCHES = 500, 20  # digits that are tried together, and how often, until one is of the kind
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -27,24 +27,23 @@ class ChosenDigit:
     label: int
 
 
-def choose_digit(run: RunFolder, split: str, kind: str, generator: np.random.Generator) -> ChosenDigit:
-    """A random digit of this kind. Raises UserError where there is none, or no such kind or split."""
+def choose_digit(
+    run: RunFolder, model: nn.Module, split: str, kind: str, generator: np.random.Generator
+) -> ChosenDigit:
+    """A random digit of this kind. Raises UserError where none is found, or there is no such kind or split."""
     if split not in ("train", "test") or kind not in KINDS:
         raise UserError(f"expected train or test, and one of {', '.join(KINDS)}")
     image_set = load_run_split(run, split)
-    indices = generator.permutation(len(image_set))
-    if kind != "any":
-        indices = indices if split == "test" else indices[:NUM_TRIED]
-        indices = indices[_is_right(run, split, image_set, indices) == (kind == "right")]
-    if not len(indices):
-        raise UserError(f"no {kind} answer among the digits that were tried")
-    index = int(indices[0])
-    return ChosenDigit(image_set.images[index].numpy(), index, int(image_set.labels[index]))
-
-
-def _is_right(run: RunFolder, split: str, image_set: ImageSet, indices: np.ndarray) -> np.ndarray:
-    if split == "test":
-        return load_answers(run.test_predictions).is_right[indices]
-    chosen = torch.from_numpy(indices)
-    predicted = predict_logits(load_trained(run), image_set.images[chosen], torch.device("cpu")).argmax(1)
-    return (predicted == image_set.labels[chosen]).numpy()
+    is_right = run_answers(run, "test", image_set, CPU).is_right if split == "test" else None
+    for some in torch.from_numpy(generator.permutation(len(image_set))).split(BATCH)[:MAX_BATCHES]:
+        if kind == "any":
+            found = some
+        elif is_right is not None:
+            found = some[torch.from_numpy(is_right)[some] == (kind == "right")]
+        else:
+            predicted = predict_logits(model, image_set.images[some], CPU).argmax(1)
+            found = some[(predicted == image_set.labels[some]) == (kind == "right")]
+        if len(found):
+            index = int(found[0])
+            return ChosenDigit(image_set.images[index].numpy(), index, int(image_set.labels[index]))
+    raise UserError(f"no {kind} answer among the digits that were tried")

@@ -16,20 +16,20 @@ from utils.run_folder import RunFolder
 
 MAX_LOADED = 4  # networks in memory
 NUM_FAMILIAR = 1000  # validation digits that say how sure a network usually is
-STRANGE_SHARE = 0.01  # of them are called strange
+STRANGE_SHARE = 0.01  # of them, at most, are called strange
 
 
 @dataclass(frozen=True)
 class Familiarity:
-    """What a network's validation digits reach but for the strangest hundredth: below it something may be no digit."""
+    """What all but a few of a network's validation digits reach: below either, something may be no digit."""
 
     confidence: float
     evidence: float
 
     @staticmethod
     def of(logits: Float[Tensor, "n 10"]) -> "Familiarity":
-        confidence = float(np.quantile(logits.softmax(1).amax(1).numpy(), STRANGE_SHARE))
-        return Familiarity(confidence, float(np.quantile(evidence(logits).numpy(), STRANGE_SHARE)))
+        measures = (logits.softmax(1).amax(1), evidence(logits))
+        return Familiarity(*(float(np.quantile(values.numpy(), STRANGE_SHARE / len(measures))) for values in measures))
 
     def is_strange(self, logits: Float[Tensor, " 10"]) -> bool:
         return bool(logits.softmax(0).max() < self.confidence or evidence(logits) < self.evidence)

@@ -14,7 +14,8 @@ from model_interpretation.attribution_methods import integrated_gradients
 from model_interpretation.draw_app.networks import LoadedNetwork
 from model_interpretation.layer_outputs import as_rectangle, layer_outputs
 from utils.errors import UserError
-from utils.handwriting import STEP_NAMES, prepare
+from utils.handwriting import STEP_NAMES, PreparedDigit, prepare
+from utils.mnist_form import SIDE
 from utils.pictures import read_picture
 from utils.preloading import to_pixels
 
@@ -25,17 +26,30 @@ EXTRAS = ("stages", "layers", "pixels")  # what the page may ask for besides
 FOR, AGAINST = (221, 107, 32), (66, 153, 225)  # colours of pixels that speak for the answer and against it
 
 
-def read_drawing(
-    picture: bytes, networks: dict[str, LoadedNetwork], without: Collection[str], extras: Collection[str]
-) -> dict[str, Any]:
-    """All that the page shows of a picture, as plain values; pictures as data URIs.
+def read_drawing(picture: bytes, without: Collection[str], is_ready: bool) -> PreparedDigit:
+    """The digit in a picture; `is_ready` where it is one of a data set, in MNIST's form already.
 
-    Raises UserError for no picture, one without a stroke, and steps or extras that there are not.
+    Raises UserError for no picture, one without a stroke, and steps that there are not.
     """
-    unknown = sorted({*without} - {*STEP_NAMES} | {*extras} - {*EXTRAS})
+    unknown = sorted({*without} - {*STEP_NAMES})
     if unknown:
-        raise UserError(f"unknown step or extra: {', '.join(unknown)[:60]}")
-    prepared = prepare(read_picture(picture), without)
+        raise UserError(f"unknown step: {', '.join(unknown)[:60]}")
+    grey = read_picture(picture)
+    if not is_ready:
+        return prepare(grey, without)
+    if grey.shape != (SIDE, SIDE):
+        raise UserError(f"a picture of {grey.shape[1]} x {grey.shape[0]} pixels: expected {SIDE} x {SIDE}")
+    return PreparedDigit({"grey": grey}, (grey * 255).round().astype(np.uint8))
+
+
+def describe(prepared: PreparedDigit, networks: dict[str, LoadedNetwork], extras: Collection[str]) -> dict[str, Any]:
+    """All that the page shows of a digit, as plain values; pictures as data URIs.
+
+    Raises UserError for extras that there are not.
+    """
+    unknown = sorted({*extras} - {*EXTRAS})
+    if unknown:
+        raise UserError(f"unknown extra: {', '.join(unknown)[:60]}")
     answer: dict[str, Any] = {
         "digit": prepared.digit.ravel().tolist(),
         "answers": {name: _answer(network, prepared.digit, extras) for name, network in networks.items()},

@@ -12,12 +12,13 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from model_interpretation.draw_app.digits import choose_digit
+from model_interpretation.draw_app.digits import ChosenDigit, choose_digit
 from model_interpretation.draw_app.drawings import save_drawing
 from model_interpretation.draw_app.networks import Networks
-from model_interpretation.draw_app.reading import grey_uri, read_drawing
+from model_interpretation.draw_app.reading import describe, grey_uri, read_drawing
 from utils.errors import UserError
 from utils.handwriting import STEP_NAMES
 from utils.paths import shown
@@ -27,7 +28,7 @@ PAGE = Path(__file__).parent / "page"
 HOSTS = ("127.0.0.1", "localhost")
 MAX_BODY_BYTES = 2**24
 MAX_NETWORKS = 2  # side by side
-POLICY = "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 Names = Annotated[list[str], Query(default_factory=list)]
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ T = TypeVar("T")
 def make_app(runs: list[RunFolder], port: int) -> FastAPI:
     """The page and what it asks for, for these runs, the default first."""
     networks = Networks(runs)
+    described = [_described(run) for run in runs]
     generator = np.random.default_rng()
     worker = ThreadPoolExecutor(max_workers=1)  # one at a time: torch uses all cores by itself
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -55,22 +57,26 @@ def make_app(runs: list[RunFolder], port: int) -> FastAPI:
 
     @app.get("/api/start")
     async def start() -> dict[str, Any]:
-        return {"runs": [_described(run) for run in runs], "steps": STEP_NAMES}
+        return {"runs": described, "steps": STEP_NAMES}
 
     @app.post("/api/read")
-    async def read(request: Request, run: Names, without: Names, extra: Names) -> JSONResponse:
+    async def read(request: Request, run: Names, without: Names, extra: Names, ready: bool = False) -> JSONResponse:
         picture = await bounded_body(request)
         if len(run) > MAX_NETWORKS:
             raise UserError(f"{len(run)} runs at once: expected at most {MAX_NETWORKS}")
 
         def answer() -> dict[str, Any]:
-            return read_drawing(picture, {name: networks.get(name) for name in run}, without, extra)
+            asked = {name: networks.get(name) for name in run}
+            return describe(read_drawing(picture, without, ready), asked, extra)
 
         return JSONResponse(await worked(answer))
 
     @app.get("/api/digit")
     async def digit(run: str, split: str = "test", kind: str = "any") -> dict[str, Any]:
-        chosen = await worked(choose_digit, networks.run(run), split, kind, generator)
+        def choose() -> ChosenDigit:
+            return choose_digit(networks.run(run), networks.get(run).model, split, kind, generator)
+
+        chosen = await worked(choose)
         return {"index": chosen.index, "label": chosen.label, "picture": grey_uri(chosen.image / np.float32(255))}
 
     @app.post("/api/drawings")
@@ -88,10 +94,13 @@ def _described(run: RunFolder) -> dict[str, Any]:
 async def bounded_body(request: Request) -> bytes:
     """The request's body. Raises UserError as soon as it grows beyond the bound."""
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BODY_BYTES:
-            raise UserError(f"larger than {MAX_BODY_BYTES // 2**20} MiB: expected a picture of one digit")
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > MAX_BODY_BYTES:
+                raise UserError(f"larger than {MAX_BODY_BYTES // 2**20} MiB: expected a picture of one digit")
+    except ClientDisconnect:
+        raise UserError("the picture did not come whole") from None
     return bytes(body)
 
 
@@ -108,7 +117,8 @@ class OnlyFromThePage:
             return
         headers = dict(scope["headers"])
         origin = headers.get(b"origin")
-        if origin is not None and origin.decode("latin-1") not in self.origins:
+        is_foreign = origin is not None and origin.decode("latin-1") not in self.origins
+        if is_foreign or headers.get(b"sec-fetch-site") == b"cross-site":
             await JSONResponse({"detail": "asked from another site"}, 403)(scope, receive, send)
             return
 

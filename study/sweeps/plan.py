@@ -4,12 +4,12 @@ import dataclasses
 import itertools
 import math
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from trainers.recipe import Recipe, TrainConfig
-from trainers.run_recipe import parse_seeds
+from trainers.run_recipe import parse_seeds, with_absolute_paths
 from trainers.train_command import recipe_of_trainer, trainer_names
 from utils.errors import UserError
 from utils.paths import shown
@@ -50,7 +50,7 @@ class Plan:
     search: Search = "grid"
     num_points: int = 20
     """How many points random and tpe try."""
-    pruning: bool = field(default=False)
+    pruning: bool = False
     """random, tpe: stop runs that fall below the median of the finished ones."""
 
     def __post_init__(self) -> None:
@@ -91,7 +91,7 @@ class Plan:
     def recipe(self, model: str, settings: dict[str, Any]) -> Recipe:
         """The recipe of a point. Raises UserError for a value of the wrong type or size."""
         train = {**dataclasses.asdict(self.base.train), "seed": 0, **settings}
-        return Recipe.from_json({"model": model, "train": train})
+        return with_absolute_paths(Recipe.from_json({"model": model, "train": train}))
 
     def grid(self) -> list[Recipe]:
         """All points, the last setting changing the quickest. Raises UserError."""

@@ -24,20 +24,20 @@ class SweepRun:
         self.failures: dict[str, str] = {}
         self.pruned: list[str] = []
         self.seconds = 0.0
-        num_points = plan.grid_size if plan.search == "grid" else plan.num_points
-        self.num_runs = num_points * len(plan.seeds)
         self.seconds_in_runs = 0.0
+        self.num_points_left = plan.grid_size if plan.search == "grid" else plan.num_points
 
     def go(self) -> None:
         """Trains what is missing. After Ctrl-C raises KeyboardInterrupt with what to do next."""
         started = time.monotonic()
-        self.bar = tqdm(total=self.num_runs, unit="run", desc="sweep", disable=None)
+        total = self.num_points_left * len(self.plan.seeds)
+        self.bar = tqdm(total=total, unit="run", desc="sweep", disable=None)
         try:
             with self.bar:
                 self._go()
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"stopped: {len(self.finished):,} of {self.num_runs:,} runs are finished. "
+                f"stopped: {len(self.finished):,} of {total:,} runs are finished. "
                 f"The same 'mnist sweep' again trains the others."
             ) from None
         finally:
@@ -45,17 +45,17 @@ class SweepRun:
 
     def _go(self) -> None:
         if self.plan.search == "grid":
+            self.num_points_left = 0
             self._train([Job(recipe, self.plan.seeds) for recipe in dict.fromkeys(self.plan.grid())])
             return
 
         from study.sweeps.search import Searcher  # Optuna takes a second to import
 
         searcher = Searcher(self.plan)
-        asked = 0
-        while asked < self.plan.num_points and time.monotonic() <= self.deadline:
-            count = min(self.engine.num_parallel, self.plan.num_points - asked)
+        while self.num_points_left and time.monotonic() <= self.deadline:
+            count = min(self.engine.num_parallel, self.num_points_left)
+            self.num_points_left -= count
             searcher.tell(self._train(searcher.ask(count)))
-            asked += count
 
     def _train(self, jobs: Sequence[Job]) -> list[Outcome]:
         """The outcomes of these jobs, whole, though the engine trained them in pieces."""
@@ -79,14 +79,19 @@ class SweepRun:
         self.bar.set_postfix(failed=len(self.failures), refresh=False)
 
     @property
+    def runs(self) -> list[RunFolder]:
+        """The runs of all points so far, each once: a search may come to a point again."""
+        return list({run.path: run for job in self.jobs for run in job.runs}.values())
+
+    @property
     def finished(self) -> list[RunFolder]:
-        """The runs of all points so far that are finished, each once."""
-        runs = {run.path: run for job in self.jobs for run in job.runs}
-        return [run for run in runs.values() if run.is_finished]
+        return [run for run in self.runs if run.is_finished]
 
     @property
     def num_left(self) -> int:
-        return self.num_runs - len(self.finished) - len(self.failures) - len(self.pruned)
+        """Runs that were not begun, or not brought to an end."""
+        ended = {run.path.name for run in self.finished} | set(self.failures) | set(self.pruned)
+        return len(self.runs) - len(ended) + self.num_points_left * len(self.plan.seeds)
 
     def record(self, file: Path) -> None:
         """Writes which runs the sweep consists of, and why some are missing."""

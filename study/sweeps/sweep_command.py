@@ -65,6 +65,8 @@ def main(argv: list[str]) -> None:
     plan = _plan(options)
     if options.engine == "local" and (options.address or options.cpus_per_run or options.gpus_per_run):
         raise UserError("--address, --cpus-per-run and --gpus-per-run belong to --engine ray")
+    if options.engine == "ray" and ("start" in plan.settings or plan.base.train.start):
+        raise UserError("--start names a run in runs/, which other machines do not have: use --engine local")
     if not options.max_hours > 0:
         raise UserError(f"--max-hours {options.max_hours}: expected above 0")
 

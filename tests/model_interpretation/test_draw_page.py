@@ -89,6 +89,33 @@ def test_undo_goes_back_stroke_by_stroke(page):
     expect(verdict(page)).to_be_empty()
 
 
+def test_undo_in_the_middle_of_a_stroke_ends_it(page):
+    draw(page, DRAWINGS[4][:1])
+    frame = page.locator("#paper").bounding_box()
+    page.mouse.move(frame["x"] + 30, frame["y"] + 30)
+    page.mouse.down()
+    page.keyboard.press("Control+z")
+    page.mouse.move(frame["x"] + 200, frame["y"] + 200, steps=5)
+    page.mouse.up()
+    page.wait_for_selector("body[aria-busy=false]")
+    one_stroke = seen(page)
+    page.click("#clear")
+    draw(page, DRAWINGS[4][:1])
+    assert seen(page) == one_stroke
+
+
+def test_the_keyboard_moves_the_drawing_once_the_paper_has_the_focus(page):
+    page.check("input[value=move]")
+    expect(page.locator("#paper")).to_be_focused()
+    page.check("input[value=draw]")
+    draw(page, DRAWINGS[1])
+    before = page.evaluate("paper.toDataURL()")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("paper.toDataURL()") != before
+    page.keyboard.press("Control+z")
+    assert page.evaluate("paper.toDataURL()") == before
+
+
 def test_shifting_matters_only_without_centring(page):
     draw(page, DRAWINGS[7])
     expect(verdict(page)).to_contain_text("7")
@@ -123,11 +150,15 @@ def test_two_runs_side_by_side_with_all_panels(page):
 
 
 def test_digits_are_loaded_and_drawings_saved(page, served):
-    page.select_option("#kind", "test right")
-    page.click("#load")
-    expect(page.locator("#notice")).to_contain_text("test digit")
-    label = page.locator("#label").input_value()
-    expect(verdict(page)).to_contain_text(label)
+    for kind in ("test wrong", "test right"):  # they are judged as they lie in the data set
+        page.select_option("#kind", kind)
+        page.click("#load")
+        expect(page.locator("#notice")).to_contain_text("labelled")
+        label = page.locator("#label").input_value()
+        best = page.locator("#answer-0 .bar.best span").first
+        assert (best.inner_text() == label) == (kind == "test right")
+        page.keyboard.press("0")  # leaves the list of kinds
+    page.select_option("#label", label)
     page.click("#save")
     expect(page.locator("#notice")).to_contain_text("saved as")
     assert [file.name[0] for file in (served[1] / "runs" / "drawings").iterdir()] == [label]

@@ -73,6 +73,20 @@ def test_extras_come_when_asked_for(client):
     assert "stages" not in read(client).json()
 
 
+def test_a_digit_in_mnists_form_goes_past_all_steps(client, digits):
+    image = digits.images[0].numpy()
+    assert read(client, as_png(Image.fromarray(image)), ready=True).json()["digit"] == image.ravel().tolist()
+    answer = read(client, ready=True)
+    assert answer.status_code == 422 and "expected 28 x 28" in answer.json()["detail"]
+
+
+def test_a_run_that_is_gone_leaves_the_page(client, copied_run):
+    (copied_run / "summary.json").unlink()
+    (copied_run / "checkpoints" / "best.pt").unlink()
+    assert client.get("/api/start").status_code == 200
+    assert "best.pt is missing" in read(client).json()["detail"]
+
+
 def test_a_step_that_is_left_out_changes_what_the_network_gets(client):
     shifted = drawn([[(x / 2, y / 2) for x, y in stroke] for stroke in DRAWINGS[7]])
     whole = read(client, shifted).json()["digit"]
@@ -88,6 +102,8 @@ def test_a_step_that_is_left_out_changes_what_the_network_gets(client):
         ({"Host": "evil.example:8765"}, 400),
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "none"}, 200),
         ({"Origin": "http://127.0.0.1:1"}, 403),
         ({"Origin": f"http://localhost:{PORT}"}, 200),
         ({}, 200),
@@ -110,7 +126,7 @@ def test_other_sites_are_refused(client, headers, status):
         (SEVEN, {"run": "../mine"}, "no run '../mine'"),
         (SEVEN, {"run": ["mine"] * 3}, "at most 2"),
         (SEVEN, {"without": "magic"}, "unknown step"),
-        (SEVEN, {"extra": "secrets"}, "unknown step or extra"),
+        (SEVEN, {"extra": "secrets"}, "unknown extra"),
     ],
 )
 def test_bad_requests(client, picture, parameters, message):
@@ -150,13 +166,23 @@ def test_no_run_can_be_called_drawings(command):
     assert code == 2 and "kept for drawings" in error
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(cut=st.integers(0, len(SEVEN)), changes=st.lists(st.tuples(st.integers(0, len(SEVEN) - 1), st.integers(0, 255))))
-def test_hostile_pictures_get_an_answer(client, cut, changes):
-    content = bytearray(SEVEN)
-    for place, value in changes:
+def photo_with_metadata():
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "a camera"
+    content = io.BytesIO()
+    Image.open(io.BytesIO(SEVEN)).save(content, "JPEG", exif=exif.tobytes())
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("picture", [SEVEN, photo_with_metadata()], ids=["drawing", "photo"])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_hostile_pictures_get_an_answer(client, picture, data):
+    content = bytearray(picture)
+    places = st.integers(0, 200) | st.integers(0, len(content) - 1)  # more often in the head
+    for place, value in data.draw(st.lists(st.tuples(places, st.integers(0, 255)))):
         content[place] = value
-    assert read(client, bytes(content[:cut])).status_code in (200, 422)
+    assert read(client, bytes(content[: data.draw(st.integers(0, len(content)))])).status_code in (200, 422)
 
 
 def test_what_is_strange_is_less_than_the_validation_digits_reach():
@@ -165,7 +191,7 @@ def test_what_is_strange_is_less_than_the_validation_digits_reach():
     logits = torch.randn(1000, 10, generator=torch.Generator().manual_seed(0)) * 4
     familiarity = Familiarity.of(logits)
     strange = sum(familiarity.is_strange(row) for row in logits)
-    assert 10 <= strange <= 20  # a hundredth by each of two measures
+    assert 5 <= strange <= 10  # at most a hundredth, half of them by each of two measures
     assert familiarity.is_strange(torch.zeros(10))
     assert evidence(torch.zeros(10)).item() == pytest.approx(np.log(10))
 

@@ -45,6 +45,27 @@ def test_every_network_has_vectors_and_a_curvature(name, few_digits):
     assert fisher_eigenvalues(model, to_pixels(few_digits.images[:2]), 2)[0] > 0
 
 
+@pytest.mark.parametrize("model", ["FC1-FC10", "FC8-FC10"])
+def test_a_network_that_sees_no_difference_has_no_map(model, home, tmp_path, capsys):
+    from trainers.generic_trainers.training_run import train
+    from trainers.recipe import Recipe, TrainConfig
+    from utils.checkpoints import load_checkpoint, save_checkpoint
+
+    run, _ = train(Recipe(model, TrainConfig(dataset="digits", num_epochs=1)), "flat")
+    checkpoint = load_checkpoint(run.best_checkpoint, {"epoch", "model"})
+    checkpoint["model"]["layers.fc1.bias"].fill_(-1e5)  # all units are dead
+    save_checkpoint(run.best_checkpoint, checkpoint)
+    main(["flat", "--output", str(tmp_path)])
+    assert "no map" in capsys.readouterr().out
+    assert not (tmp_path / "flat" / "representation" / "map.png").exists()
+
+
+def test_no_curvature_where_the_network_is_utterly_sure(few_digits):
+    model = build_model("FC10").eval()
+    torch.nn.init.normal_(next(iter(model.parameters())), std=1e6)
+    assert fisher_eigenvalues(model, to_pixels(few_digits.images[:4]), 3).tolist() == [0, 0, 0]
+
+
 def test_neighbours_by_hand():
     training = torch.arange(20.0)[:, None]
     assert nearest_digits(training, torch.tensor([[19.2]])).tolist() == [list(range(19, 19 - NUM_NEIGHBOURS, -1))]

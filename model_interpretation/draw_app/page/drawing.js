@@ -13,10 +13,11 @@ export class Drawing {
     return this.now.items.length === 0;
   }
 
-  // The photo as it was given, while it is all there is on the paper: it has more pixels than the paper.
-  get photo() {
+  // The picture as it was given, while it is all there is on the paper, which has other pixels. `isReady` where it is a
+  // digit in MNIST's form.
+  get given() {
     const { items, x, y } = this.now;
-    return items.length === 1 && items[0].file && !x && !y ? items[0].file : null;
+    return items.length === 1 && items[0].file && !x && !y ? items[0] : null;
   }
 
   begin(point) {
@@ -28,20 +29,21 @@ export class Drawing {
     this.#draw();
   }
 
-  // Begins a shift, which `shiftTo` then follows, so that undo takes all of it back.
-  beginShift() {
-    this.#change({});
-    return [this.now.x, this.now.y];
+  // A function that shifts by so much from where the drawing is now; undo takes all that it does back at once.
+  shift() {
+    const { x, y } = this.now;
+    let hasBegun = false;
+    return (dx, dy) => {
+      if (!hasBegun) this.#change({});
+      hasBegun = true;
+      Object.assign(this.now, { x: x + dx, y: y + dy });
+      this.#draw();
+    };
   }
 
-  shiftTo(x, y) {
-    Object.assign(this.now, { x, y });
-    this.#draw();
-  }
-
-  // One picture in place of all that was there; `file` is what it was made of, where that has more pixels.
-  show(image, file = null) {
-    this.#change({ items: [{ image, file }], x: 0, y: 0 });
+  // One picture in place of all that was there; `file` is what it was made of.
+  show(image, file = null, isReady = false) {
+    this.#change({ items: [{ image, file, isReady }], x: 0, y: 0 });
   }
 
   clear() {

@@ -8,7 +8,7 @@ const $ = (id) => document.getElementById(id);
 const ORIGINAL = "grey";
 const paper = $("paper"), drawing = new Drawing(paper);
 let steps = [], choices = [], bars = [];
-let isAsking = false, isStale = false;
+let isAsking = false, isStale = false, hasComplained = false;
 
 // The answer to what is on the paper now; what changes meanwhile is asked when the answer is there.
 async function ask() {
@@ -22,6 +22,7 @@ async function ask() {
     } catch (error) {
       show(null);
       notice(error.message);
+      hasComplained = true;
     }
   }
   setAsking(false);
@@ -40,9 +41,10 @@ async function askOnce() {
   const extras = [["stages-panel", "stages"], ["layers-panel", "layers"]].filter(([id]) => $(id).open).map(([, name]) => name);
   if ($("show-pixels").checked) extras.push("pixels");
   const runs = [...new Set(choices.map((choice) => choice.value).filter(Boolean))];
-  const picture = drawing.photo ?? (await drawing.toBlob());
-  show(await server.read(picture, runs, stepsTakenOut($("stages")), extras));
-  notice("");
+  const { file, isReady } = drawing.given ?? { file: await drawing.toBlob(), isReady: false };
+  show(await server.read(file, runs, stepsTakenOut($("stages")), extras, isReady));
+  if (hasComplained) notice("");
+  hasComplained = false;
 }
 
 function show(seen) {
@@ -51,8 +53,8 @@ function show(seen) {
   const pixels = seen?.answers[choices[0].value]?.pixels;
   $("pixels").hidden = !pixels;
   if (pixels) $("pixels").src = pixels;
-  if (seen?.stages) showStages($("stages"), [ORIGINAL, ...steps], seen.stages, $("seen"));
-  if (seen && $("layers-panel").open) showLayers($("layers"), seen.answers);
+  showStages($("stages"), [ORIGINAL, ...steps], seen?.stages, $("seen"));
+  showLayers($("layers"), seen?.answers ?? {});
 }
 
 function notice(text) {
@@ -60,6 +62,7 @@ function notice(text) {
 }
 
 async function attempt(action) {
+  notice("");
   try {
     await action();
   } catch (error) {
@@ -89,8 +92,8 @@ paper.addEventListener("pointerdown", (event) => {
     drawing.begin(from);
     gesture = { id: event.pointerId, moved: (to) => drawing.extend(to) };
   } else {
-    const [x, y] = drawing.beginShift();
-    gesture = { id: event.pointerId, moved: (to) => drawing.shiftTo(x + to[0] - from[0], y + to[1] - from[1]) };
+    const shift = drawing.shift();
+    gesture = { id: event.pointerId, moved: (to) => shift(to[0] - from[0], to[1] - from[1]) };
   }
   ask();
 });
@@ -109,15 +112,24 @@ for (const kind of ["pointerup", "pointercancel"]) {
 }
 
 function change(action) {
+  gesture = null; // what the pointer was doing goes on no longer: it may have been undone
   action();
   ask();
 }
 
+function clear() {
+  $("label").value = "";
+  change(() => drawing.clear());
+}
+
 $("undo").addEventListener("click", () => change(() => drawing.undo()));
-$("clear").addEventListener("click", () => change(() => drawing.clear()));
+$("clear").addEventListener("click", clear);
 $("brush").addEventListener("input", () => (drawing.brush = Number($("brush").value)));
 for (const radio of document.querySelectorAll("input[name=tool]")) {
-  radio.addEventListener("change", () => paper.classList.toggle("moving", tool() === "move"));
+  radio.addEventListener("change", () => {
+    paper.classList.toggle("moving", tool() === "move");
+    paper.focus();
+  });
 }
 
 // The keyboard: arrows move the drawing, digits say what it is.
@@ -125,11 +137,11 @@ for (const radio of document.querySelectorAll("input[name=tool]")) {
 const ARROWS = { ArrowLeft: [-10, 0], ArrowRight: [10, 0], ArrowUp: [0, -10], ArrowDown: [0, 10] };
 
 document.addEventListener("keydown", (event) => {
-  if (event.target.matches("input, select, summary")) return;
+  if (event.target.matches("select, input[type=range]")) return;
   if ((event.ctrlKey || event.metaKey) && event.key === "z") change(() => drawing.undo());
   else if (event.ctrlKey || event.metaKey || event.altKey) return;
-  else if (event.key === "Delete" || event.key === "Backspace") change(() => drawing.clear());
-  else if (event.key in ARROWS) change(() => shiftBy(...ARROWS[event.key]));
+  else if (event.key === "Delete" || event.key === "Backspace") clear();
+  else if (event.key in ARROWS && document.activeElement === paper) change(() => drawing.shift()(...ARROWS[event.key]));
   else if (event.key === "+" || event.key === "-") {
     $("brush").value = drawing.brush + (event.key === "+" ? 2 : -2);
     drawing.brush = Number($("brush").value);
@@ -138,18 +150,18 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-function shiftBy(dx, dy) {
-  const [x, y] = drawing.beginShift();
-  drawing.shiftTo(x + dx, y + dy);
-}
-
 // Photos, digits of the data set, and drawings that are kept.
+
+// Other photos that the browser can read go to the server as they stand on the paper.
+const READ_BY_SERVER = new Set(["png", "jpeg", "webp", "bmp", "gif"].map((kind) => `image/${kind}`));
+const MAX_PHOTO_BYTES = 2 ** 24;
 
 async function showPhoto(file) {
   if (file) await attempt(async () => {
     const image = await createImageBitmap(file).catch(() => null);
     if (!image) throw new Error(`${file.name}: the browser cannot read this as a picture`);
-    change(() => drawing.show(image, file));
+    $("label").value = "";
+    change(() => drawing.show(image, READ_BY_SERVER.has(file.type) && file.size < MAX_PHOTO_BYTES ? file : null));
   });
 }
 
@@ -169,16 +181,18 @@ $("load").addEventListener("click", () => attempt(async () => {
   const digit = await server.loadDigit(choices[0].value, split, kind);
   const image = element("img", { src: digit.picture });
   await image.decode();
-  change(() => drawing.show(image));
+  const content = Uint8Array.from(atob(digit.picture.split(",")[1]), (letter) => letter.charCodeAt(0));
+  change(() => drawing.show(image, new Blob([content], { type: "image/png" }), true));
   $("label").value = digit.label;
   await settled();
-  notice(`${split} digit ${digit.index}, labelled ${digit.label}`);
+  notice(`${split} digit ${digit.index}, labelled ${digit.label}; it is in MNIST's form already, past all steps`);
 }));
 
 $("save").addEventListener("click", () => attempt(async () => {
   if (drawing.isEmpty) throw new Error("draw a digit first");
   if (!$("label").value) throw new Error("say first which digit it is");
   const { file } = await server.saveDrawing(await drawing.toBlob(), $("label").value);
+  $("label").value = "";
   notice(`saved as ${file}`);
 }));
 

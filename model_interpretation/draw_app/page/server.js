@@ -2,7 +2,7 @@
 
 async function asked(path, parameters = [], body = undefined) {
   const answer = await fetch(`${path}?${new URLSearchParams(parameters)}`, { method: body ? "POST" : "GET", body });
-  const value = await answer.json();
+  const value = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Error(typeof value.detail === "string" ? value.detail : "the server did not understand");
   return value;
 }
@@ -11,8 +11,10 @@ const all = (name, values) => values.map((value) => [name, value]);
 
 export const start = () => asked("api/start");
 
-export const read = (picture, runs, without, extras) =>
-  asked("api/read", [...all("run", runs), ...all("without", without), ...all("extra", extras)], picture);
+export const read = (picture, runs, without, extras, isReady) => {
+  const parameters = [...all("run", runs), ...all("without", without), ...all("extra", extras), ["ready", isReady]];
+  return asked("api/read", parameters, picture);
+};
 
 export const loadDigit = (run, split, kind) => asked("api/digit", { run, split, kind });
 

@@ -37,7 +37,9 @@ export class Bars {
 export function showStages(place, names, stages, digitCanvas) {
   for (const name of names) {
     const figure = place.querySelector(`[data-step="${name}"]`);
-    figure.querySelector("img").src = stages[name] ?? digitCanvas.toDataURL();
+    const image = figure.querySelector("img");
+    if (stages && (name in stages || name === names.at(-1))) image.src = stages[name] ?? digitCanvas.toDataURL();
+    else image.removeAttribute("src");
     figure.classList.toggle("off", !(figure.querySelector("input")?.checked ?? true));
   }
 }
