@@ -9,7 +9,11 @@ from benchmarks.results import read
 from utils.errors import exit_on_user_error
 from utils.paths import PROJECT_FOLDER
 
-DOCUMENTS = (PROJECT_FOLDER / "README.md", PROJECT_FOLDER / "docs" / "techniques.md")
+DOCUMENTS = (
+    PROJECT_FOLDER / "README.md",
+    PROJECT_FOLDER / "docs" / "techniques.md",
+    PROJECT_FOLDER / "docs" / "cluster.md",
+)
 
 
 def with_tables(text: str) -> str:

@@ -17,9 +17,8 @@ def file(home, monkeypatch):
     digits = np.full((2, 16, 16), -1.0)
     digits[0, 2:14, 7:9] = 1
     digits[1, 7:9, 2:14] = 1
-    lines = [
-        f"{label}.0000 " + " ".join(f"{value:.3f}" for value in digit.ravel()) for label, digit in zip((1, 7), digits)
-    ]
+    values = [" ".join(f"{value:.3f}" for value in digit.ravel()) for digit in digits]
+    lines = [f"1.0000 {values[0]}", f"7.0000 {values[1]}"]
     content = gzip.compress("\n".join(lines).encode())
     path = home / "data" / "usps" / "zip.test.gz"
     path.parent.mkdir(parents=True)
