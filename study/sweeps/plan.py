@@ -163,10 +163,11 @@ def _typed(values: dict[str, Any], name: str, kind: type, default: Any) -> Any:
 def _choice(name: str, value: Any) -> Choice:
     if not isinstance(value, dict):
         return tuple(value) if isinstance(value, list) else (value,)
-    if not {"low", "high"} <= set(value) <= {"low", "high", "log"} or isinstance(value.get("low"), str | bool):
+    kinds = {"low": (int, float), "high": (int, float), "log": (bool,)}
+    if not {"low", "high"} <= set(value) <= set(kinds) or any(type(value[key]) not in kinds[key] for key in value):
         raise UserError(f"{name} = {value}: expected a value, a list, or {{ low = ..., high = ..., log = true }}")
     whole = isinstance(value["low"], int) and isinstance(value["high"], int)
-    return Range(value["low"], value["high"], bool(value.get("log", False)), whole)
+    return Range(value["low"], value["high"], value.get("log", False), whole)
 
 
 def _seeds(value: Any) -> tuple[int, ...]:

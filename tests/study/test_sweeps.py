@@ -252,6 +252,13 @@ def test_a_file_says_what_the_flags_say(tmp_path):
         ("models = ['linear']\n[settings]\nlearning_rate = {low = 1, high = 2}", "cannot make a grid"),
         ("models = ['linear']\nsearch = 'tpe'\n[settings]\nlearning_rate = {low = 2, high = 1}", "is empty"),
         ("models = ['linear']\nsearch = 'tpe'\n[settings]\nlearning_rate = {low = 'a', high = 1}", "expected a value"),
+        ("models = ['linear']\nsearch = 'tpe'\n[settings]\nlearning_rate = {low = 1, high = 'a'}", "expected a value"),
+        (
+            "models = ['linear']\nsearch = 'tpe'\n[settings]\nlearning_rate = {low = 1, high = 2, log = 1}",
+            "expected a value",
+        ),
+        ("models = ['linear']\n[settings]\nlearning_rate = [[1]]", "expected a number"),
+        ("models = ['linear']\n[settings]\nlearning_rate = 1979-05-27", "expected a number"),
         ("models = ['linear']\nsearch = 'best'", "search 'best'"),
         ("models = ['linear']\nnum_points = 0\nsearch = 'random'", "0 points"),
         ("models = ['linear']\npruning = true", "pruning needs search"),
