@@ -291,3 +291,10 @@ def test_bad_flags_begin_nothing(command, home, flags, message):
     code, _, error = command("sweep", *flags, "--output", str(home / "out"))
     assert code == 2 and message in error and len(error.splitlines()) <= 2
     assert not (home / "out").exists() and not list(Path(home).glob("runs/*"))
+
+
+def test_without_ray_its_engine_is_refused_with_what_to_install(command, home, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, _, error = command("sweep", "--model", "linear", "--engine", "ray", "--output", str(home / "out"))
+    assert code == 2 and "requirements-cluster.txt" in error and len(error.splitlines()) <= 2
+    assert not (home / "out").exists() and not (home / "runs").exists()
