@@ -32,6 +32,11 @@ class Resources:
     cpus: float
     gpus: float
 
+    def slots(self, cpus: float, gpus: float) -> int:
+        """How many jobs a machine with so many takes at a time."""
+        counts = [has / takes for has, takes in ((cpus, self.cpus), (gpus, self.gpus)) if takes]
+        return int(min(counts))
+
 
 class RayEngine:
     """Tasks of a Ray cluster, one a job; the digits lie once in its object store."""
@@ -55,16 +60,14 @@ class RayEngine:
                      logging_level=logging.ERROR, ignore_reinit_error=True)  # fmt: skip
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UserError(f"cannot join Ray at {address}: {' '.join(str(error).split())[:200]}") from None
-        total = ray.cluster_resources()
-        if resources.cpus > total.get("CPU", 0) or resources.gpus > total.get("GPU", 0):
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        self.num_parallel = sum(resources.slots(node.get("CPU", 0), node.get("GPU", 0)) for node in nodes)
+        if not self.num_parallel:
             self.close()
             raise UserError(
-                f"a run takes {resources.cpus:g} CPUs and {resources.gpus:g} GPUs, the cluster has "
-                f"{total.get('CPU', 0):g} and {total.get('GPU', 0):g}: choose fewer --cpus-per-run or --gpus-per-run"
+                f"a run takes {resources.cpus:g} CPUs and {resources.gpus:g} GPUs, more than any machine of the "
+                "cluster has: choose fewer --cpus-per-run or --gpus-per-run"
             )
-        slots = [total.get("CPU", 0) / resources.cpus] if resources.cpus else []
-        slots += [total["GPU"] / resources.gpus] if resources.gpus else []
-        self.num_parallel = max(1, int(min(slots, default=1)))
 
     def run(self, jobs: Sequence[Job], deadline: float) -> Iterator[Outcome]:
         task = self.ray.remote(

@@ -12,6 +12,7 @@ import tyro
 from study.sweeps.plan import SETTINGS, Plan, Search, base_recipe, read_plan
 from trainers.recipe import TrainConfig
 from trainers.run_recipe import parse_seeds
+from utils.atomic_files import make_folder
 from utils.command_line import parse_command_line
 from utils.errors import UserError
 
@@ -77,6 +78,7 @@ def main(argv: list[str]) -> None:
     for model in plan.models:
         build_model(model)  # an unknown one is refused before anything is begun
     sweep = SweepRun(plan, _engine(options), time.monotonic() + 3600 * options.max_hours)
+    make_folder(options.output / plan.name)
     try:
         sweep.go()
     finally:

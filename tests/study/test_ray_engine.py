@@ -115,6 +115,6 @@ def test_an_address_where_nobody_answers(command, home):
 
 
 def test_more_than_the_cluster_has_is_refused(cluster):
-    for resources in (Resources(1000, 0), Resources(1, 3)):
-        with pytest.raises(UserError, match="the cluster has"):
+    for resources in (Resources(1000, 0), Resources(1, 3), Resources(2, 0)):
+        with pytest.raises(UserError, match="more than any machine of the cluster has"):
             RayEngine(cluster.address, resources)
