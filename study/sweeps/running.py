@@ -62,11 +62,11 @@ class SweepRun:
         self.jobs += jobs
         missing = [job.unfinished for job in jobs]
         self.bar.update(sum(len(job.seeds) - len(left.seeds) for job, left in zip(jobs, missing, strict=True)))
-        pieces = []
+        pieces: dict[str, list[Outcome]] = {job.prefix: [] for job in jobs}
         for outcome in self.engine.run([job for job in missing if job.seeds], self.deadline):
-            pieces.append(outcome)
+            pieces[outcome.job.prefix].append(outcome)
             self._note(outcome)
-        return [_whole(job, [piece for piece in pieces if piece.job.prefix == job.prefix]) for job in jobs]
+        return [_whole(job, pieces[job.prefix]) for job in jobs]
 
     def _note(self, outcome: Outcome) -> None:
         job = outcome.job
