@@ -14,7 +14,6 @@ from utils.errors import UserError, exit_on_user_error
 from utils.evaluation import predict_logits, score
 from utils.figures import confusion_matrix_figure, digit_grid_figure, filters_figure
 from utils.randomness import random_seed
-from utils.statistics import mean_interval
 
 CPU = torch.device("cpu")
 
@@ -77,13 +76,6 @@ def test_prediction_keeps_order_and_mode(few_digits):
     logits = predict_logits(model, images, CPU)
     torch.testing.assert_close(logits[:, 0], images.float().sum(dim=(1, 2)) / 255)
     assert model.sizes == [500, 500, 100] and model.training
-
-
-def test_mean_interval_by_hand():
-    mean, half_width = mean_interval([1.0, 2.0, 3.0])
-    assert mean == 2.0
-    assert half_width == pytest.approx(4.302653 * 1 / math.sqrt(3), rel=1e-6)  # t(0.975, 2) from the table
-    assert math.isnan(mean_interval([1.0])[1])
 
 
 def test_random_seeds_differ_by_seed_epoch_and_purpose():
