@@ -30,10 +30,10 @@ def main(argv: list[str]) -> None:
 
     from data_inspection.dataset_statistics import describe_dataset
     from data_inspection.verdict import statistics_table, verdict
-    from data_inspection.writers import mnist_writers
     from utils.datasets import load_dataset
     from utils.figures import save_figure
     from utils.paths import shown
+    from utils.writers import mnist_writers
 
     make_folder(options.output)
     train, test = load_dataset(options.dataset, "train"), load_dataset(options.dataset, "test")

@@ -8,10 +8,10 @@ import torch
 from helpers import write_idx
 from torchvision.datasets import MNIST, QMNIST
 
-from data_inspection.writers import QMNIST_MD5
 from utils.datasets import load_dataset
 from utils.errors import UserError
 from utils.idx_files import MNIST_MD5, DamagedFile, read_idx
+from utils.writers import QMNIST_MD5
 
 IMAGES = "t10k-images-idx3-ubyte.gz"
 LABELS = "t10k-labels-idx1-ubyte.gz"
