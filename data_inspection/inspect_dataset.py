@@ -17,7 +17,8 @@ EXAMPLE = 0  # the digit whose pixel values are shown
 @dataclass(frozen=True)
 class InspectCommand:
     dataset: str = "mnist"
-    """Data set: mnist, usps, digits (bundled with scikit-learn) or csv:FILE[,FILE...][,test=FILE]."""
+    """Data set: mnist, fashion_mnist, kmnist, qmnist, emnist_digits, usps, digits (bundled with scikit-learn) or
+    csv:FILE[,FILE...][,test=FILE]."""
     output: Path = OUTPUT
     """Folder for statistics.json and the pictures; files of the same names are replaced."""
 

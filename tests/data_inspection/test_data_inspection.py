@@ -91,10 +91,6 @@ def test_writers_by_hand():
     }
 
 
-def test_no_writers_without_their_labels(no_network):
-    assert mnist_writers() is None
-
-
 def test_the_odd_one_is_the_strangest():
     boxes = [(4, 9 + shift % 2, 20, 10) for shift in range(12)] + [(0, 0, 5, 28)]
     image_set = small_set(boxes, [3] * 13)
