@@ -1,5 +1,6 @@
 """Devices, evaluation, statistics, randomness, figures, errors: each on a case that can be checked by hand."""
 
+import itertools
 import math
 
 import numpy as np
@@ -105,7 +106,7 @@ def test_long_names_of_classes_do_not_overlap():
     figure = confusion_matrix_figure(Answers(np.eye(10, dtype=np.float32), np.arange(10)), names, "fashion_mnist/test")
     figure.canvas.draw()
     boxes = [text.get_window_extent() for text in figure.axes[0].get_xticklabels()]
-    assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
 @pytest.mark.parametrize("count", [1, 3, 8, 13])
