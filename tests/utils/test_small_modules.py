@@ -1,5 +1,6 @@
 """Devices, evaluation, statistics, randomness, figures, errors: each on a case that can be checked by hand."""
 
+import itertools
 import math
 
 import numpy as np
@@ -13,6 +14,7 @@ from utils.answers import Answers
 from utils.errors import UserError, exit_on_user_error
 from utils.evaluation import predict_logits, score
 from utils.figures import confusion_matrix_figure, digit_grid_figure, filters_figure
+from utils.public_sets import PUBLIC_SETS
 from utils.randomness import random_seed
 
 CPU = torch.device("cpu")
@@ -97,6 +99,14 @@ def test_confusion_matrix_shows_the_counts():
     }
     assert axes.get_title() == "mnist/test: 1 of 5 wrong"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["zero", "one", "two"]
+
+
+def test_long_names_of_classes_do_not_overlap():
+    names = PUBLIC_SETS["fashion_mnist"].class_names
+    figure = confusion_matrix_figure(Answers(np.eye(10, dtype=np.float32), np.arange(10)), names, "fashion_mnist/test")
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in figure.axes[0].get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
 @pytest.mark.parametrize("count", [1, 3, 8, 13])
