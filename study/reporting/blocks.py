@@ -83,3 +83,9 @@ class Section:
 
     def as_markdown(self, pictures: str) -> str:
         return "\n\n".join([f"### {self.title}", *(block.as_markdown(pictures) for block in self.brief)])
+
+
+def missing_section(title: str, command: str) -> Section:
+    """For a study that was not made."""
+    blocks: list[Block] = [Text("This study was not made yet; it is made by:"), Command([command])]
+    return Section(title, blocks, blocks)

@@ -72,8 +72,8 @@ def gather_evidence() -> Evidence:
     return Evidence(
         networks,
         inspected.get("mnist") if inspected else None,
-        _read(architecture_effects.RESULTS),
-        _read(hardest_digits.RESULTS),
+        _read(architecture_effects.architecture_folder() / architecture_effects.RESULTS),
+        _read(hardest_digits.limits_folder() / hardest_digits.RESULTS),
     )
 
 
