@@ -1,5 +1,7 @@
 """White lines across the digit: a dotted one and a zigzag."""
 
+import itertools
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -44,7 +46,7 @@ def zigzags(left: Int64[Tensor, " n"], rise: Int64[Tensor, " n"]) -> Levels:
         (ZIGZAG_START + x * cos - y * sin, left + x * sin + y * cos)
         for x, y in _corners((ZIGZAG_END - ZIGZAG_START) / cos)
     ]
-    strokes = [_line(*begin, *end) for begin, end in zip(corners[:-1], corners[1:], strict=True)]
+    strokes = [_line(*begin, *end) for begin, end in itertools.pairwise(corners)]
     return 255 * torch.stack(strokes).sum(dim=0).float()
 
 
