@@ -40,10 +40,12 @@ CORRUPTIONS: dict[str, Callable[[Levels, torch.Generator], Levels]] = {
 def corrupt(images: UInt8[Tensor, "n 28 28"], name: str, seed: int) -> UInt8[Tensor, "n 28 28"]:
     """The digits under this corruption, on their device.
 
-    What happens to a digit is decided by the seed, the name and the digit's place alone, whichever the device and
-    however many digits follow. Raises UserError for an unknown name.
+    What happens to a digit is decided by the seed, the name and the digit's place alone, however many digits follow.
+    All devices have the same draws, but may round otherwise here and there. Raises UserError for an unknown name.
     """
     check_name(name)
+    if not len(images):
+        return images.clone()
     blocks = [
         CORRUPTIONS[name](block.float(), _generator(seed, name, number)).round().clamp(0, 255).byte()
         for number, block in enumerate(images.split(BLOCK))
