@@ -113,6 +113,8 @@ def _right_after(
 def move_map(degrees: float, scale: float, right: float, down: float) -> Float[Tensor, "1 2 3"]:
     """The map of `transform` that turns a digit counterclockwise about the middle, scales it, then moves it (px)."""
     cos, sin = math.cos(math.radians(degrees)) / scale, math.sin(math.radians(degrees)) / scale
-    back = torch.tensor([[cos, -sin], [sin, cos]])  # from a place in the result to that in the source, y downwards
-    offset = -back @ torch.tensor([right, down]) / HALF_SIDE
+    back = torch.tensor(
+        [[cos, -sin], [sin, cos]], dtype=torch.float32
+    )  # from a place in the result to that in the source, y downwards
+    offset = -back @ torch.tensor([right, down], dtype=torch.float32) / HALF_SIDE
     return torch.cat([back, offset[:, None]], dim=1)[None]
