@@ -8,14 +8,16 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from study.sweeps.engines import LoadedDigits, in_stacks
 from study.sweeps.job import Job, Outcome, do_job
-from trainers.generic_trainers.training_run import Digits
+from study.sweeps.run_locks import RunLocks
+from study.sweeps.stacks import Loaded, in_stacks
+from trainers.generic_trainers.training_run import Digits, Setting
 from utils.atomic_files import make_folder, write_whole
 from utils.errors import UserError
 from utils.paths import runs_folder
@@ -51,7 +53,7 @@ class RayEngine:
             ) from None
         self.ray = ray
         self.resources = resources
-        self.digits = LoadedDigits()
+        self.loaded = Loaded()
         self.stored: tuple[Digits, Any] | None = None
         if address not in (None, "auto"):
             _expect_an_answer(str(address))
@@ -73,25 +75,26 @@ class RayEngine:
         task = self.ray.remote(
             num_cpus=self.resources.cpus, num_gpus=self.resources.gpus, max_retries=MAX_RETRIES, retry_exceptions=False
         )(_do_remotely)
-        waiting = in_stacks(jobs, self.digits)
-        running: dict[Any, Job] = {}
-        is_more = True
-        while is_more or running:
-            while is_more and len(running) < 2 * self.num_parallel:  # the next lie ready where one ends
-                job = next(waiting, None)
-                if job is None or time.monotonic() > deadline:
-                    is_more = False
-                    break
-                try:
-                    stored = self._store(self.digits.of(job.recipe.train))
-                except UserError as error:
-                    yield Outcome(job, dict.fromkeys(job.seeds, str(error)))
-                    continue
-                threads = torch.get_num_threads()
-                running[task.remote(job, stored, _files_of(job), threads)] = job
-            if running:
-                [done], _ = self.ray.wait(list(running), num_returns=1)
-                yield self._received(running.pop(done), done)
+        with RunLocks() as locks:
+            waiting = in_stacks(jobs, self.loaded, locks)
+            running: dict[Any, Job] = {}
+            is_more = True
+            while is_more or running:
+                while is_more and len(running) < 2 * self.num_parallel:  # the next lie ready where one ends
+                    piece = next(waiting, None)
+                    if piece is None or time.monotonic() > deadline:
+                        is_more = False
+                    elif isinstance(piece, Outcome):
+                        yield piece
+                    else:
+                        stored = self._store(self.loaded.digits(piece.recipe.train))
+                        running[task.remote(piece, stored, _files_of(piece), torch.get_num_threads())] = piece
+                if running:
+                    [done], _ = self.ray.wait(list(running), num_returns=1)
+                    job = running.pop(done)
+                    outcome = self._received(job, done)
+                    locks.give_back(job.runs)
+                    yield outcome
 
     def _store(self, digits: Digits) -> Any:
         if self.stored is None or self.stored[0] is not digits:
@@ -129,7 +132,7 @@ def _do_remotely(job: Job, digits: Digits, files: Files, threads: int) -> tuple[
         os.environ["MNIST_STUDY_HOME"] = home
         for name, content in files.items():
             write_whole(runs_folder() / name, content)
-        outcome = do_job(job, digits)
+        outcome = do_job(job, partial(Setting.of, digits=digits))
         return outcome, _files_of(job)
 
 

@@ -14,8 +14,11 @@ import pytest
 from study.sweeps.engines import LocalEngine
 from study.sweeps.job import Job, Outcome, do_job
 from study.sweeps.plan import Plan, Range, base_recipe, read_plan
+from study.sweeps.run_locks import RunLocks
 from study.sweeps.running import SweepRun
 from study.sweeps.search import NUM_UNPRUNED, Searcher
+from study.sweeps.stacks import TAKEN
+from trainers.generic_trainers.training_run import Digits, Setting
 from trainers.recipe import Recipe, TrainConfig
 from utils.errors import UserError
 from utils.run_folder import RunFolder
@@ -73,7 +76,7 @@ def test_a_run_that_was_stopped_is_gone_on_with(home, monkeypatch):
     from trainers.generic_trainers import basic_trainer
 
     job = Job(Recipe("linear", TrainConfig(dataset="digits", num_epochs=3)), (0,))
-    assert do_job(job, None).failures == {}
+    assert do_job(job).failures == {}
     expected = [row.val_loss for row in job.run(0).rows()]
     other = Job(Recipe("linear", TrainConfig(dataset="digits", num_epochs=3, precision="fp32")), (0,))
     train_epoch = basic_trainer.BasicTrainer.train_epoch
@@ -85,16 +88,16 @@ def test_a_run_that_was_stopped_is_gone_on_with(home, monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(basic_trainer.BasicTrainer, "train_epoch", stopped)
-        do_job(other, None)
+        do_job(other)
     assert len(other.run(0).rows()) == 2
-    assert do_job(other, None).failures == {}
+    assert do_job(other).failures == {}
     assert [row.val_loss for row in other.run(0).rows()] == expected
 
 
 def test_a_folder_that_was_made_and_no_more(home):
     job = Job(Recipe("linear", QUICK), (0,))
     (job.run(0).path / "checkpoints").mkdir(parents=True)
-    assert do_job(job, None).failures == {} and job.run(0).is_finished
+    assert do_job(job).failures == {} and job.run(0).is_finished
 
 
 def test_a_name_that_belongs_to_another_recipe_fails_alone(home):
@@ -104,8 +107,83 @@ def test_a_name_that_belongs_to_another_recipe_fails_alone(home):
     config["train"]["batch_size"] = 3
     job.run(0).write_json("config.json", config)
     (job.run(0).path / "summary.json").unlink()
-    outcome = do_job(job, None)
+    outcome = do_job(job)
     assert "batch_size is 3, not 256" in outcome.failures[0] and job.run(1).is_finished
+
+
+HOLDER = """
+import pathlib, sys
+from study.sweeps.run_locks import RunLocks
+from utils.run_folder import RunFolder
+locks = RunLocks()
+print(locks.take(RunFolder(pathlib.Path(sys.argv[1]))), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fcntl")
+def test_a_run_that_another_sweep_trains_is_left_to_it(home):
+    job = Job(Recipe("linear", QUICK), (0,))
+    (job.run(0).path / "checkpoints").mkdir(parents=True)  # just begun there
+    program = [sys.executable, "-c", HOLDER, str(job.run(0).path)]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"True\n"
+        sweep = go(plan(seeds=(0, 1)))
+        assert sweep.failures == {job.run(0).path.name: TAKEN} and sweep.finished == [job.run(1)]
+        assert [path.name for path in job.run(0).path.iterdir()] == ["checkpoints"]
+        other.kill()
+    assert len(go(plan(seeds=(0, 1))).finished) == 2  # a lock goes with its process
+
+
+def test_a_run_that_was_finished_after_it_was_listed_is_not_trained_again(home):
+    job = Job(Recipe("linear", QUICK), (0,))
+    do_job(job)
+    before = (job.run(0).path / "summary.json").stat().st_mtime_ns
+    assert list(LocalEngine().run([job], math.inf)) == [Outcome(job, {})]
+    assert (job.run(0).path / "summary.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fcntl")
+def test_locks_are_given_back_and_taken_run_by_run(home):
+    job = Job(Recipe("linear", QUICK), (0, 1))
+    with RunLocks() as locks:
+        assert locks.take(job.run(0)) and locks.take(job.run(1))
+        locks.give_back([job.run(0)])
+        program = [sys.executable, "-c", HOLDER]
+        answers = [
+            subprocess.run([*program, str(run.path)], input=b"", capture_output=True, check=True).stdout
+            for run in job.runs
+        ]
+    assert answers == [b"True\n", b"False\n"]
+
+
+def test_an_unforeseen_error_stops_nobody(home, monkeypatch):
+    setting_of, digits_of = Setting.of, Digits.of
+
+    def setting(recipe, digits=None):
+        if recipe.train.batch_size == 64:
+            raise RuntimeError("no such kernel")
+        return setting_of(recipe, digits)
+
+    def digits(config):
+        if config.train_size == 0.5:
+            raise EOFError("cut off")
+        return digits_of(config)
+
+    monkeypatch.setattr(Setting, "of", staticmethod(setting))
+    monkeypatch.setattr(Digits, "of", staticmethod(digits))
+    sweep = go(plan(settings={"batch_size": (64, 256), "train_size": (0.5, 1.0)}, seeds=(0, 1)))
+    assert len(sweep.finished) == 2
+    assert sorted(set(sweep.failures.values())) == ["EOFError: cut off", "RuntimeError: no such kernel"]
+
+
+def test_the_setting_is_found_once_a_recipe(home, monkeypatch):
+    setting_of, recipes = Setting.of, []
+    monkeypatch.setattr(Setting, "of", staticmethod(lambda *given: recipes.append(given[0]) or setting_of(*given)))
+    sweep = go(plan(models=("linear", "C(2,5)-P4-FC10"), seeds=(0, 1)))
+    assert len(sweep.finished) == 4 and len(recipes) == 2
+    seconds = [run.summary()["total_seconds"] for run in sweep.finished]
+    assert sum(seconds) <= sweep.seconds  # each counts from its own beginning
 
 
 def test_a_failed_run_is_recorded_and_stops_nobody(command, home):
@@ -128,10 +206,10 @@ def test_no_run_is_begun_after_the_deadline(home):
 def test_ctrl_c_says_how_to_go_on(home, monkeypatch):
     from study.sweeps import engines
 
-    def stopped(job, _digits):
+    def stopped(job, _setting_of):
         if job.recipe.train.learning_rate > 0.005:
             raise KeyboardInterrupt("stopped; ...")
-        return do_job(job, None)
+        return do_job(job)
 
     monkeypatch.setattr(engines, "do_job", stopped)
     with pytest.raises(KeyboardInterrupt, match="1 of 2 runs are finished"):
@@ -197,13 +275,13 @@ def test_guided_search_finds_better_points_than_chance(home, monkeypatch):
 
 def test_what_falls_below_the_median_is_pruned_and_stays_so(home):
     good = Job(Recipe("linear", TrainConfig(dataset="digits", num_epochs=3)), (0,), bar=(0.0, 0.0, 0.0))
-    assert do_job(good, None).pruned == () and good.run(0).is_finished
+    assert do_job(good).pruned == () and good.run(0).is_finished
     hopeless = Job(
         Recipe("linear", TrainConfig(dataset="digits", num_epochs=3, batch_size=32)), (0,), bar=(0.0, 1.1, 1.1)
     )
-    assert do_job(hopeless, None).pruned == (0,)
+    assert do_job(hopeless).pruned == (0,)
     assert len(hopeless.run(0).rows()) == 2 and not hopeless.run(0).is_finished
-    started_again = do_job(hopeless, None)
+    started_again = do_job(hopeless)
     assert started_again.pruned == (0,) and len(hopeless.run(0).rows()) == 2
 
 
