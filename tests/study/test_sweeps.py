@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from optuna.distributions import FloatDistribution, IntDistribution
 
 from study.sweeps.engines import LocalEngine
 from study.sweeps.job import Job, Outcome, do_job
@@ -59,6 +60,41 @@ def test_names_tell_recipes_apart_and_nothing_else():
     }
     assert len(names) == 5
     RunFolder.check_name(prefix("C(16,3,same)-P2-" + "C(16,3,same)-" * 30 + "FC10") + "-s123")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "name"),
+    [
+        (Recipe("linear"), "linear-09002f63b9"),
+        (Recipe("linear", TrainConfig(weight_decay=1.0, learning_rate=0.01)), "linear-57065e40e6"),
+        (
+            Recipe("C(16,3)-P2-FC10", TrainConfig(optimizer="sgd", num_epochs=3, rotation_degrees=7.5)),
+            "C_16_3_P2_FC10-c88e94768d",
+        ),
+    ],
+)
+def test_names_stay_as_they_are(recipe, name):
+    assert Job(recipe, (0,)).prefix == Job(Recipe.from_json(recipe.to_json()), (0,)).prefix == name
+
+
+def test_a_whole_number_is_the_same_setting_with_and_without_its_point():
+    whole, point = (plan(settings={"weight_decay": (value,)}).grid()[0] for value in (1, 1.0))
+    assert Job(whole, (0,)).prefix == Job(point, (0,)).prefix and type(whole.train.weight_decay) is float
+
+
+def test_a_run_to_start_from_has_one_name_however_it_is_said(copied_run, home, monkeypatch):
+    monkeypatch.chdir(home)
+    said = ("mine", "runs/mine", str(copied_run))
+    assert {recipe.train.start for recipe in plan(settings={"start": said}).grid()} == {"mine"}
+    with pytest.raises(UserError, match="no run at 'yours'"):
+        plan(settings={"start": ("yours",)})
+
+
+def test_a_range_is_of_whole_numbers_where_its_setting_is():
+    settings = {"learning_rate": Range(1, 3), "batch_size": Range(1, 3)}
+    distributions = Searcher(plan(search="random", settings=settings)).distributions
+    assert isinstance(distributions["learning_rate"], FloatDistribution)
+    assert isinstance(distributions["batch_size"], IntDistribution)
 
 
 def test_a_sweep_started_again_trains_only_what_is_missing(home):
@@ -232,7 +268,7 @@ def test_a_killed_sweep_is_finished_by_the_same_command(home):
 def test_random_points_lie_in_their_ranges_and_come_again(home):
     settings = {
         "learning_rate": Range(1e-4, 1e-1, log=True),
-        "batch_size": Range(64, 512, whole=True),
+        "batch_size": Range(64, 512),
         "optimizer": ("adam", "sgd"),
     }
     wide = plan(search="random", num_points=3, settings=settings)
@@ -293,6 +329,7 @@ def test_the_bar_is_the_median_of_what_is_finished():
     assert searcher._bar() == pytest.approx((0.3, 0.45))
 
 
+HUGE = f"0x{'f' * 8000}"  # a whole number that Python reads, but does not write
 FILE = """
 trainer = "fc"
 models = ["linear", "FC10"]
@@ -338,16 +375,32 @@ def test_a_file_says_what_the_flags_say(tmp_path):
         ("models = ['linear']\n[settings]\nlearning_rate = [[1]]", "expected a number"),
         ("models = ['linear']\n[settings]\nlearning_rate = 1979-05-27", "expected a number"),
         ("models = ['linear']\nsearch = 'best'", "search 'best'"),
-        ("models = ['linear']\nnum_points = 0\nsearch = 'random'", "0 points"),
+        ("models = ['linear']\nnum_points = 0\nsearch = 'random'", "--num-points 0"),
         ("models = ['linear']\npruning = true", "pruning needs search"),
         ("trainer = 'magic'", "unknown trainer 'magic'"),
+        (f"models = {'[' * 3000}{']' * 3000}", "nested too deeply"),
+        ("models = [3]", "models = 3: expected text"),
+        (f"num_points = '{'x' * 1000}'", "num_points = x{80}[.]{3}: expected a whole number"),
+        (f"models = ['linear']\nnum_points = {HUGE}", "--num-points a number of thousands of digits"),
+        (f"models = ['linear']\nseeds = [{HUGE}]", "--seeds a number of thousands of digits"),
+        (f"models = ['linear']\n[settings]\nbatch_size = {HUGE}", "--batch-size a number of thousands of digits"),
+        (f"models = ['linear']\n[settings]\nlearning_rate = {HUGE}", "a number below"),
+        (f"models = ['linear']\n[settings]\noptimizer = {HUGE}", "a number of thousands of digits: expected one of"),
+        (
+            f"models = ['linear']\nsearch = 'tpe'\n[settings]\nbatch_size = {{low = 1, high = 1{'0' * 400}}}",
+            "--batch-size 10+[.]{3}: expected a number below",
+        ),
+        (
+            f"models = ['linear']\nsearch = 'tpe'\n[settings]\nlearning_rate = {{low = 1, high = 1{'0' * 400}}}",
+            "--learning-rate 10+[.]{3}: expected a number below",
+        ),
     ],
 )
 def test_bad_files(text, message, tmp_path):
     (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(UserError, match=message) as error:
         read_plan(tmp_path / "bad.toml")
-    assert len(str(error.value).splitlines()) <= 2
+    assert len(str(error.value).splitlines()) <= 2 and len(str(error.value)) < 700
 
 
 @pytest.mark.parametrize(
