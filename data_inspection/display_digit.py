@@ -23,7 +23,8 @@ class DisplayCommand:
     save: Annotated[bool, tyro.conf.arg(aliases=["-s"])] = False
     """Also save it as a PNG in the working folder."""
     dataset: str = "mnist"
-    """Data set: mnist, usps, digits (bundled with scikit-learn) or csv:FILE[,FILE...][,test=FILE]."""
+    """Data set: mnist, fashion_mnist, kmnist, qmnist, emnist_digits, usps, digits (bundled with scikit-learn) or
+    csv:FILE[,FILE...][,test=FILE]."""
 
 
 def main(argv: list[str]) -> None:

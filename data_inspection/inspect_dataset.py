@@ -17,7 +17,8 @@ EXAMPLE = 0  # the digit whose pixel values are shown
 @dataclass(frozen=True)
 class InspectCommand:
     dataset: str = "mnist"
-    """Data set: mnist, usps, digits (bundled with scikit-learn) or csv:FILE[,FILE...][,test=FILE]."""
+    """Data set: mnist, fashion_mnist, kmnist, qmnist, emnist_digits, usps, digits (bundled with scikit-learn) or
+    csv:FILE[,FILE...][,test=FILE]."""
     output: Path = OUTPUT
     """Folder for statistics.json and the pictures; files of the same names are replaced."""
 
@@ -30,10 +31,10 @@ def main(argv: list[str]) -> None:
 
     from data_inspection.dataset_statistics import describe_dataset
     from data_inspection.verdict import statistics_table, verdict
-    from data_inspection.writers import mnist_writers
     from utils.datasets import load_dataset
     from utils.figures import save_figure
     from utils.paths import shown
+    from utils.writers import mnist_writers
 
     make_folder(options.output)
     train, test = load_dataset(options.dataset, "train"), load_dataset(options.dataset, "test")

@@ -17,7 +17,8 @@ class EvaluateCommand:
     split: Literal["test", "train", "validation"] = "test"
     """Which digits: the test set, those trained on, or those held out for validation."""
     dataset: str | None = None
-    """Another data set to judge on: mnist, usps, digits or csv:FILE[,FILE...][,test=FILE]; by default the run's."""
+    """Another data set to judge on: mnist, fashion_mnist, kmnist, qmnist, emnist_digits, usps, digits or
+    csv:FILE[,FILE...][,test=FILE]; by default the run's."""
     device: str = "auto"
     """auto (the GPU where there is one), cpu, cuda, cuda:1 or mps."""
 

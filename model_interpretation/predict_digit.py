@@ -29,7 +29,8 @@ class PredictCommand:
     run: Annotated[str | None, tyro.conf.arg(metavar="RUN")] = None
     """The run whose network answers, such as runs/NAME; by default the newest that is finished."""
     dataset: str | None = None
-    """Data set: mnist, usps, digits or csv:FILE[,FILE...][,test=FILE]; by default that of the run."""
+    """Data set: mnist, fashion_mnist, kmnist, qmnist, emnist_digits, usps, digits or csv:FILE[,FILE...][,test=FILE]; by
+    default that of the run."""
     output: Path = OUTPUT
     """With --image: folder in which the run gets a folder of its name, for the table and the sheet."""
 

@@ -21,7 +21,8 @@ NOTEBOOK = PROJECT_FOLDER / "notebooks" / "tour.ipynb"
 @dataclass(frozen=True)
 class TourCommand:
     dataset: str = "mnist"
-    """Data set: mnist, usps, digits (bundled with scikit-learn) or csv:FILE[,FILE...][,test=FILE]."""
+    """Data set: mnist, fashion_mnist, kmnist, qmnist, emnist_digits, usps, digits (bundled with scikit-learn) or
+    csv:FILE[,FILE...][,test=FILE]."""
     max_epochs: int = 200
     """Epochs after which training stops even if the training accuracy still rises."""
     output: Path = PROJECT_FOLDER / "notebooks" / "output"

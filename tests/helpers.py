@@ -11,7 +11,8 @@ check_types = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
 
 def write_idx(path: Path, values: torch.Tensor) -> None:
-    """An idx file of bytes, gzipped, as MNIST's are."""
+    """An idx file of bytes or, for int32, of whole numbers; gzipped, as MNIST's are."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    item_type, content = (12, values.numpy().astype(">i4")) if values.dtype == torch.int32 else (8, values.numpy())
     sizes = b"".join(size.to_bytes(4, "big") for size in values.shape)
-    path.write_bytes(gzip.compress(b"\0\0\x08" + bytes([values.ndim]) + sizes + values.numpy().tobytes()))
+    path.write_bytes(gzip.compress(bytes([0, 0, item_type, values.ndim]) + sizes + content.tobytes()))

@@ -25,7 +25,8 @@ class TrainConfig:
     """How a network is trained."""
 
     dataset: str = "mnist"
-    """Data set: mnist, usps, digits (bundled with scikit-learn) or csv:FILE[,FILE...][,test=FILE]."""
+    """Data set: mnist, fashion_mnist, kmnist, qmnist, emnist_digits, usps, digits (bundled with scikit-learn) or
+    csv:FILE[,FILE...][,test=FILE]."""
     validation_size: float = 1 / 12
     """Training digits held out to choose the best epoch: a count, or below 1 a share (5,000 of MNIST's 60,000)."""
     train_size: float = 1.0

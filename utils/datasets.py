@@ -5,9 +5,10 @@ from typing import Literal, get_args
 from utils.bundled_digits import bundled_digits
 from utils.csv_digits import csv_digits
 from utils.csv_name import FORM, TEST_SHARE, CsvName
+from utils.emnist_digits import emnist_digits
 from utils.errors import UserError
-from utils.idx_files import read_mnist_images, read_mnist_labels
 from utils.image_set import ImageSet
+from utils.public_sets import PUBLIC_SETS, read_public_set
 from utils.splits import stratified_sample, stratified_split
 from utils.usps_digits import usps_digits
 
@@ -18,6 +19,10 @@ def load_dataset(name: str, split: str) -> ImageSet:
     """The split, `train` or `test`, of a data set.
 
     `mnist`: the 60,000 and 10,000 digits of LeCun, Cortes and Burges, fetched and verified where they are missing.
+    `fashion_mnist`: 60,000 and 10,000 pieces of clothing (Xiao, Rasul and Vollgraf 2017).
+    `kmnist`: 60,000 and 10,000 hiragana in cursive script (Clanuwat et al. 2018).
+    `qmnist`: MNIST made anew from its source, with all of its 60,000 test digits (Yadav and Bottou 2019).
+    `emnist_digits`: 240,000 and 40,000 digits of EMNIST; its files have to be put into data/ by hand.
     `usps`: the 7,291 and 2,007 postal digits of The Elements of Statistical Learning, brought to MNIST's form.
     `digits`: the 1,797 digits that scikit-learn carries, brought to MNIST's form; needs no network.
     `csv:FILE[,FILE...][,test=FILE]`: rows of a label and 784 pixels; without `test=`, a fixed fifth is the test set,
@@ -27,15 +32,19 @@ def load_dataset(name: str, split: str) -> ImageSet:
     """
     if split not in get_args(Split):
         raise UserError(f"unknown split '{split}': expected {' or '.join(get_args(Split))}")
-    if name == "mnist":
-        return ImageSet(f"{name}/{split}", read_mnist_images(split), read_mnist_labels(split))
+    if name in PUBLIC_SETS:
+        return read_public_set(name, split)
+    if name == "emnist_digits":
+        return ImageSet(f"{name}/{split}", *emnist_digits(split))
     if name == "usps":
         return ImageSet(f"{name}/{split}", *usps_digits(split))
     if name == "digits":
         return _fixed_share(ImageSet(name, *bundled_digits()), split, TEST_SHARE)
     if name.startswith("csv:"):
         return _load_csv(name, split)
-    raise UserError(f"unknown data set '{name}': expected mnist, usps, digits or {FORM}")
+    raise UserError(
+        f"unknown data set '{name}': expected {', '.join(PUBLIC_SETS)}, emnist_digits, usps, digits or {FORM}"
+    )
 
 
 def _load_csv(name: str, split: str) -> ImageSet:

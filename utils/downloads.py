@@ -5,7 +5,6 @@ import http.client
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
@@ -19,22 +18,30 @@ TIMEOUT_SECONDS = 20.0
 CHUNK_BYTES = 2**18
 
 
-def mnist_mirrors() -> list[str]:
-    """The public mirrors of MNIST that torchvision knows; URLs that end in a slash."""
-    from torchvision.datasets import MNIST  # takes a second to import
-
-    return list(MNIST.mirrors)
+def has_md5(content: bytes, md5: str | None) -> bool:
+    """Whether this is the content's checksum, or none is known."""
+    return md5 is None or hashlib.md5(content, usedforsecurity=False).hexdigest() == md5
 
 
-def has_md5(content: bytes, md5: str) -> bool:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest() == md5
+def held_file(dataset: str, file_name: str, md5: str | None, mirrors: list[str], advice: str | None = None) -> Path:
+    """data/<dataset>/<file_name>, fetched where it is missing or its checksum is another.
+
+    Asked are MNIST_STUDY_MIRROR and the public mirrors, URLs that end in a slash. `md5` is None where nobody has
+    published one: then any file of this name will do. Raises UserError, with the advice, where nobody has it.
+    """
+    path = data_folder() / dataset / file_name
+    if not path.exists():
+        fetch(dataset, path, md5, mirrors, "is missing", advice)
+    elif not has_md5(path.read_bytes(), md5):
+        fetch(dataset, path, md5, mirrors, "is damaged (its checksum is wrong)", advice)
+    return path
 
 
-def fetch(dataset: str, path: Path, md5: str, mirrors: list[str], state: str) -> None:
+def fetch(dataset: str, path: Path, md5: str | None, mirrors: list[str], state: str, advice: str | None = None) -> None:
     """Puts the file of this name, with this checksum, at `path`.
 
     Asks `MNIST_STUDY_MIRROR` (a folder or a URL with one sub-folder a data set) first, then the public mirrors.
-    `state` says what is wrong with the file that should lie there already.
+    `state` says what is wrong with the file that should lie there already, `advice` what else the user can do.
 
     Raises UserError, naming all that was tried, where no mirror has it.
     """
@@ -50,24 +57,14 @@ def fetch(dataset: str, path: Path, md5: str, mirrors: list[str], state: str) ->
             print(f"fetched {path.name} from {url}")
             return
         failures.append(f"{url} (wrong checksum)")
-    raise UserError(
-        f"{shown(path)} {state}, and no mirror gave it: {'; '.join(failures) or 'none is known'}.\n"
+    usual_advice = (
         f"Connect to the internet and run again, or set MNIST_STUDY_MIRROR to a folder or URL that holds "
         f"{dataset}/{path.name}, or use the bundled digits: --dataset digits."
     )
-
-
-def held_file(dataset: str, file_name: str, md5: str, mirrors: Callable[[], list[str]]) -> Path:
-    """data/<dataset>/<file_name>, fetched where it is missing or its checksum is another.
-
-    Asked are MNIST_STUDY_MIRROR and the public mirrors that `mirrors` names. Raises UserError where nobody has it.
-    """
-    path = data_folder() / dataset / file_name
-    if not path.exists():
-        fetch(dataset, path, md5, mirrors(), "is missing")
-    elif not has_md5(path.read_bytes(), md5):
-        fetch(dataset, path, md5, mirrors(), "is damaged (its checksum is wrong)")
-    return path
+    raise UserError(
+        f"{shown(path)} {state}, and no mirror gave it: {'; '.join(failures) or 'none is known'}.\n"
+        f"{advice or usual_advice}"
+    )
 
 
 def _own_mirror(dataset: str, file_name: str) -> list[str]:

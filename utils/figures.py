@@ -62,6 +62,8 @@ def confusion_matrix_figure(answers: Answers, class_names: tuple[str, ...], set_
             axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=colour, fontsize=10)
     axes.set_xticks(range(len(class_names)), class_names)
     axes.set_yticks(range(len(class_names)), class_names)
+    if max(map(len, class_names)) > 5:  # Fashion-MNIST's would run into one another
+        axes.tick_params(axis="x", labelrotation=90)
     num_wrong = int((~answers.is_right).sum())
     title = f"{set_name}: {num_wrong:,} of {len(answers.labels):,} wrong"
     axes.set(xlabel="predicted", ylabel="true", title=title)

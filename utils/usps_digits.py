@@ -24,7 +24,7 @@ def usps_digits(split: str) -> tuple[UInt8[Tensor, "n 28 28"], Int64[Tensor, " n
     import pandas as pd
 
     file_name, md5 = FILES[split]
-    path = held_file("usps", file_name, md5, lambda: MIRRORS)
+    path = held_file("usps", file_name, md5, MIRRORS)
     rows = pd.read_csv(path, sep=r"\s+", header=None, dtype=np.float32).to_numpy()
     originals = ((rows[:, 1:].reshape(-1, 16, 16) + 1) * 127.5).round().astype(np.uint8)
     images = np.stack([to_mnist_form(original) for original in originals])

@@ -14,8 +14,8 @@ import numpy as np
 
 from models.layers import MNIST_MEAN, MNIST_STD
 from utils.datasets import load_dataset
-from utils.idx_files import FILE_PREFIX, MNIST_MD5
 from utils.paths import data_folder
+from utils.public_sets import PUBLIC_SETS
 
 NETWORKS = ("fc", "conv")
 BATCH_SIZES = {"fc": 64, "conv": 128}
@@ -46,11 +46,12 @@ def raw_folder() -> Path:
     root = data_folder() / "torchvision"
     raw = root / "MNIST" / "raw"
     raw.mkdir(parents=True, exist_ok=True)
-    for name in MNIST_MD5:
-        target = raw / name.removesuffix(".gz")
-        if not target.exists():
-            load_dataset("mnist", "test" if name.startswith(FILE_PREFIX["test"]) else "train")  # fetched and verified
-            target.write_bytes(gzip.decompress((data_folder() / "mnist" / name).read_bytes()))
+    for split, files in PUBLIC_SETS["mnist"].files.items():
+        for file in files:
+            target = raw / file.name.removesuffix(".gz")
+            if not target.exists():
+                load_dataset("mnist", split)  # fetched and verified
+                target.write_bytes(gzip.decompress((data_folder() / file.folder / file.name).read_bytes()))
     return root
 
 

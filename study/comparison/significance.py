@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Int64
 
 from utils.answers import Answers
 from utils.errors import UserError
-
-NUM_RESAMPLES = 10_000
-SEED = 0
+from utils.statistics import mcnemar_exact, paired_bootstrap
 
 
 @dataclass(frozen=True)
@@ -55,23 +53,3 @@ def vote(group: list[Answers]) -> Answers:
     """The answers of the networks' mean probabilities, as one network's."""
     probabilities = np.mean([answers.probabilities for answers in group], axis=0)
     return Answers(np.log(probabilities.clip(1e-30)).astype(np.float32), group[0].labels)
-
-
-def mcnemar_exact(first_right: Bool[np.ndarray, " n"], second_right: Bool[np.ndarray, " n"]) -> float:
-    """The two-sided p-value of McNemar's exact test (McNemar 1947); 1 where the two are right on the same digits."""
-    from scipy.stats import binomtest
-
-    only_first = int((first_right & ~second_right).sum())
-    only_second = int((second_right & ~first_right).sum())
-    return float(binomtest(only_first, only_first + only_second).pvalue) if only_first + only_second else 1.0
-
-
-def paired_bootstrap(difference: Float64[np.ndarray, " n"]) -> tuple[float, float]:
-    """The 95 % percentile interval of the mean over digits drawn anew with replacement (Efron 1979).
-
-    Digits with the same difference are alike, so how often each value is drawn is multinomial.
-    """
-    values, counts = np.unique(difference, return_counts=True)
-    draws = np.random.default_rng(SEED).multinomial(len(difference), counts / len(difference), size=NUM_RESAMPLES)
-    low, high = np.quantile(draws @ values / len(difference), [0.025, 0.975])
-    return float(low), float(high)

@@ -11,8 +11,8 @@ from data_inspection.dataset_statistics import describe_dataset, describe_duplic
 from data_inspection.digit_shapes import measure_shapes
 from data_inspection.unusual_digits import most_typical_and_strangest, strangeness
 from data_inspection.verdict import statistics_table, verdict
-from data_inspection.writers import mnist_writers
 from utils.image_set import ImageSet
+from utils.writers import mnist_writers
 
 
 def images_of(*boxes):
@@ -89,10 +89,6 @@ def test_writers_by_hand():
         "digits_per_writer_min": 1,
         "digits_per_writer_max": 3,
     }
-
-
-def test_no_writers_without_their_labels(no_network):
-    assert mnist_writers() is None
 
 
 def test_the_odd_one_is_the_strangest():

@@ -19,7 +19,6 @@ from utils.answers import Answers, load_answers
 from utils.errors import UserError
 from utils.image_set import DIGIT_NAMES
 from utils.run_folder import EpochMetrics
-from utils.statistics import share_interval
 
 TRUTH = np.array([0, 1, 1, 2])
 
@@ -90,13 +89,6 @@ def test_calibration_bins_count_every_digit():
     assert np.isnan(confidence[~filled]).all()
     sure = answers_with([1 - 1e-12] * 4, [0, 1, 1, 2], TRUTH.tolist())
     assert expected_calibration_error(sure) == pytest.approx(0, abs=1e-6)
-
-
-def test_wilson_interval_by_hand():
-    z, n, p = 1.959964, 100, 0.9
-    shrink = 1 + z**2 / n
-    centre, half = (p + z**2 / (2 * n)) / shrink, z / shrink * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    assert share_interval(90, 100) == pytest.approx((centre - half, centre + half), rel=1e-5)
 
 
 def test_contested_digits_are_the_fifteen_of_cleanlab():

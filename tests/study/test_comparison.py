@@ -9,7 +9,7 @@ from study.comparison.comparison_figures import learning_curves_figure
 from study.comparison.comparison_table import csv_table, latex_table, plain_table
 from study.comparison.groups import group_runs
 from study.comparison.run_records import read_record
-from study.comparison.significance import compare_answers, mcnemar_exact, paired_bootstrap, vote
+from study.comparison.significance import compare_answers, vote
 from trainers.recipe import LATER_FIELDS, Recipe, TrainConfig
 from utils.answers import Answers
 from utils.datasets import load_dataset
@@ -96,21 +96,6 @@ def test_tables():
     latex = latex_table(groups)
     assert r"standard\_fc" in latex and latex.count(r"\\") == 3 and r"90.00\%" in latex
     assert plain_table(["run", "b"], [["x", "10"]]).splitlines() == ["run   b", "x    10"]
-
-
-def test_mcnemar_by_hand():
-    first = np.array([True] * 8 + [False] * 2 + [True] * 90)
-    second = np.array([False] * 8 + [True] * 2 + [True] * 90)
-    assert mcnemar_exact(first, second) == pytest.approx(2 * (1 + 10 + 45) / 2**10)  # binomial(10, 1/2) at most 2
-    assert mcnemar_exact(first, first) == 1.0
-
-
-def test_bootstrap_matches_the_normal_approximation():
-    difference = np.array([1.0] * 60 + [-1.0] * 40 + [0.0] * 900)
-    low, high = paired_bootstrap(difference)
-    half = 1.96 * difference.std() / 1000**0.5
-    assert low == pytest.approx(0.02 - half, abs=0.001) and high == pytest.approx(0.02 + half, abs=0.001)
-    assert paired_bootstrap(np.zeros(50)) == (0.0, 0.0)
 
 
 def answers(right, labels=None):

@@ -1,5 +1,6 @@
 """Devices, evaluation, statistics, randomness, figures, errors: each on a case that can be checked by hand."""
 
+import itertools
 import math
 
 import numpy as np
@@ -13,8 +14,8 @@ from utils.answers import Answers
 from utils.errors import UserError, exit_on_user_error
 from utils.evaluation import predict_logits, score
 from utils.figures import confusion_matrix_figure, digit_grid_figure, filters_figure
+from utils.public_sets import PUBLIC_SETS
 from utils.randomness import random_seed
-from utils.statistics import mean_interval
 
 CPU = torch.device("cpu")
 
@@ -79,13 +80,6 @@ def test_prediction_keeps_order_and_mode(few_digits):
     assert model.sizes == [500, 500, 100] and model.training
 
 
-def test_mean_interval_by_hand():
-    mean, half_width = mean_interval([1.0, 2.0, 3.0])
-    assert mean == 2.0
-    assert half_width == pytest.approx(4.302653 * 1 / math.sqrt(3), rel=1e-6)  # t(0.975, 2) from the table
-    assert math.isnan(mean_interval([1.0])[1])
-
-
 def test_random_seeds_differ_by_seed_epoch_and_purpose():
     purposes = ("initialisation", "order", "augmentation", "dropout")
     seeds = {random_seed(s, e, p) for s in range(20) for e in range(20) for p in purposes}
@@ -105,6 +99,14 @@ def test_confusion_matrix_shows_the_counts():
     }
     assert axes.get_title() == "mnist/test: 1 of 5 wrong"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["zero", "one", "two"]
+
+
+def test_long_names_of_classes_do_not_overlap():
+    names = PUBLIC_SETS["fashion_mnist"].class_names
+    figure = confusion_matrix_figure(Answers(np.eye(10, dtype=np.float32), np.arange(10)), names, "fashion_mnist/test")
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in figure.axes[0].get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
 @pytest.mark.parametrize("count", [1, 3, 8, 13])

@@ -1,0 +1,131 @@
+"""Images that are no digit at all: whether a network could tell, by four measures of how familiar an image is."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float64, UInt8
+from torch import Tensor
+
+from model_interpretation.model_layers import penultimate_vectors
+from study.generalisation.cells import Cell, Part, share_cell
+from study.generalisation.subject import Subject
+from utils.datasets import load_dataset
+from utils.errors import UserError
+from utils.splits import stratified_sample
+
+NUM_TRAINING_DIGITS = 10_000  # that representations are compared with
+NUM_NOISE = 2000
+NUM_NEIGHBOURS = 10
+NUM_AT_A_TIME = 2000  # images whose neighbours are sought
+RIDGE = 1e-3  # of the mean variance, added to each: units that never move have none
+SEED = 0
+
+Images = UInt8[Tensor, "n 28 28"]
+Familiarity = dict[str, Float64[np.ndarray, " n"]]  # by measure; higher is more familiar
+
+
+def no_digit(subject: Subject) -> Part:
+    """How well each measure tells images that are no digits from MNIST's test digits: the area under the ROC curve,
+    and the share of the others that pass where 95 % of the digits do."""
+    representation = Representation(subject)
+    return _told_apart(subject, lambda images: by_logits(subject, images) | representation.familiarity(images))
+
+
+def strange_by_logits(subject: Subject) -> Part:
+    """As `no_digit`, by the measures that need no training digits."""
+    return _told_apart(subject, lambda images: by_logits(subject, images))
+
+
+def _told_apart(subject: Subject, familiarity: Callable[[Images], Familiarity]) -> Part:
+    known = familiarity(subject.test_set.images)
+    cells: dict[str, Cell] = {}
+    for kind, images_of in STRANGE_IMAGES.items():
+        try:
+            strange = familiarity(images_of(subject))
+        except UserError as error:
+            cells[f"{kind}: AUROC"] = Cell(None, missing=" ".join(str(error).split()))
+            continue
+        for measure in known:
+            cells[f"{kind}: AUROC, {measure}"] = auroc_cell(known[measure], strange[measure])
+            cells[f"{kind}: FPR95, {measure}"] = share_cell(strange[measure] >= np.quantile(known[measure], 0.05))
+    return Part(cells)
+
+
+def by_logits(subject: Subject, images: Images) -> Familiarity:
+    """The maximum probability (Hendrycks and Gimpel 2017, arXiv 1610.02136) and the negative energy (Liu et al. 2020,
+    arXiv 2010.03759)."""
+    logits = subject.logits(images).double()
+    return {"probability": logits.softmax(1).amax(1).numpy(), "energy": logits.logsumexp(1).numpy()}
+
+
+class Representation:
+    """What the last layer sees of some training digits, for others to be compared with."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        digits = stratified_sample(subject.split("train"), NUM_TRAINING_DIGITS)
+        vectors = self._vectors(digits.images)
+        classes = torch.stack([vectors[digits.labels == label].mean(0) for label in range(10)])
+        self.whitening = _whitening(vectors - classes[digits.labels])
+        self.white_classes, self.directions = classes @ self.whitening, F.normalize(vectors)
+
+    def familiarity(self, images: Images) -> Familiarity:
+        """Minus Mahalanobis' distance to the nearest class (Lee et al. 2018, arXiv 1807.03888) and the similarity to
+        the k-th nearest training digit (Sun et al. 2022, arXiv 2204.06507)."""
+        vectors = self._vectors(images)
+        distances = torch.cdist(vectors @ self.whitening, self.white_classes).amin(1)
+        similarities = [
+            (part @ self.directions.T).topk(NUM_NEIGHBOURS).values[:, -1]
+            for part in F.normalize(vectors).split(NUM_AT_A_TIME)
+        ]
+        return {"Mahalanobis": -distances.double().numpy(), "neighbours": torch.cat(similarities).double().numpy()}
+
+    def _vectors(self, images: Images) -> Float[Tensor, "n width"]:
+        return penultimate_vectors(self.subject.model, images.to(self.subject.device)).cpu()
+
+
+def _whitening(centred: Float[Tensor, "n width"]) -> Float[Tensor, "width width"]:
+    """The map after which the Euclidean distance is Mahalanobis'."""
+    values, axes = torch.linalg.eigh((centred.T @ centred / len(centred)).double())
+    return (axes / (values.clamp(min=0) + RIDGE * values.mean()).sqrt()).float()
+
+
+def auroc_cell(known: Float64[np.ndarray, " n"], strange: Float64[np.ndarray, " m"]) -> Cell:
+    """The probability that a digit is more familiar than what is none, ties half, with the interval of Hanley and
+    McNeil 1982."""
+    from scipy.stats import mannwhitneyu
+
+    n, m = len(known), len(strange)
+    area = float(mannwhitneyu(known, strange).statistic) / (n * m)
+    first, second = area / (2 - area), 2 * area**2 / (1 + area)
+    variance = (area * (1 - area) + (n - 1) * (first - area**2) + (m - 1) * (second - area**2)) / (n * m)
+    half_width = 1.96 * max(variance, 0.0) ** 0.5
+    return Cell(area, max(0.0, area - half_width), min(1.0, area + half_width), m)
+
+
+def _uniform_noise(_subject: Subject) -> Images:
+    generator = torch.Generator().manual_seed(SEED)
+    return torch.randint(0, 256, (NUM_NOISE, 28, 28), generator=generator, dtype=torch.uint8)
+
+
+def _shuffled_digits(subject: Subject) -> Images:
+    """Test digits whose pixels were put in another order, each in one of its own: as much ink, no shape."""
+    images = subject.sample(NUM_NOISE).images.flatten(1)
+    order = torch.rand(images.shape, generator=torch.Generator().manual_seed(SEED)).argsort(1)
+    return images.gather(1, order).view(-1, 28, 28)
+
+
+def _blank(_subject: Subject) -> Images:
+    """Every even grey."""
+    return torch.arange(256, dtype=torch.uint8)[:, None, None].repeat(1, 28, 28)
+
+
+STRANGE_IMAGES: dict[str, Callable[[Subject], Images]] = {
+    "noise": _uniform_noise,
+    "shuffled pixels": _shuffled_digits,
+    "blank": _blank,
+    "Fashion-MNIST": lambda _: load_dataset("fashion_mnist", "test").images,
+    "KMNIST": lambda _: load_dataset("kmnist", "test").images,
+}
