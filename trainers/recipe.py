@@ -148,7 +148,7 @@ class Recipe:
         for name, hint in {"model": str, **hints}.items():
             _check_type(name, values["model"] if name == "model" else train[name], hint)
         config = TrainConfig(**train)
-        floats = {name: float(value) for name, value in train.items() if hints[name] is float}
+        floats: dict[str, Any] = {name: float(value) for name, value in train.items() if hints[name] is float}
         return Recipe(values["model"], replace(config, **floats))  # 1 and 1.0 are one recipe, and written alike
 
     def differences(self, other: "Recipe") -> list[str]:

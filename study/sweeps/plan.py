@@ -86,6 +86,11 @@ class Plan:
             self.recipe(self.models[0], {name: value})
 
     @property
+    def datasets(self) -> tuple[str, ...]:
+        choice = self.settings.get("dataset", ())
+        return choice if isinstance(choice, tuple) and choice else (self.base.train.dataset,)
+
+    @property
     def grid_size(self) -> int:
         counts = [len(values) for values in self.settings.values() if isinstance(values, tuple)]
         return len(self.models) * math.prod(counts)

@@ -23,6 +23,7 @@ from utils.errors import UserError
 from utils.paths import runs_folder
 
 MAX_RETRIES = 3  # of a job whose worker or node was lost
+SMALLEST_SHARE = 0.0001  # of a CPU or GPU, in Ray's fixed-point numbers
 PATIENCE_SECONDS = 5.0  # with an address where Ray should answer
 Files = dict[str, bytes]  # of runs/, by path
 
@@ -33,6 +34,16 @@ class Resources:
 
     cpus: float
     gpus: float
+
+    def __post_init__(self) -> None:
+        """Raises UserError for what Ray does not give."""
+        for name, value in (("cpus", self.cpus), ("gpus", self.gpus)):
+            if not (value == 0 or value >= SMALLEST_SHARE):
+                raise UserError(f"--{name}-per-run {value:g}: expected 0, or {SMALLEST_SHARE:g} and more")
+        if self.gpus > 1 and self.gpus % 1:
+            raise UserError(f"--gpus-per-run {self.gpus:g}: expected a whole number, or a share below 1")
+        if not self.cpus + self.gpus:
+            raise UserError("--cpus-per-run and --gpus-per-run: expected one of them above 0")
 
     def slots(self, cpus: float, gpus: float) -> int:
         """How many jobs a machine with so many takes at a time."""

@@ -234,6 +234,79 @@ def test_a_failed_run_is_recorded_and_stops_nobody(command, home):
     assert (home / "out" / "sweep" / "comparison.html").exists()
 
 
+def test_a_sweep_over_two_data_sets_is_compared_and_its_failures_told(command, home):
+    rows = "".join(f"{label},{','.join(['0', '200'] * 392)}\n" for label in range(10)) * 30
+    (home / "mine.csv").write_text(rows)
+    code, out, error = command(
+        "sweep", "--model", "linear", "--dataset", "digits", f"csv:{home / 'mine.csv'}", "--num-epochs", "1",
+        "--learning-rate", "1e-3", "1e38", "--optimizer", "sgd", "--output", str(home / "out"),
+    )  # fmt: skip
+    assert code == 2 and "2 runs failed" in error and "not finite" in error
+    assert "2 runs finished, 2 failed" in out and "not compared digit by digit" in out
+    assert (home / "out" / "sweep" / "comparison.html").exists()
+
+
+def test_what_cannot_be_compared_does_not_hide_what_failed(command, home, monkeypatch):
+    from study.comparison import compare_runs
+
+    def refused(*_):
+        raise UserError("nothing to compare")
+
+    monkeypatch.setattr(compare_runs, "compare", refused)
+    arguments = ["sweep", "--model", "linear", "--dataset", "digits", "--num-epochs", "1", "--output", str(home)]
+    code, _, error = command(*arguments)
+    assert code == 0 and "not compared: nothing to compare" in error
+    code, _, error = command(*arguments, "--optimizer", "sgd", "--learning-rate", "1e-3", "1e38")
+    assert code == 2 and "1 runs failed" in error.splitlines()[-1]
+
+
+class ScriptedEngine:
+    """Ends the job's only run as the next word says."""
+
+    num_parallel = 1
+
+    def __init__(self, *words):
+        self.words = list(words)
+
+    def run(self, jobs, deadline):
+        for job in jobs:
+            word = self.words.pop(0)
+            if word == "finished":
+                job.run(0).path.mkdir(parents=True)
+                (job.run(0).path / "summary.json").write_text("{}")
+            yield Outcome(job, {0: "broken"} if word == "failed" else {}, (0,) if word == "pruned" else ())
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("words", "failed", "pruned", "finished"),
+    [
+        (["pruned", "pruned", "pruned"], 0, 1, 0),
+        (["pruned", "failed", "pruned"], 0, 1, 0),
+        (["failed", "pruned", "failed"], 1, 0, 0),
+        (["failed", "pruned", "finished"], 0, 0, 1),
+    ],
+)
+def test_a_point_that_comes_again_counts_once_as_it_ended_last(home, monkeypatch, words, failed, pruned, finished):
+    monkeypatch.setattr(RunFolder, "summary", lambda run: {"val_accuracy": 0.5})
+    sweep = go(plan(search="random", num_points=3), ScriptedEngine(*words))
+    assert (len(sweep.failures), len(sweep.pruned), len(sweep.finished)) == (failed, pruned, finished)
+    assert sweep.num_runs == sweep.bar.total == len(sweep.ended) == 1 and sweep.num_left == 0
+
+
+def test_what_another_sweep_finished_meanwhile_did_not_fail(home):
+    class OtherSweep(ScriptedEngine):
+        def run(self, jobs, deadline):
+            yield from super().run(jobs, deadline)
+            self.words = ["finished"]
+            list(super().run(jobs, deadline))
+
+    sweep = go(plan(), OtherSweep("failed"))
+    assert sweep.failures == {} and len(sweep.finished) == 1 and sweep.num_left == 0
+
+
 def test_no_run_is_begun_after_the_deadline(home):
     sweep = go(plan(seeds=(0, 1)), deadline=time.monotonic() - 1)
     assert sweep.finished == [] and sweep.num_left == 2
@@ -414,6 +487,14 @@ def test_bad_files(text, message, tmp_path):
         (["--model", "linear", "--seeds", "3:1"], "--seeds 3:1"),
         (["--model", "linear", "--max-hours", "0"], "--max-hours"),
         (["--model", "linear", "--address", "auto"], "belong to --engine ray"),
+        (["--model", "linear", "--cpus-per-run", "0"], "belong to --engine ray"),
+        (["--model", "linear", "--dataset", "digits", "letters"], "unknown data set 'letters'"),
+        (["--model", "linear", "--start", "nowhere"], "no run at 'nowhere'"),
+        (["--model", "linear", "--batch-size", "1" + "0" * 100], "a number below"),
+        (["--model", "linear", "--engine", "ray", "--cpus-per-run", "0.00001"], "--cpus-per-run 1e-05: expected 0"),
+        (["--model", "linear", "--engine", "ray", "--cpus-per-run", "nan"], "--cpus-per-run nan: expected 0"),
+        (["--model", "linear", "--engine", "ray", "--gpus-per-run", "1.5"], "expected a whole number, or a share"),
+        (["--model", "linear", "--engine", "ray", "--cpus-per-run", "0"], "one of them above 0"),
         (["nothing.toml"], "cannot read"),
         (["nothing.toml", "--learning-rate", "1"], "the file says"),
     ],
