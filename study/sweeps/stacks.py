@@ -9,7 +9,7 @@ from study.sweeps.run_locks import RunLocks
 from trainers.generic_trainers.training_run import Digits, Setting
 from trainers.recipe import Recipe, TrainConfig
 
-TAKEN = "another sweep trains this run: the same command again, after it, finds the run finished or goes on with it"
+TAKEN = "another sweep trains this run: give the same command again when that sweep is over"
 
 
 class Loaded:
