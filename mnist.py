@@ -33,6 +33,7 @@ COMMANDS = {
     "sweep": ("study.sweeps.sweep_command", "many recipes as one: grid or search, on this machine or on Ray"),
     "scorecard": ("study.scorecard", "what a network can do beyond the test set: mnist scorecard RUN"),
     "architecture": ("study.architecture", "which property of a network buys what, on clean digits and beyond"),
+    "limits": ("study.limits", "the test digits that no network gets, and the ceiling that follows"),
     "compare": ("study.comparison.compare_runs", "compare runs over seeds: table, page, CSV, LaTeX, significance"),
     "runs": ("study.comparison.list_runs", "list all runs with their figures"),
     "evaluate": ("model_interpretation.evaluate_run", "judge the network of a run: mnist evaluate runs/NAME"),

@@ -18,6 +18,7 @@ from study.generalisation.scorecards import BRIEF, scorecard
 from study.sweeps.engines import LocalEngine
 from study.sweeps.job import Job
 from utils.atomic_files import write_whole
+from utils.devices import choose_device
 from utils.environment import describe_environment
 from utils.errors import UserError
 from utils.figures import COLOURS, INK, as_png, save_figure
@@ -60,11 +61,8 @@ def train_and_judge(
     cards = {run.path.name: scorecard(run, BRIEF, device) for run in runs}
     for variant, job in zip(variants, jobs, strict=True):
         cells = [cards[run.path.name].cells for run in job.runs]
-        found = {
-            name: [each[cell].value for each in cells]
-            for name, cell in MEASURES.items()
-            if all(cell in each for each in cells)
-        }
+        known = {name: cell for name, cell in MEASURES.items() if cell in cells[0]}
+        values = {name: [each[cell].value for each in cells] for name, cell in known.items()}
         networks.append(
             {
                 "property": variant.property,
@@ -80,7 +78,7 @@ def train_and_judge(
         "seeds": list(seeds),
         "num_epochs": num_epochs,
         "seconds": time.perf_counter() - started,
-        "environment": describe_environment(),
+        "environment": describe_environment(choose_device(device)),
         "networks": networks,
     }
 

@@ -1,5 +1,7 @@
 """MNIST-C: the test digits under fifteen corruptions (Mu and Gilmer 2019, arXiv 1906.02337)."""
 
+import functools
+
 import numpy as np
 from tqdm import tqdm
 from utils.mnist_c.corrupted_digits import load_corrupted
@@ -7,6 +9,7 @@ from utils.mnist_c.corruptions import CORRUPTIONS
 
 from study.generalisation.cells import Part, mean_cell, share_cell
 from study.generalisation.subject import Subject
+from utils.image_set import ImageSet
 from utils.splits import stratified_sample
 
 MEAN = "mean over the corruptions"
@@ -26,10 +29,16 @@ def corrupted_sample(subject: Subject) -> Part:
     return _corrupted(subject, NUM_SAMPLED)
 
 
+@functools.cache
+def _corrupted_set(name: str) -> tuple[ImageSet, str]:
+    """Kept for the networks that follow: 8 MB each."""
+    return load_corrupted(name)
+
+
 def _corrupted(subject: Subject, num_digits: int) -> Part:
     right, source = {}, ""
     for name in tqdm(CORRUPTIONS, desc="corruptions", disable=None, leave=False):
-        digits = load_corrupted(name)
-        right[name], source = subject.is_right(stratified_sample(digits.image_set, num_digits)), digits.source
+        image_set, source = _corrupted_set(name)
+        right[name] = subject.is_right(stratified_sample(image_set, num_digits))
     mean = mean_cell(np.mean(list(right.values()), axis=0))
     return Part({MEAN: mean, **{name: share_cell(hits) for name, hits in right.items()}}, {"source": source})
