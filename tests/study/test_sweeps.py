@@ -268,7 +268,7 @@ class ScriptedEngine:
     def __init__(self, *words):
         self.words = list(words)
 
-    def run(self, jobs, deadline):
+    def run(self, jobs, deadline):  # noqa: ARG002
         for job in jobs:
             word = self.words.pop(0)
             if word == "finished":
