@@ -34,6 +34,7 @@ COMMANDS = {
     "scorecard": ("study.scorecard", "what a network can do beyond the test set: mnist scorecard RUN"),
     "architecture": ("study.architecture", "which property of a network buys what, on clean digits and beyond"),
     "limits": ("study.limits", "the test digits that no network gets, and the ceiling that follows"),
+    "report": ("study.report", "is MNIST solved? What all runs and studies say, on one page"),
     "compare": ("study.comparison.compare_runs", "compare runs over seeds: table, page, CSV, LaTeX, significance"),
     "runs": ("study.comparison.list_runs", "list all runs with their figures"),
     "evaluate": ("model_interpretation.evaluate_run", "judge the network of a run: mnist evaluate runs/NAME"),

@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -23,11 +24,10 @@ from utils.environment import describe_environment
 from utils.errors import UserError
 from utils.figures import COLOURS, INK, as_png, save_figure
 from utils.html_page import page, picture, table
-from utils.paths import PROJECT_FOLDER, shown
+from utils.paths import shown, study_folder
 from utils.statistics import difference_interval, mean_interval
 
-FOLDER = PROJECT_FOLDER / "study" / "output" / "architecture"
-RESULTS = FOLDER / "results.json"
+RESULTS = "results.json"
 # Column -> the scorecard's cell.
 MEASURES = {
     "clean": "MNIST test",
@@ -96,9 +96,10 @@ def _train(jobs: Sequence[Job]) -> None:
 
 def write_effects(results: dict[str, Any], command: str) -> None:
     """Prints the table of effects; writes it with its picture as a page, and the values as results.json."""
-    write_whole(RESULTS, json.dumps({"command": command, **results}, indent=1).encode())
+    folder = architecture_folder()
+    write_whole(folder / RESULTS, json.dumps({"command": command, **results}, indent=1).encode())
     figure, cells = effects_figure(results), effect_cells(results)
-    save_figure(figure, FOLDER / "effects.png")
+    save_figure(figure, folder / "effects.png")
     body = [
         f"<p>Made by <code>{command}</code>: {len(results['networks'])} networks, seeds "
         f"{', '.join(map(str, results['seeds']))}.</p>",
@@ -106,8 +107,12 @@ def write_effects(results: dict[str, Any], command: str) -> None:
         f"<p>{EXPLANATION}</p>",
         table(HEADER, cells),
     ]
-    write_whole(FOLDER / "architecture.html", page("Which property buys what", "\n".join(body)).encode())
-    print(f"{plain_table(HEADER, cells)}\n{EXPLANATION}\npage: {shown(FOLDER / 'architecture.html')}")
+    write_whole(folder / "architecture.html", page("Which property buys what", "\n".join(body)).encode())
+    print(f"{plain_table(HEADER, cells)}\n{EXPLANATION}\npage: {shown(folder / 'architecture.html')}")
+
+
+def architecture_folder() -> Path:
+    return study_folder() / "architecture"
 
 
 def effect_cells(results: dict[str, Any]) -> list[list[str]]:

@@ -4,6 +4,7 @@ import html
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,10 @@ from utils.errors import UserError
 from utils.figures import COLOURS, as_png, digit_grid_figure, plain_axes, save_figure
 from utils.html_page import page, picture, table
 from utils.image_set import ImageSet
-from utils.paths import PROJECT_FOLDER, shown
+from utils.paths import shown, study_folder
 from utils.run_folder import RunFolder
 
-FOLDER = PROJECT_FOLDER / "study" / "output" / "limits"
-RESULTS = FOLDER / "limits.json"
+RESULTS = "limits.json"
 ABLE = 0.99  # validation accuracy: what weaker networks get wrong says little of the digits
 NUM_SHOWN = 48
 NUM_SUBSETS = 200
@@ -133,10 +133,11 @@ def _missed_by_all_of(wrong: Bool[np.ndarray, "networks n"]) -> list[float]:
 def write_limits(limits: Limits, command: str) -> None:
     """Prints what was found; writes limits.json, the pictures and a page."""
     values = {"command": command, **limits.to_json()}
-    write_whole(RESULTS, json.dumps(values, indent=1).encode())
+    folder = limits_folder()
+    write_whole(folder / RESULTS, json.dumps(values, indent=1).encode())
     figures = {"hardest_digits": hardest_figure(limits), "missed_by_all": missed_figure(limits)}
     for name, figure in figures.items():
-        save_figure(figure, FOLDER / f"{name}.png")
+        save_figure(figure, folder / f"{name}.png")
     lines = describe(values)
     rows = [
         [
@@ -155,8 +156,12 @@ def write_limits(limits: Limits, command: str) -> None:
         "<h2>Digits that half of the networks or more get wrong</h2>",
         table(["test digit", "label", "networks wrong", "mostly taken for", "human raters"], rows),
     ]
-    write_whole(FOLDER / "limits.html", page("What no network gets", "\n".join(body)).encode())
-    print("\n".join([*lines, f"page: {shown(FOLDER / 'limits.html')}"]))
+    write_whole(folder / "limits.html", page("What no network gets", "\n".join(body)).encode())
+    print("\n".join([*lines, f"page: {shown(folder / 'limits.html')}"]))
+
+
+def limits_folder() -> Path:
+    return study_folder() / "limits"
 
 
 def describe(values: dict[str, Any]) -> list[str]:

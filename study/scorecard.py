@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from utils.command_line import parse_command_line
-from utils.errors import UserError, exit_on_user_error
+from utils.errors import exit_on_user_error
 from utils.run_folder import RunFolder
 
 
@@ -15,8 +15,6 @@ from utils.run_folder import RunFolder
 class ScorecardCommand:
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = ()
     """Runs by folder or name; by default the newest."""
-    all: bool = False
-    """Every finished run in runs/ that learned from MNIST."""
     device: str = "auto"
     """auto (the GPU where there is one), cpu, cuda, cuda:1 or mps."""
 
@@ -26,13 +24,10 @@ def main(argv: list[str]) -> None:
     at all, or changed by an adversary; calibration, abstaining, writers. Every figure has its 95 % interval and the
     number of images behind it. Takes minutes a network; what was measured is kept by the network's weights."""
     options = parse_command_line(ScorecardCommand, argv, "mnist scorecard", main.__doc__)
-    if options.all and options.runs:
-        raise UserError("--all names every run: leave the others out")
-
+    runs = [RunFolder.find(name) for name in dict.fromkeys(options.runs)]
     from study.generalisation.scorecard_page import scorecard_table, write_scorecard_page
-    from study.generalisation.scorecards import FULL, mnist_runs, scorecard
+    from study.generalisation.scorecards import FULL, scorecard
 
-    runs = mnist_runs() if options.all else [RunFolder.find(name) for name in dict.fromkeys(options.runs)]
     for run in runs or [RunFolder.find_or_newest(None)]:
         card = scorecard(run, FULL, options.device)
         page = write_scorecard_page(card)

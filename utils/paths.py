@@ -21,6 +21,11 @@ def runs_folder() -> Path:
     return home_folder() / "runs"
 
 
+def study_folder() -> Path:
+    """Where studies keep what they measured, beside the runs that they measured."""
+    return home_folder() / "study" / "output"
+
+
 def drawings_folder() -> Path:
     """Where drawings are kept whose label somebody has said; in runs/, but no run."""
     return runs_folder() / "drawings"

@@ -2,7 +2,7 @@
 
 import html
 
-from study.generalisation.scorecards import FOLDER, Scorecard
+from study.generalisation.scorecards import Scorecard, scorecards_folder
 from utils.atomic_files import write_whole
 from utils.html_page import page, picture, table
 from utils.paths import shown
@@ -39,6 +39,6 @@ def write_scorecard_page(card: Scorecard) -> str:
             for cell_name, cell in part.cells.items()
         ]
         body.append(f"<h2>{name[0].upper()}{name[1:]}</h2>{table(HEADER, rows)}")
-    file = FOLDER / f"{card.run_name}.html"
+    file = scorecards_folder() / f"{card.run_name}.html"
     write_whole(file, page(f"Scorecard of {card.run_name}", "\n".join(body)).encode())
     return shown(file)

@@ -15,10 +15,9 @@ from study.comparison.run_records import read_record
 from study.generalisation.cells import Cell, Part
 from utils.atomic_files import write_whole
 from utils.errors import UserError
-from utils.paths import PROJECT_FOLDER, data_folder, drawings_folder, shown
+from utils.paths import data_folder, drawings_folder, shown, study_folder
 from utils.run_folder import RunFolder
 
-FOLDER = PROJECT_FOLDER / "study" / "output" / "scorecards"
 VERSION = 1  # of what is measured and how: what another version measured is measured again
 
 # Part -> the function that measures it, in this folder; imported only when something is to be measured.
@@ -69,7 +68,7 @@ def scorecard(run: RunFolder, functions: dict[str, str], device: str) -> Scoreca
     Raises UserError where the run is unfinished or damaged, or the device unknown.
     """
     run.summary()  # a run without a verdict has no network to judge
-    file = FOLDER / f"{_weights_key(run, functions)}.json"
+    file = _file(run, functions)
     parts, seconds = _kept(file)
     if missing := [name for name in functions if name not in parts]:
         started = time.perf_counter()
@@ -86,7 +85,7 @@ def kept_scorecards(runs: Sequence[RunFolder], functions: dict[str, str]) -> dic
     """The whole scorecards that are kept of these runs, by the run's name."""
     found = {}
     for run in runs:
-        parts, seconds = _kept(FOLDER / f"{_weights_key(run, functions)}.json")
+        parts, seconds = _kept(_file(run, functions))
         if set(parts) == set(functions):
             found[run.path.name] = Scorecard(run.path.name, parts, seconds)
     return found
@@ -98,13 +97,18 @@ def mnist_runs() -> list[RunFolder]:
     return [record.run for record in records if record.is_finished and record.config["train"]["dataset"] == "mnist"]
 
 
-def _weights_key(run: RunFolder, functions: dict[str, str]) -> str:
-    """A name for these measures of these weights."""
+def scorecards_folder() -> Path:
+    return study_folder() / "scorecards"
+
+
+def _file(run: RunFolder, functions: dict[str, str]) -> Path:
+    """Where these measures of these weights are kept."""
     try:
         weights = run.best_checkpoint.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read {shown(run.best_checkpoint)}: {error.strerror}") from None
-    return hashlib.sha256(weights + json.dumps([VERSION, functions]).encode()).hexdigest()[:24]
+    key = hashlib.sha256(weights + json.dumps([VERSION, functions]).encode()).hexdigest()
+    return scorecards_folder() / f"{key[:24]}.json"
 
 
 def _kept(file: Path) -> tuple[dict[str, Part], float]:

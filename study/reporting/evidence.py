@@ -1,0 +1,89 @@
+"""All that the report rests on, read from the files that the commands left."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from study import architecture_effects, hardest_digits
+from study.comparison.groups import Group, group_runs
+from study.comparison.run_records import read_record
+from study.generalisation.cells import Cell
+from study.generalisation.scorecards import FULL, Scorecard, kept_scorecards, mnist_runs
+from trainers.recipe import Recipe
+from utils.errors import UserError
+from utils.paths import PROJECT_FOLDER, shown
+from utils.statistics import mean_interval
+
+INSPECTION = PROJECT_FOLDER / "data_inspection" / "output"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A recipe with its runs and their scorecards, seed by seed."""
+
+    group: Group
+    cards: Sequence[Scorecard]
+
+    @property
+    def label(self) -> str:
+        return self.group.label
+
+    @property
+    def seeds(self) -> list[int]:
+        return [record.summary["seed"] for record in self.group.records]
+
+    @property
+    def recipe(self) -> Recipe:
+        return Recipe.from_json(self.group.records[0].config)
+
+    def cells(self, name: str) -> list[Cell]:
+        """The cell of each seed."""
+        return [card.cells[name] for card in self.cards if name in card.cells]
+
+    def mean(self, name: str) -> tuple[float, float] | None:
+        """Mean over the seeds and the half-width of its 95 % interval; None where a seed has no value."""
+        values = [cell.value for cell in self.cells(name)]
+        known = [value for value in values if value is not None]
+        return mean_interval(known) if known and len(known) == len(values) else None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What there is; None for a study that was not made yet."""
+
+    networks: list[Network]
+    """The recipes whose runs all have a scorecard, the best by validation first."""
+    inspection: dict[str, Any] | None
+    architecture: dict[str, Any] | None
+    limits: dict[str, Any] | None
+
+
+def gather_evidence() -> Evidence:
+    """Raises UserError where no run has a scorecard, or a file is damaged."""
+    runs = mnist_runs()
+    cards = kept_scorecards(runs, FULL)
+    if not cards:
+        raise UserError("no run has a scorecard yet: 'mnist scorecard RUN ...' makes them")
+    groups, _ = group_runs([read_record(run) for run in runs if run.path.name in cards])
+    networks = [Network(group, [cards[record.name] for record in group.records]) for group in groups]
+    inspected = _read(INSPECTION / "statistics.json")
+    return Evidence(
+        networks,
+        inspected.get("mnist") if inspected else None,
+        _read(architecture_effects.architecture_folder() / architecture_effects.RESULTS),
+        _read(hardest_digits.limits_folder() / hardest_digits.RESULTS),
+    )
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{shown(file)} is damaged: {error}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{shown(file)} is damaged: expected what our commands write")
+    return values
