@@ -2,10 +2,10 @@
 
 import dataclasses
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args, get_type_hints
 
-from utils.errors import UserError
+from utils.errors import UserError, brief
 
 Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "step", "cosine", "one_cycle", "plateau"]
@@ -102,6 +102,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Raises UserError where a value makes no sense."""
         for name, value in vars(self).items():
+            _check(name, value, not isinstance(value, int) or abs(value) < 2**63, "a number below 2**63")
             _check(name, value, not isinstance(value, float) or math.isfinite(value), "a finite number")
         for name in ("num_epochs", "batch_size", "step_epochs", "early_stopping_patience"):
             _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
@@ -143,9 +144,12 @@ class Recipe:
         train = with_later_fields(values["train"])
         if set(train) != names:
             raise UserError(f"not a recipe: missing keys {', '.join(sorted(names - set(train)))}")
-        for name, hint in {"model": str, **get_type_hints(TrainConfig)}.items():
+        hints = get_type_hints(TrainConfig)
+        for name, hint in {"model": str, **hints}.items():
             _check_type(name, values["model"] if name == "model" else train[name], hint)
-        return Recipe(values["model"], TrainConfig(**train))
+        config = TrainConfig(**train)
+        floats: dict[str, Any] = {name: float(value) for name, value in train.items() if hints[name] is float}
+        return Recipe(values["model"], replace(config, **floats))  # 1 and 1.0 are one recipe, and written alike
 
     def differences(self, other: "Recipe") -> list[str]:
         """What differs in `other`, a line a field, such as `batch_size is 64, not 128`."""
@@ -169,4 +173,4 @@ def _check_type(name: str, value: object, hint: Any) -> None:
 
 def _check(name: str, value: object, is_good: bool, expected: str) -> None:
     if not is_good:
-        raise UserError(f"--{name.replace('_', '-')} {value}: expected {expected}")
+        raise UserError(f"--{name.replace('_', '-')} {brief(value)}: expected {expected}")

@@ -44,7 +44,7 @@ def run_command(recipe: Recipe, description: str | None, argv: list[str], prog: 
         command = _resume_command(resumed, recipe, description, argv, prog)
     else:
         command = parse_command_line(TrainCommand, argv, prog, description, TrainCommand(recipe))
-        command = replace(command, recipe=_with_start(with_absolute_paths(command.recipe)))
+        command = replace(command, recipe=with_lasting_names(command.recipe))
         if not command.recipe.model:
             raise UserError(f"say which network: {prog} --model NAME.\nSee {prog} --help")
 
@@ -80,15 +80,14 @@ def parse_seeds(text: str) -> list[int]:
     return list(seeds)
 
 
-def with_absolute_paths(recipe: Recipe) -> Recipe:
-    """CSV files named from the root: a run is judged later from other folders."""
-    if not recipe.train.dataset.startswith("csv:"):
-        return recipe
-    return replace(recipe, train=replace(recipe.train, dataset=str(CsvName.parse(recipe.train.dataset))))
+def with_lasting_names(recipe: Recipe) -> Recipe:
+    """What the recipe reads under names that hold in other folders too, where its run is judged later: CSV files from
+    the root, the run to start from by its name in runs/ or from the root. Without a model it takes that run's.
 
-
-def _with_start(recipe: Recipe) -> Recipe:
-    """The run to start from by its name in runs/, or from the root; without a model the recipe takes that run's."""
+    Raises UserError where there is no such run.
+    """
+    if recipe.train.dataset.startswith("csv:"):
+        recipe = replace(recipe, train=replace(recipe.train, dataset=str(CsvName.parse(recipe.train.dataset))))
     if not recipe.train.start:
         return recipe
     run = RunFolder.find(recipe.train.start)

@@ -13,6 +13,7 @@ from utils.splits import stratified_sample, stratified_split
 from utils.usps_digits import usps_digits
 
 Split = Literal["train", "test"]
+NAMES = (*PUBLIC_SETS, "emnist_digits", "usps", "digits")
 
 
 def load_dataset(name: str, split: str) -> ImageSet:
@@ -30,6 +31,7 @@ def load_dataset(name: str, split: str) -> ImageSet:
 
     Raises UserError for an unknown name, and for a file that is missing, damaged or of another form.
     """
+    check_name(name)
     if split not in get_args(Split):
         raise UserError(f"unknown split '{split}': expected {' or '.join(get_args(Split))}")
     if name in PUBLIC_SETS:
@@ -40,11 +42,13 @@ def load_dataset(name: str, split: str) -> ImageSet:
         return ImageSet(f"{name}/{split}", *usps_digits(split))
     if name == "digits":
         return _fixed_share(ImageSet(name, *bundled_digits()), split, TEST_SHARE)
-    if name.startswith("csv:"):
-        return _load_csv(name, split)
-    raise UserError(
-        f"unknown data set '{name}': expected {', '.join(PUBLIC_SETS)}, emnist_digits, usps, digits or {FORM}"
-    )
+    return _load_csv(name, split)
+
+
+def check_name(name: str) -> None:
+    """Raises UserError where no data set is called so, without looking for its files."""
+    if name not in NAMES and not name.startswith("csv:"):
+        raise UserError(f"unknown data set '{name}': expected {', '.join(NAMES)} or {FORM}")
 
 
 def _load_csv(name: str, split: str) -> ImageSet:

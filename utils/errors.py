@@ -16,6 +16,15 @@ class UserError(Exception):
     """A mistake that the user can mend. One or two lines: what was wrong, what was expected, what to do next."""
 
 
+def brief(value: object) -> str:
+    """The value as a message shows it: at most 80 characters of it."""
+    try:
+        text = str(value)
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 80 else f"{text[:80]}..."
+
+
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
     """The frame of every command: a UserError or a full or read-only disk becomes one or two lines and exit code 2,

@@ -1,6 +1,7 @@
 """`mnist compare`: runs grouped by recipe, in the terminal, as CSV, LaTeX and a page; two of them digit by digit."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -27,7 +28,14 @@ def main(argv: list[str]) -> None:
     Of two runs, or runs that make two groups, it also tells whether they differ on the same test digits."""
     options = parse_command_line(CompareCommand, argv, "mnist compare", main.__doc__)
     runs = list(dict.fromkeys(RunFolder.find(name) for name in options.runs)) or RunFolder.all()
+    compare(runs, options.output, num_named=len(options.runs))
 
+
+def compare(runs: Sequence[RunFolder], output: Path, num_named: int = 0) -> None:
+    """Prints the comparison of these runs, and writes it as page, CSV and LaTeX into the folder.
+
+    Raises UserError where none is finished, or where the user named two of them (`num_named`) that cannot be compared.
+    """
     from tqdm import tqdm  # matplotlib's and scipy's weight: only once the command line is right
 
     from study.comparison.comparison_page import comparison_page
@@ -47,11 +55,11 @@ def main(argv: list[str]) -> None:
         print(f"left out: {record.name} (a later run has the same recipe and seed)", file=sys.stderr)
     if not groups:
         raise UserError("there is no finished run to compare yet: 'mnist train conv' makes one")
-    lines, pictures = compare_pair(groups, were_named=bool(options.runs))
-    if len(options.runs) == 2 and not lines:
+    lines, pictures = compare_pair(groups, were_named=num_named > 0)
+    if num_named == 2 and not lines:
         raise UserError("two runs can be compared when both are finished and differ in recipe or seed; these do not")
-    write_whole(options.output / "comparison.csv", csv_table(groups).encode())
-    write_whole(options.output / "comparison.tex", latex_table(groups).encode())
-    write_whole(options.output / "comparison.html", comparison_page(records, groups, lines, pictures).encode())
+    write_whole(output / "comparison.csv", csv_table(groups).encode())
+    write_whole(output / "comparison.tex", latex_table(groups).encode())
+    write_whole(output / "comparison.html", comparison_page(records, groups, lines, pictures).encode())
     print("\n".join([plain_table(HEADER, table_cells(groups)), *lines]))
-    print(f"page, CSV and LaTeX: {shown(options.output)}/comparison.html, .csv, .tex")
+    print(f"page, CSV and LaTeX: {shown(output)}/comparison.html, .csv, .tex")

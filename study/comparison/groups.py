@@ -66,8 +66,13 @@ def _data_set_and_rank(group: Group) -> tuple[str, float]:
 
 
 def _without_seed(config: dict[str, Any]) -> dict[str, Any]:
-    settings = {key: value for key, value in with_later_fields(config["train"]).items() if key != "seed"}
+    settings = {key: _plain(value) for key, value in with_later_fields(config["train"]).items() if key != "seed"}
     return {"model": config["model"], **settings}
+
+
+def _plain(value: Any) -> Any:
+    """1.0 as 1: earlier versions wrote a setting either way."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _differing_settings(recipes: list[dict[str, Any]], model: str) -> list[str]:

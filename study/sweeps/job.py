@@ -6,11 +6,11 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from trainers.generic_trainers.training_run import Digits, train, train_seeds
+from trainers.generic_trainers.training_run import Setting, train, train_seeds
 from trainers.recipe import Recipe, TrainConfig
 from utils.errors import UserError
 from utils.paths import runs_folder
@@ -76,11 +76,16 @@ class Outcome:
     seconds: float = 0.0
     """That it took, the runs' pictures and checkpoints included."""
 
+    @staticmethod
+    def of_error(job: Job, error: Exception) -> "Outcome":
+        """None of the runs could be trained, for this reason."""
+        return Outcome(job, dict.fromkeys(job.seeds, _reason(error)))
 
-def do_job(job: Job, digits: Digits | None) -> Outcome:
+
+def do_job(job: Job, setting_of: Callable[[Recipe], Setting] = Setting.of) -> Outcome:
     """Trains what is not finished: goes on with runs that were stopped, and makes the others, in runs/.
 
-    What goes wrong with a run is told in the outcome and stops nothing.
+    What goes wrong with a run is told in the outcome and stops nothing. No other process may be at these runs.
     """
     started = time.perf_counter()
     failures: dict[int, str] = {}
@@ -91,7 +96,7 @@ def do_job(job: Job, digits: Digits | None) -> Outcome:
             shutil.rmtree(run.path)  # killed before it began
         if job.bar or run.path.exists():
             try:
-                _train_one(job, seed, run, digits)
+                _train_one(job, seed, run, setting_of)
             except Pruned:
                 pruned.append(seed)
             except Exception as error:  # the others go on whatever it is
@@ -100,14 +105,14 @@ def do_job(job: Job, digits: Digits | None) -> Outcome:
             fresh.append(seed)
     if fresh:
         try:
-            _, failed = train_seeds(job.recipe, fresh, job.prefix, digits)
+            _, failed = train_seeds(job.recipe, fresh, job.prefix, setting_of(job.recipe))
             failures |= {seed: _reason(error) for seed, error in failed.items()}
         except Exception as error:
             failures |= {seed: _reason(error) for seed in fresh if not job.run(seed).is_finished}
     return Outcome(job, failures, tuple(pruned), time.perf_counter() - started)
 
 
-def _train_one(job: Job, seed: int, run: RunFolder, digits: Digits | None) -> None:
+def _train_one(job: Job, seed: int, run: RunFolder, setting_of: Callable[[Recipe], Setting]) -> None:
     recipe = job.with_seed(seed)
     resumed = None
     if run.path.exists():
@@ -117,7 +122,7 @@ def _train_one(job: Job, seed: int, run: RunFolder, digits: Digits | None) -> No
         if job.is_below(run.rows()):
             raise Pruned
         resumed = run
-    train(recipe, run.path.name, resumed, digits, [_Pruner(job, run)])
+    train(recipe, run.path.name, resumed, setting_of(job.recipe), [_Pruner(job, run)])
 
 
 class _Pruner:

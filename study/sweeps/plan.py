@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from trainers.recipe import Recipe, TrainConfig
-from trainers.run_recipe import parse_seeds, with_absolute_paths
+from trainers.run_recipe import parse_seeds, with_lasting_names
 from trainers.train_command import recipe_of_trainer, trainer_names
-from utils.errors import UserError
+from utils.errors import UserError, brief
 from utils.paths import shown
 
 if sys.version_info >= (3, 11):
@@ -23,6 +23,7 @@ Search = Literal["grid", "random", "tpe"]
 SETTINGS = {setting.name for setting in dataclasses.fields(TrainConfig)} - {"seed"}
 MAX_POINTS = 100_000
 MAX_FILE_BYTES = 2**20
+KINDS = {int: "a whole number", bool: "true or false", str: "text", list: "a list", dict: "a table"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,6 @@ class Range:
     low: float
     high: float
     log: bool = False
-    whole: bool = False
 
 
 Choice = tuple[Any, ...] | Range  # the values of a setting
@@ -57,15 +57,17 @@ class Plan:
         """Raises UserError where a value makes no sense, so that nothing is begun that cannot be."""
         unknown = sorted(set(self.settings) - SETTINGS)
         if unknown:
-            raise UserError(f"unknown setting '{unknown[0][:60]}': expected one of {', '.join(sorted(SETTINGS))}")
+            raise UserError(f"unknown setting '{brief(unknown[0])}': expected one of {', '.join(sorted(SETTINGS))}")
         if not all(self.models) or not self.models:
             raise UserError("a sweep needs a model: --model NAME, or models = [...] in its file")
+        for model in self.models:
+            self.recipe(model, {})
         for name, choice in self.settings.items():
             self._check_choice(name, choice)
         if self.search == "grid" and self.pruning:
             raise UserError("a grid is trained whole: pruning needs search random or tpe")
         if not 1 <= self.num_points <= MAX_POINTS:
-            raise UserError(f"{self.num_points} points: expected 1 to {MAX_POINTS:,}")
+            raise UserError(f"--num-points {brief(self.num_points)}: expected 1 to {MAX_POINTS:,}")
         if self.search == "grid" and not 0 < self.grid_size <= MAX_POINTS:
             raise UserError(f"a grid of {self.grid_size:,} points: expected 1 to {MAX_POINTS:,}")
 
@@ -84,6 +86,11 @@ class Plan:
             self.recipe(self.models[0], {name: value})
 
     @property
+    def datasets(self) -> tuple[str, ...]:
+        choice = self.settings.get("dataset", ())
+        return choice if isinstance(choice, tuple) and choice else (self.base.train.dataset,)
+
+    @property
     def grid_size(self) -> int:
         counts = [len(values) for values in self.settings.values() if isinstance(values, tuple)]
         return len(self.models) * math.prod(counts)
@@ -91,7 +98,7 @@ class Plan:
     def recipe(self, model: str, settings: dict[str, Any]) -> Recipe:
         """The recipe of a point. Raises UserError for a value of the wrong type or size."""
         train = {**dataclasses.asdict(self.base.train), "seed": 0, **settings}
-        return with_absolute_paths(Recipe.from_json({"model": model, "train": train}))
+        return with_lasting_names(Recipe.from_json({"model": model, "train": train}))
 
     def grid(self) -> list[Recipe]:
         """All points, the last setting changing the quickest. Raises UserError."""
@@ -131,10 +138,12 @@ def read_plan(file: Path) -> Plan:
         raise UserError(f"cannot read {shown(file)}: {error.strerror}") from None
     except ValueError as error:
         raise UserError(f"{shown(file)} is no TOML: {error}") from None
+    except RecursionError:
+        raise UserError(f"{shown(file)} is nested too deeply: expected a sweep") from None
     known = {"trainer", "models", "seeds", "search", "num_points", "pruning", "settings"}
     unknown = sorted(set(values) - known)
     if unknown:
-        raise UserError(f"{shown(file)}: unknown key '{unknown[0]}': expected {', '.join(sorted(known))}")
+        raise UserError(f"{shown(file)}: unknown key '{brief(unknown[0])}': expected {', '.join(sorted(known))}")
     search = _typed(values, "search", str, "grid")
     if search not in get_args(Search):
         raise UserError(f"search '{search[:60]}': expected one of {', '.join(get_args(Search))}")
@@ -144,7 +153,7 @@ def read_plan(file: Path) -> Plan:
     return Plan(
         name=file.stem,
         base=base,
-        models=tuple(str(model) for model in _typed(values, "models", list, [base.model])),
+        models=tuple(_expect("models", model, str) for model in _typed(values, "models", list, [base.model])),
         settings={name: _choice(name, value) for name, value in settings.items()},
         seeds=_seeds(values.get("seeds", "0")),
         search=search,
@@ -154,9 +163,12 @@ def read_plan(file: Path) -> Plan:
 
 
 def _typed(values: dict[str, Any], name: str, kind: type, default: Any) -> Any:
-    value = values.get(name, default)
-    if value is not default and type(value) is not kind:
-        raise UserError(f"{name} = {value!r}: expected {'a list' if kind is list else f'a {kind.__name__}'}")
+    return _expect(name, values[name], kind) if name in values else default
+
+
+def _expect(name: str, value: Any, kind: type) -> Any:
+    if type(value) is not kind:
+        raise UserError(f"{name} = {brief(value)}: expected {KINDS[kind]}")
     return value
 
 
@@ -165,13 +177,14 @@ def _choice(name: str, value: Any) -> Choice:
         return tuple(value) if isinstance(value, list) else (value,)
     kinds = {"low": (int, float), "high": (int, float), "log": (bool,)}
     if not {"low", "high"} <= set(value) <= set(kinds) or any(type(value[key]) not in kinds[key] for key in value):
-        raise UserError(f"{name} = {value}: expected a value, a list, or {{ low = ..., high = ..., log = true }}")
-    whole = isinstance(value["low"], int) and isinstance(value["high"], int)
-    return Range(value["low"], value["high"], value.get("log", False), whole)
+        raise UserError(
+            f"{name} = {brief(value)}: expected a value, a list, or {{ low = ..., high = ..., log = true }}"
+        )
+    return Range(value["low"], value["high"], value.get("log", False))
 
 
 def _seeds(value: Any) -> tuple[int, ...]:
     """Of `0:5`, `1,5,7`, a number, or a list."""
     if isinstance(value, list):
-        value = ",".join(str(one) for one in value)
-    return tuple(parse_seeds(str(value)))
+        value = ",".join(brief(one) for one in value)
+    return tuple(parse_seeds(value if isinstance(value, str) else brief(value)))

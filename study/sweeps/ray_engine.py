@@ -8,19 +8,22 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from study.sweeps.engines import LoadedDigits, in_stacks
 from study.sweeps.job import Job, Outcome, do_job
-from trainers.generic_trainers.training_run import Digits
+from study.sweeps.run_locks import RunLocks
+from study.sweeps.stacks import Loaded, in_stacks
+from trainers.generic_trainers.training_run import Digits, Setting
 from utils.atomic_files import make_folder, write_whole
 from utils.errors import UserError
 from utils.paths import runs_folder
 
 MAX_RETRIES = 3  # of a job whose worker or node was lost
+SMALLEST_SHARE = 0.0001  # of a CPU or GPU, in Ray's fixed-point numbers
 PATIENCE_SECONDS = 5.0  # with an address where Ray should answer
 Files = dict[str, bytes]  # of runs/, by path
 
@@ -31,6 +34,16 @@ class Resources:
 
     cpus: float
     gpus: float
+
+    def __post_init__(self) -> None:
+        """Raises UserError for what Ray does not give."""
+        for name, value in (("cpus", self.cpus), ("gpus", self.gpus)):
+            if not (value == 0 or value >= SMALLEST_SHARE):
+                raise UserError(f"--{name}-per-run {value:g}: expected 0, or {SMALLEST_SHARE:g} and more")
+        if self.gpus > 1 and self.gpus % 1:
+            raise UserError(f"--gpus-per-run {self.gpus:g}: expected a whole number, or a share below 1")
+        if not self.cpus + self.gpus:
+            raise UserError("--cpus-per-run and --gpus-per-run: expected one of them above 0")
 
     def slots(self, cpus: float, gpus: float) -> int:
         """How many jobs a machine with so many takes at a time."""
@@ -51,7 +64,7 @@ class RayEngine:
             ) from None
         self.ray = ray
         self.resources = resources
-        self.digits = LoadedDigits()
+        self.loaded = Loaded()
         self.stored: tuple[Digits, Any] | None = None
         if address not in (None, "auto"):
             _expect_an_answer(str(address))
@@ -73,25 +86,26 @@ class RayEngine:
         task = self.ray.remote(
             num_cpus=self.resources.cpus, num_gpus=self.resources.gpus, max_retries=MAX_RETRIES, retry_exceptions=False
         )(_do_remotely)
-        waiting = in_stacks(jobs, self.digits)
-        running: dict[Any, Job] = {}
-        is_more = True
-        while is_more or running:
-            while is_more and len(running) < 2 * self.num_parallel:  # the next lie ready where one ends
-                job = next(waiting, None)
-                if job is None or time.monotonic() > deadline:
-                    is_more = False
-                    break
-                try:
-                    stored = self._store(self.digits.of(job.recipe.train))
-                except UserError as error:
-                    yield Outcome(job, dict.fromkeys(job.seeds, str(error)))
-                    continue
-                threads = torch.get_num_threads()
-                running[task.remote(job, stored, _files_of(job), threads)] = job
-            if running:
-                [done], _ = self.ray.wait(list(running), num_returns=1)
-                yield self._received(running.pop(done), done)
+        with RunLocks() as locks:
+            waiting = in_stacks(jobs, self.loaded, locks)
+            running: dict[Any, Job] = {}
+            is_more = True
+            while is_more or running:
+                while is_more and len(running) < 2 * self.num_parallel:  # the next lie ready where one ends
+                    piece = next(waiting, None)
+                    if piece is None or time.monotonic() > deadline:
+                        is_more = False
+                    elif isinstance(piece, Outcome):
+                        yield piece
+                    else:
+                        stored = self._store(self.loaded.digits(piece.recipe.train))
+                        running[task.remote(piece, stored, _files_of(piece), torch.get_num_threads())] = piece
+                if running:
+                    [done], _ = self.ray.wait(list(running), num_returns=1)
+                    job = running.pop(done)
+                    outcome = self._received(job, done)
+                    locks.give_back(job.runs)
+                    yield outcome
 
     def _store(self, digits: Digits) -> Any:
         if self.stored is None or self.stored[0] is not digits:
@@ -129,7 +143,7 @@ def _do_remotely(job: Job, digits: Digits, files: Files, threads: int) -> tuple[
         os.environ["MNIST_STUDY_HOME"] = home
         for name, content in files.items():
             write_whole(runs_folder() / name, content)
-        outcome = do_job(job, digits)
+        outcome = do_job(job, partial(Setting.of, digits=digits))
         return outcome, _files_of(job)
 
 

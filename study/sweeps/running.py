@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -20,9 +20,13 @@ class SweepRun:
     def __init__(self, plan: Plan, engine: Engine, deadline: float) -> None:
         """Begins no job after the deadline, by time.monotonic."""
         self.plan, self.engine, self.deadline = plan, engine, deadline
-        self.jobs: list[Job] = []
+        self.jobs: dict[str, Job] = {}
+        """All points so far by the beginning of their runs' names: a search may come to a point again."""
+        self.ended: set[str] = set()
+        """Names of the runs that are finished, failed or pruned."""
         self.failures: dict[str, str] = {}
-        self.pruned: list[str] = []
+        """Why a run failed the last time, by its name."""
+        self.pruned: dict[str, None] = {}
         self.seconds = 0.0
         self.seconds_in_runs = 0.0
         self.num_points_left = plan.grid_size if plan.search == "grid" else plan.num_points
@@ -30,17 +34,17 @@ class SweepRun:
     def go(self) -> None:
         """Trains what is missing. After Ctrl-C raises KeyboardInterrupt with what to do next."""
         started = time.monotonic()
-        total = self.num_points_left * len(self.plan.seeds)
-        self.bar = tqdm(total=total, unit="run", desc="sweep", disable=None)
+        self.bar = tqdm(total=self.num_runs, unit="run", desc="sweep", disable=None)
         try:
             with self.bar:
                 self._go()
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"stopped: {len(self.finished):,} of {total:,} runs are finished. "
+                f"stopped: {len(self.finished):,} of {self.num_runs:,} runs are finished. "
                 f"The same 'mnist sweep' again trains the others."
             ) from None
         finally:
+            self._forget({run.path.name for run in self.finished})  # another sweep may have trained what failed here
             self.seconds = time.monotonic() - started
 
     def _go(self) -> None:
@@ -59,9 +63,11 @@ class SweepRun:
 
     def _train(self, jobs: Sequence[Job]) -> list[Outcome]:
         """The outcomes of these jobs, whole, though the engine trained them in pieces."""
-        self.jobs += jobs
+        self.jobs |= {job.prefix: job for job in jobs}
+        self.bar.total = self.num_runs
         missing = [job.unfinished for job in jobs]
-        self.bar.update(sum(len(job.seeds) - len(left.seeds) for job, left in zip(jobs, missing, strict=True)))
+        for job, left in zip(jobs, missing, strict=True):
+            self._count(job.run(seed).path.name for seed in job.seeds if seed not in left.seeds)
         pieces: dict[str, list[Outcome]] = {job.prefix: [] for job in jobs}
         for outcome in self.engine.run([job for job in missing if job.seeds], self.deadline):
             pieces[outcome.job.prefix].append(outcome)
@@ -69,29 +75,41 @@ class SweepRun:
         return [_whole(job, pieces[job.prefix]) for job in jobs]
 
     def _note(self, outcome: Outcome) -> None:
-        job = outcome.job
+        names = {seed: outcome.job.run(seed).path.name for seed in outcome.job.seeds}
+        self._forget(names.values())
         for seed, reason in outcome.failures.items():
-            self.failures[job.run(seed).path.name] = reason
-            tqdm.write(f"failed: {job.run(seed).path.name}: {reason}")
-        self.pruned += [job.run(seed).path.name for seed in outcome.pruned]
+            self.failures[names[seed]] = reason
+            tqdm.write(f"failed: {names[seed]}: {reason}")
+        self.pruned |= dict.fromkeys(names[seed] for seed in outcome.pruned)
         self.seconds_in_runs += outcome.seconds
-        self.bar.update(len(job.seeds))
+        self._count(names.values())
         self.bar.set_postfix(failed=len(self.failures), refresh=False)
 
-    @property
-    def runs(self) -> list[RunFolder]:
-        """The runs of all points so far, each once: a search may come to a point again."""
-        return list({run.path: run for job in self.jobs for run in job.runs}.values())
+    def _forget(self, names: Iterable[str]) -> None:
+        """How these runs ended before."""
+        for name in names:
+            self.failures.pop(name, None)
+            self.pruned.pop(name, None)
+
+    def _count(self, names: Iterable[str]) -> None:
+        """Moves the bar by the runs that had not ended before."""
+        num_before = len(self.ended)
+        self.ended |= set(names)
+        self.bar.update(len(self.ended) - num_before)
 
     @property
     def finished(self) -> list[RunFolder]:
-        return [run for run in self.runs if run.is_finished]
+        return [run for job in self.jobs.values() for run in job.runs if run.is_finished]
+
+    @property
+    def num_runs(self) -> int:
+        """As far as is known: a search that comes to a point again has fewer."""
+        return (len(self.jobs) + self.num_points_left) * len(self.plan.seeds)
 
     @property
     def num_left(self) -> int:
         """Runs that were not begun, or not brought to an end."""
-        ended = {run.path.name for run in self.finished} | set(self.failures) | set(self.pruned)
-        return len(self.runs) - len(ended) + self.num_points_left * len(self.plan.seeds)
+        return self.num_runs - len({run.path.name for run in self.finished} | set(self.failures) | set(self.pruned))
 
     def record(self, file: Path) -> None:
         """Writes which runs the sweep consists of, and why some are missing."""
@@ -102,7 +120,7 @@ class SweepRun:
             "seeds": self.plan.seeds,
             "finished": [run.path.name for run in self.finished],
             "failed": self.failures,
-            "pruned": self.pruned,
+            "pruned": list(self.pruned),
         }
         write_whole(file, f"{json.dumps(values, indent=2)}\n".encode())
 

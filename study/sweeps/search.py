@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from statistics import fmean, median
-from typing import Any
+from typing import Any, get_type_hints
 
 import optuna
 from optuna.distributions import (
@@ -13,8 +13,8 @@ from optuna.distributions import (
 )
 
 from study.sweeps.job import Job, Outcome
-from study.sweeps.plan import Plan, Range
-from trainers.recipe import Recipe
+from study.sweeps.plan import Choice, Plan, Range
+from trainers.recipe import Recipe, TrainConfig
 
 PRUNED, FAIL = optuna.trial.TrialState.PRUNED, optuna.trial.TrialState.FAIL
 NUM_UNPRUNED = 4  # finished points before any is measured by them
@@ -30,7 +30,7 @@ class Searcher:
         self.plan = plan
         self.study = optuna.create_study(direction="maximize", sampler=sampler(seed=0))
         self.distributions: dict[str, BaseDistribution] = {MODEL: CategoricalDistribution(plan.models)}
-        self.distributions |= {name: _distribution(choice) for name, choice in plan.settings.items()}
+        self.distributions |= {name: _distribution(name, choice) for name, choice in plan.settings.items()}
         self.trials: dict[Recipe, list[optuna.Trial]] = {}
         self.curves: list[list[float]] = []
 
@@ -69,9 +69,9 @@ def _best_so_far(run: Any) -> list[float]:
     return [best := max(best, row.val_accuracy) for row in run.rows()]
 
 
-def _distribution(choice: Any) -> BaseDistribution:
+def _distribution(name: str, choice: Choice) -> BaseDistribution:
     if not isinstance(choice, Range):
         return CategoricalDistribution(choice)
-    if choice.whole:
+    if get_type_hints(TrainConfig)[name] is int:
         return IntDistribution(int(choice.low), int(choice.high), log=choice.log)
     return FloatDistribution(choice.low, choice.high, log=choice.log)

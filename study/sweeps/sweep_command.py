@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 import time
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
@@ -64,7 +65,7 @@ def main(argv: list[str]) -> None:
     point is a run in runs/, named by what its recipe holds: started again, a sweep does only what is missing."""
     options = parse_command_line(_options_with_settings(), argv, "mnist sweep", main.__doc__)
     plan = _plan(options)
-    if options.engine == "local" and (options.address or options.cpus_per_run or options.gpus_per_run):
+    if options.engine == "local" and (options.address or options.cpus_per_run is not None or options.gpus_per_run):
         raise UserError("--address, --cpus-per-run and --gpus-per-run belong to --engine ray")
     if options.engine == "ray" and ("start" in plan.settings or plan.base.train.start):
         raise UserError("--start names a run in runs/, which other machines do not have: use --engine local")
@@ -72,11 +73,14 @@ def main(argv: list[str]) -> None:
         raise UserError(f"--max-hours {options.max_hours}: expected above 0")
 
     from models.registry import build_model  # torch and matplotlib too: only once the command line is right
-    from study.comparison import compare_runs
+    from study.comparison.compare_runs import compare
     from study.sweeps.running import SweepRun
+    from utils.datasets import check_name
 
     for model in plan.models:
         build_model(model)  # an unknown one is refused before anything is begun
+    for dataset in plan.datasets:
+        check_name(dataset)
     sweep = SweepRun(plan, _engine(options), time.monotonic() + 3600 * options.max_hours)
     make_folder(options.output / plan.name)
     try:
@@ -84,13 +88,15 @@ def main(argv: list[str]) -> None:
     finally:
         sweep.engine.close()
         sweep.record(options.output / plan.name / "sweep.json")
-    finished = [str(run.path) for run in sweep.finished]
     print(
-        f"{len(finished):,} runs finished, {len(sweep.failures)} failed, {len(sweep.pruned)} pruned, "
+        f"{len(sweep.finished):,} runs finished, {len(sweep.failures)} failed, {len(sweep.pruned)} pruned, "
         f"{sweep.num_left:,} left; {sweep.seconds:.1f} s, of them in runs {sweep.seconds_in_runs:.1f} s"
     )
-    if finished:
-        compare_runs.main([*finished, "--output", str(options.output / plan.name)])
+    if sweep.finished:
+        try:
+            compare(sweep.finished, options.output / plan.name)
+        except UserError as error:  # the runs are there, and what failed is still to be told
+            print(f"not compared: {error}", file=sys.stderr)
     if sweep.failures:
         name, reason = next(iter(sweep.failures.items()))
         raise UserError(f"{len(sweep.failures)} runs failed, as sweep.json says. {name}: {reason}")
@@ -127,6 +133,4 @@ def _engine(options: Any) -> Any:
     from study.sweeps.ray_engine import RayEngine, Resources
 
     cpus = torch.get_num_threads() if options.cpus_per_run is None else options.cpus_per_run
-    if cpus < 0 or options.gpus_per_run < 0 or not cpus + options.gpus_per_run > 0:
-        raise UserError("--cpus-per-run and --gpus-per-run: expected 0 or more, and not 0 both")
     return RayEngine(options.address, Resources(cpus, options.gpus_per_run))

@@ -73,6 +73,11 @@ def test_data_sets_stand_in_the_labels_where_they_differ():
     assert labels == {"linear (dataset=digits)", "standard_fc (dataset=mnist)"}
 
 
+def test_a_whole_number_with_and_without_its_point_is_one_setting():
+    (group,) = groups_of(make_run("a", rotation_degrees=10), make_run("b", seed=1, rotation_degrees=10.0))
+    assert len(group.records) == 2
+
+
 def test_a_run_of_an_earlier_version_joins_its_group():
     early, late = make_run("early", seed=0), make_run("late", seed=1)
     config = early.config()

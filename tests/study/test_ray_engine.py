@@ -57,7 +57,7 @@ def test_both_engines_give_the_same_bits(engine, home, monkeypatch):
     some = [*jobs(2), Job(Recipe("C(4,5)-P4-FC10", TrainConfig(dataset="digits", num_epochs=1)), (0, 1))]
     assert all(not outcome.failures for outcome in engine.run(some, float("inf")))
     by_ray = [metrics(job, seed) for job in some for seed in job.seeds]
-    assert not list((home / "runs").glob(".*"))
+    assert not list((home / "runs").glob(".*.part"))
     monkeypatch.setenv("MNIST_STUDY_HOME", str(home / "local"))
     assert all(not outcome.failures for outcome in LocalEngine().run(some, float("inf")))
     assert [metrics(job, seed) for job in some for seed in job.seeds] == by_ray
@@ -85,6 +85,15 @@ def test_a_run_that_fails_is_told_and_a_stopped_one_gone_on_with(engine, home):
     reasons = {outcome.job: outcome.failures for outcome in engine.run([bad, missing, job], float("inf"))}
     assert "not finite" in reasons[bad][0] and "nowhere.csv" in reasons[missing][0]
     assert reasons[job] == {} and job.run(0).is_finished and len(job.run(0).rows()) == 2
+
+
+def test_a_run_that_was_finished_after_it_was_listed_is_not_replaced(engine, home):
+    [job] = jobs(1)
+    for _ in LocalEngine().run([job], float("inf")):
+        pass
+    before = (job.run(0).path / "summary.json").stat().st_mtime_ns
+    assert [outcome.failures for outcome in engine.run([job], float("inf"))] == [{}]
+    assert (job.run(0).path / "summary.json").stat().st_mtime_ns == before
 
 
 def test_a_killed_driver_is_started_again(cluster, home):

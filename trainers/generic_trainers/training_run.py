@@ -103,30 +103,30 @@ def train(
     recipe: Recipe,
     run_name: str | None = None,
     resumed: RunFolder | None = None,
-    digits: Digits | None = None,
+    setting: Setting | None = None,
     observers: Sequence[Observer] = (),
 ) -> Verdict:
     """Trains, chooses the best epoch by validation, looks at the test set once. Returns the run and its summary.
 
-    Makes a new run, or goes on with `resumed`, whose recipe must be this one; `digits` saves loading them. All that can
-    be wrong with the recipe is found before the folder is made. Raises UserError, and what an observer raises; after
-    Ctrl-C KeyboardInterrupt, with what to do next.
+    Makes a new run, or goes on with `resumed`, whose recipe must be this one; `setting`, of this recipe, saves finding
+    it. All that can be wrong with the recipe is found before the folder is made. Raises UserError, and what an observer
+    raises; after Ctrl-C KeyboardInterrupt, with what to do next.
     """
-    setting = Setting.of(recipe, digits)
+    setting = setting or Setting.of(recipe)
     run = resumed or new_run(recipe, run_name, setting)
     with _what_to_do_next([run], setting.device):
         return _train_alone(recipe, setting, run, observers)
 
 
 def train_seeds(
-    recipe: Recipe, seeds: Sequence[int], run_name: str | None = None, digits: Digits | None = None
+    recipe: Recipe, seeds: Sequence[int], run_name: str | None = None, setting: Setting | None = None
 ) -> tuple[list[Verdict], dict[int, UserError]]:
     """The recipe with each of these seeds, in a run of its own: together where that is quicker, else in turn.
 
     Returns the runs that were finished, and by seed why another could not go on, which stops none of the others.
     `run_name` is the beginning of their names. Raises as `train` does.
     """
-    setting = Setting.of(recipe, digits)
+    setting = setting or Setting.of(recipe)
     recipes = [replace(recipe, train=replace(recipe.train, seed=seed)) for seed in seeds]
     names = [f"{run_name}-s{seed}" if run_name else None for seed in seeds]
     for name in names:
