@@ -53,7 +53,7 @@ def reference_sets() -> dict[str, ImageSet]:
     Raises UserError where there is no such file.
     """
     try:
-        path = held_file("mnist_c_reference", "mnist_c_first_500.npz", REFERENCE_MD5, list)
+        path = held_file("mnist_c_reference", "mnist_c_first_500.npz", REFERENCE_MD5, [])
     except UserError as error:
         first_line = str(error).splitlines()[0]
         raise UserError(
