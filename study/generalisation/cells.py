@@ -1,6 +1,7 @@
 """The figures of a scorecard: each a value with its 95 % interval and the number of digits behind it."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -71,7 +72,12 @@ def cell_or_reason(measure: Callable[[], Cell]) -> Cell:
     try:
         return measure()
     except UserError as error:
-        return Cell(None, missing=" ".join(str(error).split()))
+        return missing_cell(error)
+
+
+def missing_cell(error: UserError) -> Cell:
+    """For what cannot be measured: what is missing and how to get it, without how each mirror failed."""
+    return Cell(None, missing=" ".join(re.sub(r"(no mirror gave it): .*", r"\1.", str(error)).split()))
 
 
 def _written(value: float, kind: Kind) -> str:

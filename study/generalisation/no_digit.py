@@ -9,7 +9,7 @@ from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
 
 from model_interpretation.model_layers import penultimate_vectors
-from study.generalisation.cells import Cell, Part, share_cell
+from study.generalisation.cells import Cell, Part, missing_cell, share_cell
 from study.generalisation.subject import Subject
 from utils.datasets import load_dataset
 from utils.errors import UserError
@@ -45,7 +45,7 @@ def _told_apart(subject: Subject, familiarity: Callable[[Images], Familiarity]) 
         try:
             strange = familiarity(images_of(subject))
         except UserError as error:
-            cells[f"{kind}: AUROC"] = Cell(None, missing=" ".join(str(error).split()))
+            cells[f"{kind}: AUROC"] = missing_cell(error)
             continue
         for measure in known:
             cells[f"{kind}: AUROC, {measure}"] = auroc_cell(known[measure], strange[measure])

@@ -25,7 +25,11 @@ def scorecard_table(card: Scorecard) -> str:
 
 
 def write_scorecard_page(card: Scorecard) -> str:
-    """Writes the page of the run; returns where it is."""
+    """Writes the page of the run, unless it is there already; returns where it is."""
+    file = scorecards_folder() / f"{card.run_name}.html"
+    if file.exists() and file.stat().st_mtime >= card.file.stat().st_mtime:
+        return shown(file)
+
     from study.generalisation.scorecard_figures import scorecard_figures
     from utils.figures import as_png
 
@@ -39,6 +43,5 @@ def write_scorecard_page(card: Scorecard) -> str:
             for cell_name, cell in part.cells.items()
         ]
         body.append(f"<h2>{name[0].upper()}{name[1:]}</h2>{table(HEADER, rows)}")
-    file = scorecards_folder() / f"{card.run_name}.html"
     write_whole(file, page(f"Scorecard of {card.run_name}", "\n".join(body)).encode())
     return shown(file)

@@ -54,6 +54,8 @@ class Scorecard:
     parts: dict[str, Part]
     seconds: float
     """That measuring took."""
+    file: Path
+    """Where it is kept."""
 
     @property
     def cells(self) -> dict[str, Cell]:
@@ -78,16 +80,17 @@ def scorecard(run: RunFolder, functions: dict[str, str], device: str) -> Scoreca
         content = {"at_hand": _at_hand(), "seconds": seconds}
         content["parts"] = {name: part.to_json() for name, part in parts.items()}
         write_whole(file, json.dumps(content).encode())
-    return Scorecard(run.path.name, parts, seconds)
+    return Scorecard(run.path.name, parts, seconds, file)
 
 
 def kept_scorecards(runs: Sequence[RunFolder], functions: dict[str, str]) -> dict[str, Scorecard]:
     """The whole scorecards that are kept of these runs, by the run's name."""
     found = {}
     for run in runs:
-        parts, seconds = _kept(_file(run, functions))
+        file = _file(run, functions)
+        parts, seconds = _kept(file)
         if set(parts) == set(functions):
-            found[run.path.name] = Scorecard(run.path.name, parts, seconds)
+            found[run.path.name] = Scorecard(run.path.name, parts, seconds, file)
     return found
 
 
