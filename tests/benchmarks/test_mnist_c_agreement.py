@@ -16,9 +16,9 @@ def test_the_test_by_hand():
     assert p_value == pytest.approx(1 - math.sqrt(3 / 5))
 
 
-def test_without_randomness_any_difference_counts():
-    assert prediction_test(0.1, [0.1, 0.1]) == (0.0, 1.0)
-    assert prediction_test(0.2, [0.1, 0.1]) == (math.inf, 0.0)
+def test_values_without_spread_make_any_difference_count():
+    assert prediction_test(0.5, [0.5, 0.5]) == (0.0, 1.0)
+    assert prediction_test(0.75, [0.5, 0.5]) == (math.inf, 0.0)
 
 
 def test_a_missing_reference_is_named():
@@ -46,6 +46,6 @@ def test_table_picture_and_figures_are_written(real_mirror, finished_run, tmp_pa
     main([str(finished_run.path), "--seeds", "2"])
     assert (tmp_path / "output" / "mnist_c_agreement.png").stat().st_size > 10_000
     stripe, rotate = results.read("mnist_c_agreement")["results"]
-    assert stripe["agrees"] and stripe["errors"] == [stripe["reference_error"]] * 2
-    assert 0 < rotate["reference_error"] < 1
+    assert stripe["agrees"] and stripe["furthest_levels"] == 0 and stripe["errors"] == [stripe["reference_error"]] * 2
+    assert 0 < rotate["reference_error"] < 1 and "p" in rotate
     assert "| stripe |" in capsys.readouterr().out
