@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from utils.errors import UserError
+from utils.paths import home_folder
 from utils.statistics import paired_bootstrap, share_interval
 
 Kind = Literal["share", "number"]
@@ -77,7 +78,8 @@ def cell_or_reason(measure: Callable[[], Cell]) -> Cell:
 
 def missing_cell(error: UserError) -> Cell:
     """For what cannot be measured: what is missing and how to get it, without how each mirror failed."""
-    return Cell(None, missing=" ".join(re.sub(r"(no mirror gave it): .*", r"\1.", str(error)).split()))
+    reason = re.sub(r"(no mirror gave it): .*", r"\1.", str(error)).replace(f"{home_folder()}/", "")
+    return Cell(None, missing=" ".join(reason.split()))
 
 
 def _written(value: float, kind: Kind) -> str:

@@ -12,6 +12,7 @@ from utils.figures import COLOURS, INK, plain_axes
 
 Series = Mapping[str, Sequence[Scorecard]]  # by label
 MAX_MAP_COLUMNS = 4
+MIN_IN_BIN = 10  # digits: the accuracy of fewer is chance
 KINDS = ("noise", "shuffled pixels", "blank", "Fashion-MNIST", "KMNIST")
 MEASURES = ("probability", "energy", "Mahalanobis", "neighbours")
 
@@ -143,7 +144,7 @@ def abstaining_figure(series: Series) -> Figure:
     for (label, cards), colour in zip(series.items(), COLOURS, strict=False):
         coverage, error = (_mean_curve(cards, "abstaining", key) for key in ("coverage", "error"))
         risk.plot(coverage, error, color=colour, label=label)
-        bins = np.array(cards[0].parts["calibration"].curves["as it is"])
+        bins = np.array([row for row in cards[0].parts["calibration"].curves["as it is"] if row[2] >= MIN_IN_BIN])
         reliability.plot(bins[:, 0], bins[:, 1], color=colour, marker="o", markersize=2.5)
     risk.set(xlabel="share of the digits that is answered, the surest first", ylabel="error", ylim=(0, None))
     several = ", first seed" if any(len(cards) > 1 for cards in series.values()) else ""

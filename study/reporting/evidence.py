@@ -68,22 +68,22 @@ def gather_evidence() -> Evidence:
         raise UserError("no run has a scorecard yet: 'mnist scorecard RUN ...' makes them")
     groups, _ = group_runs([read_record(run) for run in runs if run.path.name in cards])
     networks = [Network(group, [cards[record.name] for record in group.records]) for group in groups]
-    inspected = _read(INSPECTION / "statistics.json")
+    inspected = _read(INSPECTION / "statistics.json", "mnist", dict)
     return Evidence(
         networks,
-        inspected.get("mnist") if inspected else None,
-        _read(architecture_effects.architecture_folder() / architecture_effects.RESULTS),
-        _read(hardest_digits.limits_folder() / hardest_digits.RESULTS),
+        inspected["mnist"] if inspected else None,
+        _read(architecture_effects.architecture_folder() / architecture_effects.RESULTS, "networks", list),
+        _read(hardest_digits.limits_folder() / hardest_digits.RESULTS, "hard_digits", list),
     )
 
 
-def _read(file: Path) -> dict[str, Any] | None:
+def _read(file: Path, key: str, kind: type) -> dict[str, Any] | None:
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise UserError(f"{shown(file)} is damaged: {error}") from None
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or not isinstance(values.get(key), kind):
         raise UserError(f"{shown(file)} is damaged: expected what our commands write")
     return values

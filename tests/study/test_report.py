@@ -1,0 +1,170 @@
+"""From a network with a whole scorecard to the page of it and to the report."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from study import report
+from study.generalisation import clean_digits, corrupted_digits, moved_digits, no_digit, other_hands
+from study.generalisation.scorecards import FULL, kept_scorecards, scorecard, scorecards_folder
+from study.generalisation.subject import Subject
+from study.reporting.blocks import Command, Picture, Section, Table, Text
+from study.reporting.commands import training_command
+from trainers.recipe import Recipe, TrainConfig
+from trainers.train_command import recipe_of_trainer
+from utils.datasets import load_dataset
+from utils.mnist_c.corruptions import corrupt
+from utils.run_folder import RunFolder
+from utils.splits import stratified_sample
+
+NUM_DIGITS = 1000
+
+
+def measure_on_few_digits(patch):
+    whole = Subject.test_set.func
+    patch.setattr(Subject, "test_set", property(lambda subject: stratified_sample(whole(subject), NUM_DIGITS)))
+    patch.setattr(clean_digits, "CONTESTED_TEST_DIGITS", (1, 2))
+    patch.setattr(other_hands, "mnist_writers", lambda: {"test": np.arange(NUM_DIGITS) // 20})
+    patch.setattr(moved_digits, "NUM_DIGITS", 20)
+    patch.setattr("study.generalisation.adversarial.NUM_DIGITS", 20)
+    patch.setattr(no_digit, "NUM_TRAINING_DIGITS", 500)
+    patch.setattr(no_digit, "NUM_NOISE", 200)
+    patch.setattr(corrupted_digits, "CORRUPTIONS", ("brightness", "stripe"))
+
+    def corrupted_set(name):
+        clean = stratified_sample(load_dataset("mnist", "test"), NUM_DIGITS)
+        return replace(clean, images=corrupt(clean.images, name, 0)), "generated here"
+
+    patch.setattr(corrupted_digits, "_corrupted_set", corrupted_set)
+
+
+@pytest.fixture(scope="module")
+def carded_home(quick_run, tmp_path_factory):
+    """A home with three runs of two recipes, each with a whole scorecard, though of few digits. All have the weights
+    of the quick run, so that these are measured once."""
+    from tests.conftest import MIRROR
+
+    home = tmp_path_factory.mktemp("carded")
+    (home / "runs").mkdir()
+    for name, seed, rate in (("a-s0", 0, 0.01), ("a-s1", 1, 0.01), ("b-s0", 0, 0.02)):
+        run = RunFolder(shutil.copytree(quick_run.path, home / "runs" / name))
+        config, summary = run.config(), run.summary()
+        config["train"] |= {"seed": seed, "learning_rate": rate}
+        run.write_json("config.json", config)
+        run.write_json("summary.json", {**summary, "seed": seed, "val_accuracy": 0.99 - rate + seed / 1000})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MNIST_STUDY_HOME", str(home))
+        patch.setenv("MNIST_STUDY_MIRROR", MIRROR)
+        measure_on_few_digits(patch)
+        scorecard(run, FULL, "cpu")
+    return home
+
+
+@pytest.fixture
+def in_carded_home(carded_home, real_mirror, monkeypatch):
+    monkeypatch.setenv("MNIST_STUDY_HOME", str(carded_home))
+    return carded_home
+
+
+@pytest.mark.real_mnist
+def test_a_full_scorecard_has_every_cell_and_its_interval(in_carded_home, command):
+    code, printed, _ = command("scorecard", "b-s0")
+    assert code == 0
+    card = kept_scorecards([RunFolder.find("b-s0")], FULL)["b-s0"]
+    for name, cell in card.cells.items():
+        assert cell.missing or cell.low <= cell.value <= cell.high, name
+        assert name in printed
+    value = {name: cell.value for name, cell in card.cells.items()}
+    assert value["MNIST test"] > 0.98
+    assert value["stripe"] < value["MNIST test"]
+    assert value["worst of 3 px and 30 degrees"] < 0.6 < value["turned by 20 degrees either way"]
+    assert value["turned by 90 degrees either way"] < 0.5
+    assert value["PGD of 0.1"] < value["FGSM of 0.1"]
+    assert value["shuffled pixels: AUROC, energy"] > 0.9
+    assert value["Fashion-MNIST: AUROC, neighbours"] > 0.8
+    assert "MNIST_STUDY_MIRROR" in card.cells["QMNIST's other 50,000"].missing
+    assert "mnist draw" in card.cells["saved drawings"].missing
+    file = scorecards_folder() / "b-s0.html"
+    assert file.read_text().count("<img") == 6
+    written = file.stat().st_mtime_ns
+    assert command("scorecard", "b-s0")[1] == printed and file.stat().st_mtime_ns == written  # kept, not drawn again
+
+
+@pytest.mark.real_mnist
+def test_the_report_says_what_was_measured_and_what_was_not(in_carded_home, command, tmp_path, monkeypatch):
+    page = tmp_path / "report.html"
+    code, printed, _ = command("report", "--output", str(page))
+    assert code == 0 and "2 recipes, 3 runs" in printed
+    text = page.read_text()
+    for title in ("Input inspection", "Model fitting", "Generalisation", "Which property", "What no network gets",
+                  "Conclusion: is it solved?"):  # fmt: skip
+        assert title in text
+    assert "This study was not made yet" in text and "mnist architecture" in text and "mnist limits" in text
+    assert "--learning-rate 0.02 --seeds 0:1" in text and "--seeds 0:2" in text
+    assert "Not measured: QMNIST" in text
+    cell = kept_scorecards([RunFolder.find("a-s0")], FULL)["a-s0"].cells["worst of 3 px and 30 degrees"]
+    assert f"{cell.value:.1%}" in text
+    assert str(in_carded_home) not in text
+
+    command("limits")
+    command("report", "--output", str(page))
+    assert "digits wrong on average" in page.read_text()
+
+    readme = tmp_path / "README.md"
+    monkeypatch.setattr(report, "README", readme)
+    monkeypatch.setattr(report, "PROJECT_FOLDER", tmp_path)
+    readme.write_text("before\n<!-- study -->\nold\n<!-- end study -->\nafter\n")
+    assert command("report", "--output", str(page), "--readme")[0] == 0
+    text = readme.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    for picture in ("study_shift_maps.png", "study_hardest_digits.png"):
+        assert f"(docs/pictures/{picture})" in text and (tmp_path / "docs" / "pictures" / picture).exists()
+    readme.write_text("no marks")
+    code, _, error = command("report", "--output", str(page), "--readme")
+    assert code == 2 and "no marks" in error and readme.read_text() == "no marks"
+
+
+def test_a_report_without_scorecards_says_how_to_make_them(command):
+    code, _, error = command("report")
+    assert code == 2 and "mnist scorecard" in error
+
+
+def test_damaged_results_are_told(in_carded_home, command, tmp_path):
+    file = in_carded_home / "study" / "output" / "architecture" / "results.json"
+    file.parent.mkdir()
+    try:
+        for damage in ("{", "[]", json.dumps({"networks": 1})):
+            file.write_text(damage)
+            code, _, error = command("report", "--output", str(tmp_path / "report.html"))
+            assert code == 2 and "results.json is damaged" in error, damage
+    finally:
+        shutil.rmtree(file.parent)
+
+
+@pytest.mark.parametrize("trainer", ["fast_conv", "linear", "fc"])
+def test_the_command_of_a_trainers_own_recipe_is_the_trainer(trainer):
+    assert training_command(recipe_of_trainer(trainer), [0, 1, 2]) == f"mnist train {trainer} --seeds 0:3"
+
+
+def test_the_command_of_another_recipe_has_its_flags():
+    base = recipe_of_trainer("fast_conv")
+    plain = replace(base, train=replace(base.train, rotation_degrees=0.0, num_epochs=2, preload=False))
+    assert training_command(plain, [1, 5]) == (
+        "mnist train fast_conv --num-epochs 2 --rotation-degrees 0.0 --no-preload --seeds 1,5"
+    )
+    string = Recipe("C(8,3)-P2-FC10", TrainConfig(learning_rate=0.01))
+    assert training_command(string, [0]) == "mnist train --model 'C(8,3)-P2-FC10' --learning-rate 0.01 --seeds 0:1"
+
+
+def test_a_section_is_html_and_markdown():
+    picture = Picture("maps", "two <maps>", b"png")
+    section = Section("A & B", [Text("1 < 2"), picture, Table(["x"], [["a|b"]])], [picture, Command(["mnist runs"])])
+    page = section.as_html()
+    assert "A &amp; B" in page and "1 &lt; 2" in page and "two &lt;maps&gt;" in page
+    assert section.as_markdown("docs") == (
+        "### A & B\n\n![two <maps>](docs/study_maps.png)\n\n```bash\nmnist runs\n```"
+    )
+    assert Table(["x", "y"], [["a|b", "1"]]).as_markdown("") == "| x | y |\n| --- | --- |\n| a/b | 1 |"
