@@ -18,6 +18,7 @@ from study.generalisation.moved_digits import NEARBY
 from study.generalisation.scorecards import BRIEF, scorecard
 from study.sweeps.engines import LocalEngine
 from study.sweeps.job import Job
+from trainers.generic_trainers.training_run import Setting
 from utils.atomic_files import write_whole
 from utils.devices import choose_device
 from utils.environment import describe_environment
@@ -55,6 +56,7 @@ def train_and_judge(
     to results.json. Raises UserError where a network could not be trained."""
     started = time.perf_counter()
     jobs = [Job(variant.recipe(num_epochs, device), seeds) for variant in variants]
+    Setting.of(jobs[0].recipe)  # a device or data that cannot be had are told before anything is trained
     _train(jobs)
     networks = []
     runs = tqdm([run for job in jobs for run in job.runs], desc="judged", unit="run", disable=None, leave=False)

@@ -7,7 +7,7 @@ import math
 from study.comparison.groups import Group
 from study.comparison.run_records import RunRecord
 
-NAME_COLUMNS = {"group", "run", "model", "state"}
+NAME_COLUMNS = {"group", "run", "model", "state", "property", "network"}
 HEADER = ["group", "seeds", "parameters", "validation", "test", "best test", "train s", "images/s"]
 
 
