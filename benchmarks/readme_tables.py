@@ -13,6 +13,7 @@ DOCUMENTS = (
     PROJECT_FOLDER / "README.md",
     PROJECT_FOLDER / "docs" / "techniques.md",
     PROJECT_FOLDER / "docs" / "cluster.md",
+    PROJECT_FOLDER / "docs" / "generalisation.md",
 )
 
 

@@ -62,7 +62,7 @@ def write_readme(sections: list) -> None:
         raise UserError("README.md has no marks <!-- study --> and <!-- end study --> to write between")
     for section in sections:
         for block in section.brief:
-            if isinstance(block, Picture):
+            if isinstance(block, Picture) and not block.lies_at:
                 write_whole(PROJECT_FOLDER / PICTURES / block.file_name, block.png)
     write_whole(README, marked.encode())
 

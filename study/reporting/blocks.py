@@ -55,12 +55,14 @@ class Picture:
     name: str
     description: str
     png: bytes
+    lies_at: str = ""
+    """Its path in the project, where a picture of another command is shown; the report's own are written for it."""
 
     def as_html(self) -> str:
         return f"<div>{picture(self.png, self.description)}<p><small>{html.escape(self.description)}</small></p></div>"
 
     def as_markdown(self, pictures: str) -> str:
-        return f"![{self.description}]({pictures}/{self.file_name})"
+        return f"![{self.description}]({self.lies_at or f'{pictures}/{self.file_name}'})"
 
     @property
     def file_name(self) -> str:

@@ -1,44 +1,15 @@
-"""The first sections: what the digits are like, and what networks reach on those that MNIST itself holds."""
+"""The section on what networks reach on the digits that MNIST itself holds."""
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from study.comparison.comparison_figures import MAX_CURVES, learning_curves_figure
-from study.reporting.blocks import Block, Command, Picture, Section, Table, Text, missing_section
+from study.reporting.blocks import Command, Picture, Section, Table, Text
 from study.reporting.commands import training_command
-from study.reporting.evidence import INSPECTION, Network
+from study.reporting.evidence import Network
 from study.reporting.written import HALF, percent
 from utils.figures import as_png
 from utils.statistics import difference_interval, probability_first_beats_second
-
-
-def input_section(statistics: dict[str, Any] | None) -> Section:
-    """What the digits are like."""
-    title = "Input inspection: what the digits are like"
-    if statistics is None:
-        return missing_section(title, "mnist inspect")
-    train, twice = statistics["splits"]["train"], statistics["duplicates"]
-    right, below, off, side = (train[key] for key in ("centre_x", "centre_y", "off_centre", "longer_side"))
-    counts = [part["num_digits"] for part in train["classes"].values()]
-    text = [
-        f"Of the {train['num_digits']:,} training digits the centre of mass lies {right['mean']:.2f} ± "
-        f"{right['std']:.2f} px right of the image's middle and {below['mean']:.2f} ± {below['std']:.2f} px below it, "
-        f"for 99 % of them within {off['quantile_99']:.2f} px of it: a network that learns from them never sees one "
-        f"elsewhere. The longer side is {side['mean']:.2f} ± {side['std']:.2f} px, so that it never sees another size.",
-        f"The largest class has {max(counts):,} digits, the smallest {min(counts):,}. {twice['within_train']} digits "
-        f"occur twice in the training set, {twice['test_digits_also_in_train']} test digits stand in it.",
-    ]
-    people = statistics.get("writers")
-    if people:
-        text.append(
-            f"{people['train']['num_writers']} people wrote the training digits, {people['test']['num_writers']} "
-            "others the test digits."
-        )
-    blocks: list[Block] = [Text(" ".join(text)), Command(["mnist inspect"])]
-    file = INSPECTION / "mnist_centring_size_slant.png"
-    pictures = [Picture("input", "Where the training digits lie, how large they are, how they lean", file.read_bytes())]
-    return Section(title, [*blocks, *(pictures if file.exists() else [])], blocks)
 
 
 def fitting_section(networks: Sequence[Network]) -> Section:

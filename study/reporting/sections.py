@@ -4,8 +4,9 @@ from study.reporting.beyond import generalisation_section
 from study.reporting.blocks import Section
 from study.reporting.conclusion import conclusion_section
 from study.reporting.evidence import Evidence
-from study.reporting.fitting import fitting_section, input_section
+from study.reporting.fitting import fitting_section
 from study.reporting.studies import architecture_section, limits_section
+from study.reporting.the_digits import input_section
 
 
 def report_sections(evidence: Evidence) -> list[Section]:
