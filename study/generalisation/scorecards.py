@@ -71,7 +71,9 @@ def scorecard(run: RunFolder, functions: dict[str, str], device: str) -> Scoreca
     """
     run.summary()  # a run without a verdict has no network to judge
     file = _file(run, functions)
-    parts, seconds = _kept(file)
+    parts, seconds, at_hand = _kept(file)
+    if at_hand != _at_hand():
+        parts = {name: part for name, part in parts.items() if part.is_whole}
     if missing := [name for name in functions if name not in parts]:
         started = time.perf_counter()
         parts |= _measure(run, {name: functions[name] for name in missing}, device)
@@ -88,7 +90,7 @@ def kept_scorecards(runs: Sequence[RunFolder], functions: dict[str, str]) -> dic
     found = {}
     for run in runs:
         file = _file(run, functions)
-        parts, seconds = _kept(file)
+        parts, seconds, _ = _kept(file)
         if set(parts) == set(functions):
             found[run.path.name] = Scorecard(run.path.name, parts, seconds, file)
     return found
@@ -114,15 +116,14 @@ def _file(run: RunFolder, functions: dict[str, str]) -> Path:
     return scorecards_folder() / f"{key[:24]}.json"
 
 
-def _kept(file: Path) -> tuple[dict[str, Part], float]:
-    """The parts that need not be measured again, and how long they took. A damaged file is as good as none."""
+def _kept(file: Path) -> tuple[dict[str, Part], float, list[str]]:
+    """What was measured, how long it took, and what was at hand. A damaged file is as good as none."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         parts = {name: Part.from_json(part) for name, part in content["parts"].items()}
-        seconds, is_same = float(content["seconds"]), content["at_hand"] == _at_hand()
+        return parts, float(content["seconds"]), list(content["at_hand"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}, 0.0
-    return {name: part for name, part in parts.items() if is_same or part.is_whole}, seconds
+        return {}, 0.0, []
 
 
 def _at_hand() -> list[str]:

@@ -1,7 +1,8 @@
 """The section on what becomes of networks beyond the test set."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from study.comparison.comparison_figures import MAX_CURVES
 from study.generalisation.corrupted_digits import MEAN
@@ -12,33 +13,67 @@ from study.reporting.evidence import Network
 from study.reporting.written import HALF
 from utils.figures import as_png
 
-TEST = "MNIST test"
-# Column -> the scorecard's cell: what a network reads, and what it knows of itself.
-READING = {
-    "test": TEST,
-    "uncontested labels": "MNIST test, uncontested labels",
-    "moved by up to 4 px": NEARBY,
-    "turned by 40°": "turned by 40 degrees either way",
-    "scaled by 0.7": "scaled by 0.7",
-    "worst of 3 px, 30°": "worst of 3 px and 30 degrees",
-    "corrupted": MEAN,
-    "USPS": "USPS",
-    "8x8 digits": "scikit-learn's digits",
-    "worst tenth of writers": "worst tenth of the writers",
-}
-KNOWING = {
-    "calibration error": "calibration error",
-    "temperature": "temperature",
-    "calibration error then": "calibration error at this temperature",
-    "error on the surest 95 %": "error on the surest 95%",
-    "AUROC Fashion": "Fashion-MNIST: AUROC, energy",
-    "AUROC KMNIST": "KMNIST: AUROC, energy",
-    "AUROC noise": "noise: AUROC, energy",
-    "FGSM 0.1": "FGSM of 0.1",
-    "PGD 0.1": "PGD of 0.1",
-    "PGD l2 1.5": "PGD, l2 of 1.5",
-}
-FIGURE_DESCRIPTIONS = {
+TITLE = "Generalisation: what becomes of it elsewhere"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A table: columns by their heads, each a cell of the scorecard, and what is to be said of them."""
+
+    text: str
+    columns: Mapping[str, str]
+
+    def blocks(self, networks: Sequence[Network]) -> list[Block]:
+        rows = [[network.label, *(_cell(network, name) for name in self.columns.values())] for network in networks]
+        return [Text(self.text), Table(["network", *self.columns], rows)]
+
+
+HANDS = Question(
+    f"Digits by other hands, accuracy in percent, {HALF}. The last two columns tell how the writers of the test digits "
+    "differ: who is in the worst tenth was chosen by the same answers.",
+    {
+        "test": "MNIST test",
+        "uncontested labels": "MNIST test, uncontested labels",
+        "USPS": "USPS",
+        "scikit-learn's digits": "scikit-learn's digits",
+        "worst tenth of writers": "worst tenth of the writers",
+        "if writers were alike": "the same if all writers were alike",
+    },
+)
+PLACES = Question(
+    "Digits that lie elsewhere, are turned, smaller or dirty. The worst case counts digits that are right after every "
+    "one of 775 small moves.",
+    {
+        "moved by up to 4 px": NEARBY,
+        "turned by 40°": "turned by 40 degrees either way",
+        "scaled by 0.7": "scaled by 0.7",
+        "worst of 3 px, 30°": "worst of 3 px and 30 degrees",
+        "corrupted": MEAN,
+    },
+)
+SURENESS = Question(
+    "What the networks know of themselves: the calibration error in percent before and after one temperature that was "
+    "fitted on validation digits, and the error when the least sure twentieth is not answered.",
+    {
+        "calibration error": "calibration error",
+        "temperature": "temperature",
+        "calibration error with it": "calibration error at this temperature",
+        "error on the surest 95 %": "error on the surest 95%",
+    },
+)
+STRANGERS = Question(
+    "What is no digit, and what was made to deceive: how often the energy of the logits ranks a test digit above such "
+    "an image (AUROC, in percent), and the accuracy under attack.",
+    {
+        "Fashion-MNIST": "Fashion-MNIST: AUROC, energy",
+        "KMNIST": "KMNIST: AUROC, energy",
+        "noise": "noise: AUROC, energy",
+        "FGSM 0.1": "FGSM of 0.1",
+        "PGD 0.1": "PGD of 0.1",
+        "PGD l2 1.5": "PGD, l2 of 1.5",
+    },
+)
+DESCRIPTIONS = {
     "shift maps": "Accuracy where all digits were moved by so many pixels",
     "size and rotation": "Accuracy over the size and over the angle of the digits",
     "corruptions": "Accuracy under MNIST-C's corruptions; the lines reach from the lowest seed to the highest",
@@ -46,49 +81,32 @@ FIGURE_DESCRIPTIONS = {
     "adversarial": "Accuracy on digits that were changed so that the network errs",
     "abstaining and calibration": "Error if only the surest answers are given; accuracy of answers by their confidence",
 }
-BRIEF_FIGURES = ("shift maps", "corruptions")
 
 
 def generalisation_section(networks: Sequence[Network]) -> Section:
     """What becomes of them beyond the test set."""
-    series = {network.label: network.cards for network in networks[:MAX_CURVES]}
-    pictures = {
-        name: Picture(name.replace(" ", "_"), FIGURE_DESCRIPTIONS[name], as_png(figure))
-        for name, figure in scorecard_figures(series).items()
-    }
-    reading = Text(f"The same networks on digits as MNIST does not have them, accuracy in percent, {HALF}.")
-    knowing = Text(
-        "What they know of themselves: the calibration error before and after one temperature that was fitted on "
-        "validation digits, the error when the least sure twentieth is not answered, how well the energy of the logits "
-        "tells images that are no digits, and the accuracy under attack. In percent, but for the temperature."
+    figures = scorecard_figures({network.label: network.cards for network in networks[:MAX_CURVES]})
+    shift_maps, sizes, corruptions, strangers, attacks, sureness = (
+        Picture(name.replace(" ", "_"), description, as_png(figures[name]))
+        for name, description in DESCRIPTIONS.items()
     )
-    source = networks[0].cards[0].parts["corruptions"].curves.get("source", "")
-    missing = sorted(
-        {
-            f"{name}: {cell.missing}"
-            for network in networks
-            for card in network.cards
-            for name, cell in card.cells.items()
-            if cell.missing
-        }
-    )
-    notes = [Text(f"The corrupted digits: {source}."), *(Text(f"Not measured: {line}") for line in missing)]
-    commands = Command([f"mnist scorecard {' '.join(card.run_name for card in network.cards)}" for network in networks])
-    tables = (
-        Table(["network", *READING], _cells(networks, READING)),
-        Table(["network", *KNOWING], _cells(networks, KNOWING)),
-    )
-    everything: list[Block] = [reading, tables[0]]
-    everything += [pictures[name] for name in ("shift maps", "size and rotation", "corruptions")]
-    everything += [knowing, tables[1]]
-    everything += [pictures[name] for name in ("abstaining and calibration", "no digit at all", "adversarial")]
-    brief: list[Block] = [reading, tables[0], *(pictures[name] for name in BRIEF_FIGURES), knowing, tables[1]]
-    brief.append(Command(["mnist scorecard RUN ..."]))
-    return Section("Generalisation", [*everything, *notes, commands], brief)
+    reading = [*HANDS.blocks(networks), *PLACES.blocks(networks)]
+    knowing = [*SURENESS.blocks(networks), sureness, *STRANGERS.blocks(networks), strangers, attacks]
+    brief = [*reading, shift_maps, corruptions, *STRANGERS.blocks(networks), Command(["mnist scorecard RUN ..."])]
+    return Section(TITLE, [*reading, shift_maps, sizes, corruptions, *knowing, *_notes(networks)], brief)
 
 
-def _cells(networks: Sequence[Network], columns: dict[str, str]) -> list[list[str]]:
-    return [[network.label, *(_cell(network, name) for name in columns.values())] for network in networks]
+def _notes(networks: Sequence[Network]) -> list[Block]:
+    """Where digits come from, what is missing, and the commands."""
+    cards = [card for network in networks for card in network.cards]
+    sources = sorted({card.parts["corruptions"].curves["source"] for card in cards})
+    missing = sorted({f"{name}: {cell.missing}" for card in cards for name, cell in card.cells.items() if cell.missing})
+    commands = [f"mnist scorecard {' '.join(card.run_name for card in network.cards)}" for network in networks]
+    return [
+        *(Text(f"The corrupted digits: {source}.") for source in sources),
+        *(Text(f"Not measured: {reason}") for reason in missing),
+        Command(commands),
+    ]
 
 
 def _cell(network: Network, name: str) -> str:

@@ -1,34 +1,49 @@
-"""The command that trains a recipe again."""
+"""A recipe as one would say it, and as one would train it again."""
 
 import dataclasses
 import shlex
 from collections.abc import Sequence
+from typing import Any
 
-from trainers.recipe import Recipe, TrainConfig
+from trainers.recipe import Recipe
 from trainers.train_command import recipe_of_trainer, trainer_names
 
 
 def training_command(recipe: Recipe, seeds: Sequence[int]) -> str:
     """The shortest `mnist train` that trains this recipe with these seeds."""
-    starts = {f"mnist train {name}": recipe_of_trainer(name) for name in trainer_names()}
-    starts = {start: base for start, base in starts.items() if base.model == recipe.model}
-    starts[f"mnist train --model {shlex.quote(recipe.model)}"] = Recipe(recipe.model)
-    commands = [f"{start}{_flags(base.train, recipe.train)}" for start, base in starts.items()]
-    return f"{min(commands, key=len)} --seeds {_seeds(seeds)}"
+    trainer, settings = _as_changed(recipe)
+    start = trainer or f"--model {shlex.quote(recipe.model)}"
+    flags = [_flag(name, value) for name, value in settings.items()]
+    return " ".join(["mnist train", start, *flags, "--seeds", _seeds(seeds)])
 
 
-def _flags(base: TrainConfig, wanted: TrainConfig) -> str:
-    flags = []
-    for field in dataclasses.fields(TrainConfig):
-        value = getattr(wanted, field.name)
-        if field.name == "seed" or value == getattr(base, field.name):
-            continue
-        flag = field.name.replace("_", "-")
-        if isinstance(value, bool):
-            flags.append(f" --{'' if value else 'no-'}{flag}")
-        else:
-            flags.append(f" --{flag} {shlex.quote(str(value))}")
-    return "".join(flags)
+def recipe_label(recipe: Recipe) -> str:
+    """The trainer, or the network where it has none, and what is not as that trains."""
+    trainer, settings = _as_changed(recipe)
+    changes = [f"{name.replace('_', ' ')} {value}" for name, value in settings.items()]
+    return ", ".join([trainer or recipe.model, *changes])
+
+
+def _as_changed(recipe: Recipe) -> tuple[str | None, dict[str, Any]]:
+    """The trainer whose recipe is the nearest, None for the default recipe, and the settings that differ."""
+    bases: dict[str | None, Recipe] = {None: Recipe(recipe.model)}
+    bases |= {name: base for name in trainer_names() if (base := recipe_of_trainer(name)).model == recipe.model}
+    changes = {name: _changes(base, recipe) for name, base in bases.items()}
+    nearest = min(changes, key=lambda name: (len(changes[name]), name is None))
+    return nearest, changes[nearest]
+
+
+def _changes(base: Recipe, wanted: Recipe) -> dict[str, Any]:
+    """The settings in which they differ, as the second has them; fractions that are whole as whole numbers."""
+    before, after = dataclasses.asdict(base.train), dataclasses.asdict(wanted.train)
+    changed = {name: value for name, value in after.items() if name != "seed" and value != before[name]}
+    is_whole = {name: isinstance(value, float) and value.is_integer() for name, value in changed.items()}
+    return {name: int(value) if is_whole[name] else value for name, value in changed.items()}
+
+
+def _flag(name: str, value: Any) -> str:
+    flag = name.replace("_", "-")
+    return f"--{'' if value else 'no-'}{flag}" if isinstance(value, bool) else f"--{flag} {shlex.quote(str(value))}"
 
 
 def _seeds(seeds: Sequence[int]) -> str:

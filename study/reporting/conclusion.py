@@ -6,8 +6,10 @@ from study.reporting.blocks import Block, Command, Section, Table, Text
 from study.reporting.evidence import Evidence
 from study.reporting.written import percent
 
-# What handwriting from elsewhere may be like, and what a network that reads it should reach.
+# What handwriting from elsewhere may be like.
 ABROAD = (
+    "USPS",
+    "scikit-learn's digits",
     NEARBY,
     "turned by 20 degrees either way",
     "turned by 40 degrees either way",
@@ -15,48 +17,66 @@ ABROAD = (
     "scaled by 1.3",
     "worst of 3 px and 30 degrees",
     MEAN,
-    "USPS",
-    "scikit-learn's digits",
-    "PGD of 0.1",
 )
-READS = 0.95
+READS = 0.95  # what counts as reading it
+AND_AS_A_TASK = " and as a task."
+BUT = (
+    ", and reading handwritten digits is not: a test accuracy tells how well digits are read that were centred and "
+    "scaled for the reader."
+)
 
 
 def conclusion_section(evidence: Evidence) -> Section:
-    """Is it solved?"""
-    first, known = evidence.networks[0], []
+    """What the evidence says of the question."""
+    first, rows, failed, unread = evidence.networks[0], [], [], []
     for name in ABROAD:
         values = [(found[0], network.label) for network in evidence.networks if (found := network.mean(name))]
         chosen = first.mean(name)
-        if chosen and values:
-            lowest, highest = min(values), max(values)
-            known.append((name, chosen[0], lowest, highest))
-    rows = [
-        [name, f"{chosen:.1%}", f"{lowest[0]:.1%}, {lowest[1]}", f"{highest[0]:.1%}, {highest[1]}"]
-        for name, chosen, lowest, highest in known
+        if chosen is None:
+            continue
+        lowest, highest = min(values), max(values)
+        rows.append([name, f"{chosen[0]:.1%}", f"{lowest[0]:.1%}", f"{highest[0]:.1%}", highest[1]])
+        failed += [name] * (chosen[0] < READS)
+        unread += [name] * (highest[0] < READS)
+    texts = [
+        f"On MNIST's own terms: {first.label}, which validation prefers, names "
+        f"{percent(first.group.mean_interval('test_accuracy'))} of the test digits right.",
+        *_ceiling(evidence),
+        f"As a test of reading: of {len(rows)} conditions in which digits may come elsewhere, this network stays under "
+        f"{READS:.0%} in {len(failed)}{_named(failed)}. In {len(unread)} of them no network of the table reaches "
+        f"{READS:.0%}{_named(unread)}.",
+        *_deceived(evidence),
+        f"So, by these networks and measures, MNIST is solved as a test set{BUT if failed else AND_AS_A_TASK}",
     ]
-    test = first.group.mean_interval("test_accuracy")
-    failed = [name for name, chosen, _, _ in known if chosen < READS]
-    unread = [name for name, _, _, highest in known if highest[0] < READS]
-    text = [f"On MNIST's own terms: {first.label}, which validation prefers, names {percent(test)} of the test digits."]
-    if evidence.limits:
-        text.append(
-            f"Contested labels put the ceiling at about {evidence.limits['ceiling_of_uncontested_labels']:.2%}; what "
-            "is left between is a few dozen digits, most of which some network gets."
-        )
-    text.append(
-        f"As a test of reading handwriting: of the {len(known)} conditions below, in which MNIST's digits or those of "
-        f"others come as they may elsewhere, this network stays under {READS:.0%} in {len(failed)}"
-        + (f" ({', '.join(failed)})." if failed else ".")
-    )
-    text.append(
-        f"In {len(unread)} of them no network of the table reaches {READS:.0%}"
-        + (f" ({', '.join(unread)})." if unread else ".")
-        + " A test accuracy says how well a network reads digits that were centred and scaled for it, and little of any"
-        " others."
-    )
-    solved = "solved" if not failed else "solved as a test set, not as a task"
-    text.append(f"So MNIST is {solved}, by these networks and these measures.")
-    table = Table(["condition", f"chosen by validation: {first.label}", "lowest", "highest"], rows)
-    blocks: list[Block] = [Text(" ".join(text)), table, Command(["mnist report"])]
+    table = Table(["condition", "chosen by validation", "lowest", "highest", "reached by"], rows)
+    note = Text("The highest was found by looking at the very digits that it is judged on, so it flatters a little.")
+    blocks: list[Block] = [Text(" ".join(texts)), table, note, Command(["mnist report"])]
     return Section("Conclusion: is it solved?", blocks, blocks)
+
+
+def _named(names: list[str]) -> str:
+    return f" ({', '.join(names)})" if names else ""
+
+
+def _ceiling(evidence: Evidence) -> list[str]:
+    if evidence.limits is None:
+        return []
+    ceiling, total = evidence.limits["ceiling_of_uncontested_labels"], evidence.limits["num_digits"]
+    accuracy = evidence.networks[0].group.mean_interval("test_accuracy")[0]
+    return [
+        f"Contested labels put the ceiling at about {ceiling:.2%}, which leaves {(ceiling - accuracy) * total:.0f} of "
+        f"{total:,} digits to gain; all but {evidence.limits['wrong_in_every_network']} of the {total:,} are named "
+        "right by some network."
+    ]
+
+
+def _deceived(evidence: Evidence) -> list[str]:
+    """On attacks and noise."""
+    first = evidence.networks[0]
+    attacked, noise = first.mean("PGD of 0.1"), first.mean("noise: AUROC, energy")
+    if attacked is None or noise is None:
+        return []
+    return [
+        f"Where an adversary may change each pixel by a tenth of its range, {attacked[0]:.1%} are left; and the "
+        f"network ranks a digit above uniform noise in {noise[0]:.1%} of the cases, by the energy of its logits."
+    ]

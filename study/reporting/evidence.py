@@ -11,6 +11,7 @@ from study.comparison.groups import Group, group_runs
 from study.comparison.run_records import read_record
 from study.generalisation.cells import Cell
 from study.generalisation.scorecards import FULL, Scorecard, kept_scorecards, mnist_runs
+from study.reporting.commands import recipe_label
 from trainers.recipe import Recipe
 from utils.errors import UserError
 from utils.paths import PROJECT_FOLDER, shown
@@ -28,7 +29,7 @@ class Network:
 
     @property
     def label(self) -> str:
-        return self.group.label
+        return recipe_label(self.recipe)
 
     @property
     def seeds(self) -> list[int]:

@@ -23,16 +23,16 @@ def input_section(statistics: dict[str, Any] | None) -> Section:
         for values, choose in ((counts, max), (counts, min), (leans, max), (leans, min))
     )
     texts = [
-        f"The {train['num_digits']:,} training digits are centred: their centre of mass lies {_spread(right)} px right of "
-        f"the image's middle and {_spread(below)} px below it (mean and standard deviation), for 99 % of them within "
-        f"{off['quantile_99']:.2f} px. A network that learns from them never sees one elsewhere.",
-        f"They are of one size: the longer side is {_spread(side)} px, while the heights are {_spread(train['height'])} "
-        f"px and the widths {_spread(train['width'])} px.",
-        f"Slant is left as it was written: {_spread(lean)} degrees to the right, from {leans[straightest]:.1f} on average "
-        f"for the class {straightest} to {leans[steepest]:.1f} for the class {steepest}.",
+        f"The {train['num_digits']:,} training digits are centred: their centre of mass lies {_spread(right)} px right "
+        f"of the image's middle and {_spread(below)} px below it (mean and standard deviation), for 99 % of them "
+        f"within {off['quantile_99']:.2f} px. A network that learns from them never sees one elsewhere.",
+        f"They are of one size: the longer side is {_spread(side)} px, while the heights are "
+        f"{_spread(train['height'])} px and the widths {_spread(train['width'])} px.",
+        f"Slant is left as it was written: {_spread(lean)} degrees to the right, from {leans[straightest]:.1f} on "
+        f"average for the class {straightest} to {leans[steepest]:.1f} for the class {steepest}.",
         f"The classes are nearly even, from {counts[least]:,} digits ({least}) to {counts[most]:,} ({most}). "
-        f"{twice['within_train']} digits occur twice in the training set, {twice['within_test']} in the test set, "
-        f"{twice['test_digits_also_in_train']} in both.",
+        f"{twice['within_train'] or 'None'} of them occur twice, {twice['within_test'] or 'none'} of the test digits "
+        f"do, and {twice['test_digits_also_in_train'] or 'none'} stand in both sets.",
     ]
     people = statistics.get("writers")
     if people:

@@ -12,7 +12,7 @@ from study.generalisation import clean_digits, corrupted_digits, moved_digits, n
 from study.generalisation.scorecards import FULL, kept_scorecards, scorecard, scorecards_folder
 from study.generalisation.subject import Subject
 from study.reporting.blocks import Command, Picture, Section, Table, Text
-from study.reporting.commands import training_command
+from study.reporting.commands import recipe_label, training_command
 from trainers.recipe import Recipe, TrainConfig
 from trainers.train_command import recipe_of_trainer
 from utils.datasets import load_dataset
@@ -147,14 +147,16 @@ def test_damaged_results_are_told(in_carded_home, command, tmp_path):
 @pytest.mark.parametrize("trainer", ["fast_conv", "linear", "fc"])
 def test_the_command_of_a_trainers_own_recipe_is_the_trainer(trainer):
     assert training_command(recipe_of_trainer(trainer), [0, 1, 2]) == f"mnist train {trainer} --seeds 0:3"
+    assert recipe_label(recipe_of_trainer(trainer)) == trainer
 
 
 def test_the_command_of_another_recipe_has_its_flags():
     base = recipe_of_trainer("fast_conv")
     plain = replace(base, train=replace(base.train, rotation_degrees=0.0, num_epochs=2, preload=False))
     assert training_command(plain, [1, 5]) == (
-        "mnist train fast_conv --num-epochs 2 --rotation-degrees 0.0 --no-preload --seeds 1,5"
+        "mnist train fast_conv --num-epochs 2 --rotation-degrees 0 --no-preload --seeds 1,5"
     )
+    assert recipe_label(plain) == "fast_conv, num epochs 2, rotation degrees 0, preload False"
     string = Recipe("C(8,3)-P2-FC10", TrainConfig(learning_rate=0.01))
     assert training_command(string, [0]) == "mnist train --model 'C(8,3)-P2-FC10' --learning-rate 0.01 --seeds 0:1"
 
