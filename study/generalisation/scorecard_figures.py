@@ -144,8 +144,9 @@ def abstaining_figure(series: Series) -> Figure:
     for (label, cards), colour in zip(series.items(), COLOURS, strict=False):
         coverage, error = (_mean_curve(cards, "abstaining", key) for key in ("coverage", "error"))
         risk.plot(coverage, error, color=colour, label=label)
-        bins = np.array([row for row in cards[0].parts["calibration"].curves["as it is"] if row[2] >= MIN_IN_BIN])
-        reliability.plot(bins[:, 0], bins[:, 1], color=colour, marker="o", markersize=2.5)
+        bins = cards[0].parts["calibration"].curves.get("as it is", [])
+        shown = [(confidence, accuracy) for confidence, accuracy, count in bins if count >= MIN_IN_BIN]
+        reliability.plot(*np.reshape(shown, (-1, 2)).T, color=colour, marker="o", markersize=2.5)
     risk.set(xlabel="share of the digits that is answered, the surest first", ylabel="error", ylim=(0, None))
     several = ", first seed" if any(len(cards) > 1 for cards in series.values()) else ""
     reliability.set(xlabel=f"confidence{several}", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02))

@@ -12,12 +12,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from study.comparison.run_records import read_record
-from study.generalisation.cells import Cell, Part
+from study.generalisation.cells import Cell, Part, missing_cell
 from utils.atomic_files import write_whole
 from utils.errors import UserError
 from utils.paths import data_folder, drawings_folder, shown, study_folder
 from utils.run_folder import RunFolder
 
+CHUNK_BYTES = 2**20
 VERSION = 1  # of what is measured and how: what another version measured is measured again
 
 # Part -> the function that measures it, in this folder; imported only when something is to be measured.
@@ -108,12 +109,14 @@ def scorecards_folder() -> Path:
 
 def _file(run: RunFolder, functions: dict[str, str]) -> Path:
     """Where these measures of these weights are kept."""
+    key = hashlib.sha256(json.dumps([VERSION, functions]).encode())
     try:
-        weights = run.best_checkpoint.read_bytes()
+        with run.best_checkpoint.open("rb") as file:
+            while part := file.read(CHUNK_BYTES):
+                key.update(part)
     except OSError as error:
         raise UserError(f"cannot read {shown(run.best_checkpoint)}: {error.strerror}") from None
-    key = hashlib.sha256(weights + json.dumps([VERSION, functions]).encode()).hexdigest()
-    return scorecards_folder() / f"{key[:24]}.json"
+    return scorecards_folder() / f"{key.hexdigest()[:24]}.json"
 
 
 def _kept(file: Path) -> tuple[dict[str, Part], float, list[str]]:
@@ -138,10 +141,14 @@ def _measure(run: RunFolder, functions: dict[str, str], device: str) -> dict[str
     from utils.devices import choose_device
 
     subject, parts = Subject(run, choose_device(device)), {}
+    _ = subject.model, subject.test_set  # without these nothing can be measured
     bar = tqdm(functions.items(), desc=run.path.name, disable=None, leave=False)
     for name, function in bar:
         bar.set_postfix_str(name)
         module, _, function_name = function.partition(".")
         measure = getattr(importlib.import_module(f"study.generalisation.{module}"), function_name)
-        parts[name] = measure(subject)
+        try:
+            parts[name] = measure(subject)
+        except UserError as error:  # such as training digits that are no longer there
+            parts[name] = Part({name: missing_cell(error)})
     return parts

@@ -1,17 +1,22 @@
 """Scorecards of a real network: kept by its weights, measured again where that is due."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 
-from study.generalisation.scorecards import BRIEF, kept_scorecards, mnist_runs, scorecard
+from study.generalisation.cells import Part
+from study.generalisation.scorecard_figures import abstaining_figure
+from study.generalisation.scorecards import BRIEF, kept_scorecards, mnist_runs, scorecard, scorecards_folder
 from study.generalisation.subject import Subject
 from utils.datasets import load_dataset
 from utils.errors import UserError
 from utils.run_folder import RunFolder
 
 TEST_ALONE = {"the test set": "clean_digits.test_accuracy"}
+ABSTAINING = {"abstaining": Part({}, {"coverage": [0.5, 1.0], "error": [0.0, 0.1]})}
 FURTHER = {"further test digits": "other_hands.further_digits"}
 
 
@@ -57,6 +62,34 @@ def test_what_was_missing_is_measured_when_it_has_come(run, no_network, home, mo
     again = scorecard(run, both, "cpu")
     assert again.cells["EMNIST digits"].value == again.cells["MNIST test"].value
     assert again.seconds > card.seconds
+
+
+@pytest.mark.real_mnist
+def test_a_run_whose_training_digits_are_gone_is_judged_on_the_others(run, quick_run, home):
+    moved = RunFolder(shutil.copytree(quick_run.path, home / "runs" / "moved"))
+    config = moved.config()
+    config["train"]["dataset"] = "csv:/nowhere/train.csv"
+    moved.write_json("config.json", config)
+    parts = TEST_ALONE | {"calibration": "clean_digits.calibration", "no digit at all": "no_digit.no_digit"}
+    card = scorecard(moved, parts, "cpu")
+    assert card.cells["MNIST test"].value > 0.98
+    assert "/nowhere/train.csv" in card.cells["calibration"].missing
+    assert "/nowhere/train.csv" in card.cells["no digit at all"].missing
+    assert abstaining_figure({"moved": [replace(card, parts=card.parts | ABSTAINING)]}).axes
+
+
+@pytest.mark.real_mnist
+def test_a_damaged_checkpoint_is_told_and_leaves_nothing(run, quick_run, home, command):
+    damaged = RunFolder(shutil.copytree(quick_run.path, home / "runs" / "damaged"))
+    content = damaged.best_checkpoint.read_bytes()
+    for broken in (b"", content[: len(content) // 2]):
+        damaged.best_checkpoint.write_bytes(broken)
+        code, _, error = command("scorecard", "damaged")
+        assert code == 2 and "best.pt is damaged" in error
+    damaged.best_checkpoint.unlink()
+    code, _, error = command("scorecard", "damaged")
+    assert code == 2 and "best.pt" in error
+    assert not scorecards_folder().exists()
 
 
 @pytest.mark.parametrize(
