@@ -29,6 +29,7 @@ from utils.paths import shown, study_folder
 from utils.statistics import difference_interval, mean_interval
 
 RESULTS = "results.json"
+LINEAR_POINTS = 1  # percentage points: beyond, the axis is logarithmic, so that small effects show beside large ones
 # Column -> the scorecard's cell.
 MEASURES = {
     "clean": "MNIST test",
@@ -165,6 +166,9 @@ def effects_figure(results: dict[str, Any]) -> Figure:
                 axes.plot([low, high], [row, row], color=colour, linewidth=2)
                 axes.plot(difference, row, "o", color=colour, markersize=4.5)
         axes.axvline(0, color=INK, linewidth=0.8)
+        axes.set_xscale("symlog", linthresh=LINEAR_POINTS)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.margins(x=0.08)
         axes.set_title(measure, fontsize=10)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(axis="y", length=0)
