@@ -179,7 +179,8 @@ def effects_figure(results: dict[str, Any]) -> Figure:
     panels[0].set_yticks(range(len(others)), labels, fontsize=9)
     panels[0].set_ylim(len(others) - 0.5, -0.5)
     figure.supxlabel(
-        f"percentage points above {_baseline(results)['model']}; green better, red worse, grey not told apart",
+        f"percentage points above {_baseline(results)['model']}, logarithmic beyond {LINEAR_POINTS}; "
+        "green better, red worse, grey not told apart",
         fontsize=9,
     )
     return figure
