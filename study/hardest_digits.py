@@ -200,6 +200,6 @@ def missed_figure(limits: Limits) -> Figure:
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = plain_axes(figure)
     numbers = range(1, len(limits.missed_by_all_of) + 1)
-    axes.plot(numbers, limits.missed_by_all_of, "o-", color=COLOURS[0], markersize=4)
-    axes.set(xlabel="networks, chosen by chance", ylabel="digits that all of them get wrong", ylim=(0, None))
+    axes.plot(numbers, limits.missed_by_all_of, color=COLOURS[0], marker="o", markersize=3)
+    axes.set(xlabel="networks, chosen by chance", ylabel="digits that all of them get wrong", yscale="log")
     return figure

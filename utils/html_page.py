@@ -11,7 +11,8 @@ h1 { font-size: 1.5rem; overflow-wrap: anywhere; } h2 { font-size: 1.15rem; marg
 pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 img { max-width: 100%; height: auto; display: block; margin: .5rem 0; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .5rem; text-align: right; border-bottom: 1px solid #e4e7eb; white-space: nowrap; }
+th, td { padding: .25rem .5rem; text-align: right; border-bottom: 1px solid #e4e7eb; }
+td { white-space: nowrap; } th { vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; white-space: normal; min-width: min(15rem, 34vw); }
 td:last-child { white-space: normal; } th { background: #f5f7fa; }
 th[data-sort] { cursor: pointer; } th[aria-sort=ascending]::after { content: " \\25B2"; }

@@ -1,6 +1,5 @@
 """The section on what becomes of networks beyond the test set."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from study.generalisation.moved_digits import NEARBY
 from study.generalisation.scorecard_figures import scorecard_figures
 from study.reporting.blocks import Block, Command, Picture, Section, Table, Text
 from study.reporting.evidence import Network
-from study.reporting.written import HALF
+from study.reporting.written import HALF, plain
 from utils.figures import as_png
 
 TITLE = "Generalisation: what becomes of it elsewhere"
@@ -114,5 +113,4 @@ def _cell(network: Network, name: str) -> str:
     if found is None:
         return "-"
     scale = 1 if network.cells(name)[0].kind == "number" else 100
-    mean, half_width = (scale * value for value in found)
-    return f"{mean:.2f}" if math.isnan(half_width) else f"{mean:.2f} ± {half_width:.2f}"
+    return plain((scale * found[0], scale * found[1]))

@@ -13,30 +13,31 @@ def architecture_section(results: dict[str, Any] | None) -> Section:
     title = "Which property buys what"
     if results is None:
         return missing_section(title, "mnist architecture")
-    sentences = []
-    for measure in MEASURES:
-        effects = {
-            f"{network['property']}, {network['label']}": effect
-            for network in results["networks"][1:]
-            if (effect := effect_of(results, network, measure))
-        }
-        told = {name: effect for name, effect in effects.items() if effect[1] > 0 or effect[2] < 0}
-        if not told:
-            sentences.append(f"{measure}: no difference that {len(results['seeds'])} seeds can tell from chance.")
-            continue
-        best, worst = max(told, key=lambda name: told[name][0]), min(told, key=lambda name: told[name][0])
-        parts = [f"{name} {100 * told[name][0]:+.2f}" for name in dict.fromkeys((best, worst))]
-        sentences.append(f"{measure}: {'; '.join(parts)} ({len(told)} of {len(effects)} told from chance).")
-    network = results["networks"][0]
+    first, seeds = results["networks"][0], ", ".join(map(str, results["seeds"]))
     text = Text(
-        f"{len(results['networks']) - 1} networks differ from {network['model']} in one property each, seeds "
-        f"{', '.join(map(str, results['seeds']))}. The largest gain and the largest loss, in percentage points, "
-        f"of those whose interval leaves out zero: {' '.join(sentences)}"
+        f"{len(results['networks']) - 1} networks differ from {first['model']} in one property each, seeds {seeds}. In "
+        "percentage points, what raises or lowers each measure by more than chance may: Welch's 95 % interval over the "
+        "seeds leaves out zero, as one in twenty does by chance alone."
     )
+    summary = Table(["", "raised by", "lowered by"], [_summary(results, measure) for measure in MEASURES])
     picture = Picture("architecture", "What each property buys, a panel a question", as_png(effects_figure(results)))
     explanation, table = Text(EXPLANATION), Table(HEADER, effect_cells(results))
     command = Command([results["command"]])
-    return Section(title, [text, picture, explanation, table, command], [text, picture, command])
+    return Section(title, [text, summary, picture, explanation, table, command], [text, summary, picture, command])
+
+
+def _summary(results: dict[str, Any], measure: str) -> list[str]:
+    """What raises and what lowers the measure, the strongest first."""
+    raised, lowered = [], []
+    for network in results["networks"][1:]:
+        effect = effect_of(results, network, measure)
+        if effect is None:
+            continue
+        difference, low, high = effect
+        entry = (abs(difference), f"{network['property']}: {network['label']} {100 * difference:+.1f}")
+        raised += [entry] * (low > 0)
+        lowered += [entry] * (high < 0)
+    return [measure, *("; ".join(name for _, name in sorted(side, reverse=True)) or "-" for side in (raised, lowered))]
 
 
 def limits_section(values: dict[str, Any] | None) -> Section:
