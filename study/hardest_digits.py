@@ -201,5 +201,5 @@ def missed_figure(limits: Limits) -> Figure:
     axes = plain_axes(figure)
     numbers = range(1, len(limits.missed_by_all_of) + 1)
     axes.plot(numbers, limits.missed_by_all_of, color=COLOURS[0], marker="o", markersize=3)
-    axes.set(xlabel="networks, chosen by chance", ylabel="digits that all of them get wrong", yscale="log")
+    axes.set(xlabel="networks, chosen by chance", ylabel="digits that all of them get wrong", ylim=(0, None))
     return figure

@@ -28,15 +28,16 @@ class Question:
 
 
 HANDS = Question(
-    f"Digits by other hands, accuracy in percent, {HALF}. The last two columns tell how the writers of the test digits "
-    "differ: who is in the worst tenth was chosen by the same answers.",
+    f"Digits by other hands, accuracy in percent, {HALF}. The last two columns are of the tenth of the "
+    "writers of test digits who are read the worst: as they were chosen by the same answers, beside it stands what they "
+    "would have if all writers were alike.",
     {
         "test": "MNIST test",
         "uncontested labels": "MNIST test, uncontested labels",
         "USPS": "USPS",
         "scikit-learn's digits": "scikit-learn's digits",
-        "worst tenth of writers": "worst tenth of the writers",
-        "if writers were alike": "the same if all writers were alike",
+        "worst writers": "worst tenth of the writers",
+        "if all were alike": "the same if all writers were alike",
     },
 )
 PLACES = Question(

@@ -20,8 +20,8 @@ def fitting_section(networks: Sequence[Network]) -> Section:
     first = networks[0]
     text = Text(
         f"Accuracies are {HALF}, the networks in the order of their validation accuracy; the test set chose nothing. "
-        "The last two columns compare the first network with each on the test set: Welch's 95 % interval of the difference "
-        "in percentage points, and the share of all pairs of seeds that it wins."
+        "The last two columns compare the first network with each on the test set: Welch's 95 % interval of the "
+        "difference in percentage points, and the share of all pairs of seeds that it wins."
     )
     table = Table(HEADER, [_row(network, first) for network in networks])
     groups = [replace(network.group, label=network.label) for network in networks[:MAX_CURVES]]

@@ -19,14 +19,14 @@ def architecture_section(results: dict[str, Any] | None) -> Section:
         "percentage points, what raises or lowers each measure by more than chance may: Welch's 95 % interval over the "
         "seeds leaves out zero, as one in twenty does by chance alone."
     )
-    summary = Table(["", "raised by", "lowered by"], [_summary(results, measure) for measure in MEASURES])
+    summary = [Text(_summary(results, measure)) for measure in MEASURES]
     picture = Picture("architecture", "What each property buys, a panel a question", as_png(effects_figure(results)))
     explanation, table = Text(EXPLANATION), Table(HEADER, effect_cells(results))
     command = Command([results["command"]])
-    return Section(title, [text, summary, picture, explanation, table, command], [text, summary, picture, command])
+    return Section(title, [text, *summary, picture, explanation, table, command], [text, *summary, picture, command])
 
 
-def _summary(results: dict[str, Any], measure: str) -> list[str]:
+def _summary(results: dict[str, Any], measure: str) -> str:
     """What raises and what lowers the measure, the strongest first."""
     raised, lowered = [], []
     for network in results["networks"][1:]:
@@ -34,10 +34,11 @@ def _summary(results: dict[str, Any], measure: str) -> list[str]:
         if effect is None:
             continue
         difference, low, high = effect
-        entry = (abs(difference), f"{network['property']}: {network['label']} {100 * difference:+.1f}")
+        entry = (abs(difference), f"{network['property']} ({network['label']}) {100 * difference:+.1f}")
         raised += [entry] * (low > 0)
         lowered += [entry] * (high < 0)
-    return [measure, *("; ".join(name for _, name in sorted(side, reverse=True)) or "-" for side in (raised, lowered))]
+    sides = ["; ".join(name for _, name in sorted(side, reverse=True)) or "nothing" for side in (raised, lowered)]
+    return f"{measure[0].upper()}{measure[1:]}: raised by {sides[0]}. Lowered by {sides[1]}."
 
 
 def limits_section(values: dict[str, Any] | None) -> Section:
