@@ -29,7 +29,7 @@ class Question:
 
 HANDS = Question(
     f"Digits by other hands, accuracy in percent, {HALF}. The last two columns are of the tenth of the "
-    "writers of test digits who are read the worst: as they were chosen by the same answers, beside it stands what they "
+    "writers of test digits who are read the worst: as they were chosen by the same answers, beside it is what they "
     "would have if all writers were alike.",
     {
         "test": "MNIST test",
