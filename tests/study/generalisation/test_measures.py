@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from study.generalisation import moved_digits, no_digit
+from study.generalisation import moved_digits, no_digit, other_hands
 from study.generalisation.adversarial import ATTACKS, right_under
 from study.generalisation.cells import Cell, Part, cell_or_reason, mean_cell, share_cell
 from study.generalisation.clean_digits import abstaining, fit_temperature
@@ -178,6 +179,34 @@ def test_more_radius_leaves_fewer_digits_right(linear_network):
     assert right[0].all() and right.shape == (1 + len(ATTACKS["PGD"].radii), 60)
     assert (right[1:] <= right[:-1]).all()
     assert right[-1].mean() < 0.1
+
+
+def test_the_worst_tenth_of_the_writers_is_told_from_what_chance_makes(home, monkeypatch):
+    monkeypatch.setattr(other_hands, "mnist_writers", lambda: {"test": np.arange(1000) // 50})  # 20 writers
+    logits = np.eye(10, dtype=np.float32)[np.zeros(1000, dtype=int)]
+    labels = np.zeros(1000, dtype=np.int64)
+    labels[:40] = 1  # the first writer's digits are read wrong but for ten
+    subject = Subject(RunFolder(home / "no run"), torch.device("cpu"))
+    subject.test_answers = Answers(logits, labels)
+    part = other_hands.writers(subject)
+    worst, alike = part.cells.values()
+    assert worst.value == pytest.approx((0.2 + 1) / 2) and worst.n == 20
+    assert 0.85 < alike.low < alike.value < alike.high < 0.96
+    monkeypatch.setattr(other_hands, "mnist_writers", lambda: None)
+    assert "qmnist_labels" in other_hands.writers(subject).cells["worst tenth of the writers"].missing
+
+
+def test_saved_drawings_come_in_mnists_form_with_their_labels(home):
+    folder = home / "runs" / "drawings"
+    folder.mkdir(parents=True)
+    for label, box in ((1, (48, 20, 52, 90)), (0, (30, 20, 70, 90))):
+        picture = Image.new("L", (100, 110), 255)
+        ImageDraw.Draw(picture).rectangle(box, outline=0, width=4)
+        picture.save(folder / f"{label}-20261121-101010-{label}.png")
+    drawings = saved_drawings()
+    assert drawings.labels.tolist() == [0, 1]
+    widths = [(image.amax(0) > 60).sum() for image in drawings.images]
+    assert widths[0] > widths[1] and drawings.images.shape == (2, 28, 28)
 
 
 def test_without_drawings_the_reason_says_how_to_make_some(home):
