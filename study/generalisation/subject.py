@@ -11,7 +11,6 @@ from model_interpretation.run_data import load_run_split
 from models.trained import load_trained
 from utils.answers import Answers
 from utils.datasets import load_dataset
-from utils.devices import memory_format
 from utils.evaluation import predict_logits
 from utils.image_set import ImageSet
 from utils.run_folder import RunFolder
@@ -26,10 +25,8 @@ class Subject:
 
     @cached_property
     def model(self) -> nn.Module:
-        """In eval mode, without gradients of its weights, in the quickest memory format: twice to three times as quick
-        for convolutional networks on a CPU. Raises UserError as `load_trained`."""
-        model = load_trained(self.run, self.device).requires_grad_(False)
-        return model.to(memory_format=memory_format(model))
+        """In eval mode, without gradients of its weights. Raises UserError as `load_trained`."""
+        return load_trained(self.run, self.device).requires_grad_(False)
 
     @cached_property
     def test_set(self) -> ImageSet:
