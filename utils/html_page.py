@@ -8,7 +8,7 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1f2933; background: #fff;
   margin: 0 auto; padding: 1rem; max-width: 76rem; }
 h1 { font-size: 1.5rem; overflow-wrap: anywhere; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; }
+p { overflow-wrap: anywhere; } pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 img { max-width: 100%; height: auto; display: block; margin: .5rem 0; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .5rem; text-align: right; border-bottom: 1px solid #e4e7eb; }
