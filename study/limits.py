@@ -1,5 +1,6 @@
 """`mnist limits`: the test digits that no network gets, and the ceiling that follows."""
 
+import shlex
 import sys
 from dataclasses import dataclass
 from typing import Annotated
@@ -22,16 +23,18 @@ def main(argv: list[str]) -> None:
     beside it whether human raters contest the label, and says how far a network could get. Writes a page with the
     hardest digits, and limits.json."""
     options = parse_command_line(LimitsCommand, argv, "mnist limits", main.__doc__)
-    runs = [RunFolder.find(name) for name in dict.fromkeys(options.runs)]
+    named = [RunFolder.find(name) for name in dict.fromkeys(options.runs)]
 
-    from study.generalisation.scorecards import mnist_runs
-    from study.hardest_digits import find_limits, write_limits
+    from study.comparison.run_records import read_record
+    from study.generalisation.scorecards import finished_mnist_runs
+    from study.hardest_digits import able_answers, find_limits
+    from study.limits_page import write_limits
 
-    runs = runs or mnist_runs()
-    if not runs:
+    records = [read_record(run) for run in named] or finished_mnist_runs()
+    if not records:
         raise UserError("there is no finished run yet: 'mnist train conv' makes one")
-    command = " ".join(["mnist", "limits", *argv])
-    write_limits(find_limits(runs), command)
+    answers = able_answers(records, were_named=bool(named))
+    write_limits(find_limits(records, answers), shlex.join(["mnist", "limits", *argv]))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-MAX_VALUES = 2**30  # no file of ours comes near; a header that claims more is damaged
+MAX_BYTES = 2**30  # no file of ours comes near; a header that claims more is damaged
 ITEM_TYPES = {8: torch.uint8, 12: torch.int32}  # the third byte of the header
 
 
@@ -45,7 +45,7 @@ def read_content(file: io.BufferedIOBase, shape: Sequence[int], item_bytes: int)
 
     Raises DamagedFile; for a shape that no file of ours has, before memory is taken.
     """
-    if not 0 < math.prod(shape) <= MAX_VALUES:
+    if not 0 < math.prod(shape) * item_bytes <= MAX_BYTES:
         raise DamagedFile(f"its header claims the size {list(shape)}")
     content = bytearray(math.prod(shape) * item_bytes)
     length = file.readinto(content)

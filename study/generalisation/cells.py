@@ -1,7 +1,6 @@
 """The figures of a scorecard: each a value with its 95 % interval and the number of digits behind it."""
 
 import dataclasses
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -77,9 +76,8 @@ def cell_or_reason(measure: Callable[[], Cell]) -> Cell:
 
 
 def missing_cell(error: UserError) -> Cell:
-    """For what cannot be measured: what is missing and how to get it, without how each mirror failed."""
-    reason = re.sub(r"(no mirror gave it): .*", r"\1.", str(error)).replace(f"{home_folder()}/", "")
-    return Cell(None, missing=" ".join(reason.split()))
+    """For what cannot be measured: why, and how it could be."""
+    return Cell(None, missing=" ".join(str(error).replace(f"{home_folder()}/", "").split()))
 
 
 def _written(value: float, kind: Kind) -> str:

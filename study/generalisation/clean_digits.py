@@ -13,17 +13,20 @@ from model_interpretation.classification_metrics import (
     calibration_bins,
     expected_calibration_error,
 )
-from study.generalisation.cells import Cell, Part, share_cell
+from study.generalisation.cells import Cell, Part, missing_cell, share_cell
 from study.generalisation.subject import Subject
 from utils.answers import Answers
+from utils.errors import UserError
 
 COVERAGES = (0.99, 0.95)  # shares of the digits that are still answered
 NUM_CURVE_POINTS = 101
 NUM_RESAMPLES = 300
 NUM_NEWTON_STEPS = 50
+LARGEST_LOG = 4.0  # of a temperature, natural
+WITH_IT = "calibration error at this temperature"
 
 
-def test_accuracy(subject: Subject) -> Part:
+def accuracy(subject: Subject) -> Part:
     """All test digits, and those whose label human raters do not contest."""
     right = subject.test_answers.is_right
     uncontested = np.delete(right, CONTESTED_TEST_DIGITS)
@@ -34,31 +37,33 @@ def calibration(subject: Subject) -> Part:
     """Whether the probabilities mean what they say, before and after one temperature that is fitted on the run's
     validation digits (Guo et al. 2017, arXiv 1706.04599). The expected calibration error of a finite sample is
     above zero also for a perfectly calibrated network."""
-    validation = subject.split("validation")
-    temperature = fit_temperature(subject.logits(validation.images), validation.labels)
     answers = subject.test_answers
-    assert temperature.value
+    before, curves = _calibration_error(answers), {"as it is": _reliability(answers)}
+    try:
+        validation = subject.split("validation")
+        temperature = fit_temperature(subject.logits(validation.images), validation.labels)
+    except UserError as error:
+        missing = dict.fromkeys(("temperature", WITH_IT), missing_cell(error))
+        return Part({"calibration error": before, **missing}, curves)
+    assert temperature.value is not None  # as fit_temperature says
     scaled = Answers(answers.logits / np.float32(temperature.value), answers.labels)
-    return Part(
-        {
-            "calibration error": _calibration_error(answers),
-            "temperature": temperature,
-            "calibration error at this temperature": _calibration_error(scaled),
-        },
-        {name: _reliability(given) for name, given in (("as it is", answers), ("with temperature", scaled))},
-    )
+    cells = {"calibration error": before, "temperature": temperature, WITH_IT: _calibration_error(scaled)}
+    return Part(cells, {**curves, "with temperature": _reliability(scaled)})
 
 
 def fit_temperature(logits: Float[Tensor, "n 10"], labels: Int64[Tensor, " n"]) -> Cell:
     """The temperature with the lowest cross-entropy, found by Newton's method in its logarithm; its interval is from
-    the curvature of the loss there. Above 1 the network is too sure of itself."""
+    the curvature of the loss there. Above 1 the network is too sure of itself. Raises UserError where no temperature
+    is best, as where all these digits are named right with room to spare."""
     logits, log_temperature = logits.double(), torch.zeros((), dtype=torch.float64)
     for _ in range(NUM_NEWTON_STEPS):
         slope, curvature = _slope_and_curvature(logits, labels, log_temperature)
         step = slope / curvature if curvature > 0 else slope.sign() * 0.5
-        log_temperature = log_temperature - step.clamp(-0.5, 0.5)
+        log_temperature = (log_temperature - step.clamp(-0.5, 0.5)).clamp(-LARGEST_LOG, LARGEST_LOG)
     _, curvature = _slope_and_curvature(logits, labels, log_temperature)
     half_width = 1.96 / math.sqrt(float(curvature) * len(labels)) if curvature > 0 else math.inf
+    if not (abs(log_temperature) < LARGEST_LOG and half_width < LARGEST_LOG):
+        raise UserError(f"no temperature fits these {len(labels):,} validation digits best")
     low, value, high = (math.exp(float(log_temperature) + shift) for shift in (-half_width, 0.0, half_width))
     return Cell(value, low, high, len(labels), "number")
 

@@ -4,12 +4,12 @@ import functools
 
 import numpy as np
 from tqdm import tqdm
-from utils.mnist_c.corrupted_digits import load_corrupted
-from utils.mnist_c.corruptions import CORRUPTIONS
 
 from study.generalisation.cells import Part, mean_cell, share_cell
 from study.generalisation.subject import Subject
 from utils.image_set import ImageSet
+from utils.mnist_c.corrupted_digits import load_corrupted
+from utils.mnist_c.corruptions import CORRUPTIONS
 from utils.splits import stratified_sample
 
 MEAN = "mean over the corruptions"
@@ -36,9 +36,10 @@ def _corrupted_set(name: str) -> tuple[ImageSet, str]:
 
 
 def _corrupted(subject: Subject, num_digits: int) -> Part:
-    right, source = {}, ""
+    right, sources = {}, set()
     for name in tqdm(CORRUPTIONS, desc="corruptions", disable=None, leave=False):
         image_set, source = _corrupted_set(name)
         right[name] = subject.is_right(stratified_sample(image_set, num_digits))
+        sources.add(source)
     mean = mean_cell(np.mean(list(right.values()), axis=0))
-    return Part({MEAN: mean, **{name: share_cell(hits) for name, hits in right.items()}}, {"source": source})
+    return Part({MEAN: mean, **{name: share_cell(hits) for name, hits in right.items()}}, {"sources": sorted(sources)})

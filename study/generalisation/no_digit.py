@@ -1,6 +1,6 @@
 """Images that are no digit at all: whether a network could tell, by four measures of how familiar an image is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -10,8 +10,7 @@ from torch import Tensor
 
 from model_interpretation.model_layers import penultimate_vectors
 from study.generalisation.cells import Cell, Part, missing_cell, share_cell
-from study.generalisation.subject import Subject
-from utils.datasets import load_dataset
+from study.generalisation.subject import Subject, load_test_set
 from utils.errors import UserError
 from utils.splits import stratified_sample
 
@@ -19,8 +18,10 @@ NUM_TRAINING_DIGITS = 10_000  # that representations are compared with
 NUM_NOISE = 2000
 NUM_NEIGHBOURS = 10
 NUM_AT_A_TIME = 2000  # images whose neighbours are sought
+MAX_WIDTH = 4096  # of the last layer: a covariance in double precision takes 128 MiB then
 RIDGE = 1e-3  # of the mean variance, added to each: units that never move have none
 SEED = 0
+BY_REPRESENTATION = ("Mahalanobis", "neighbours")
 
 Images = UInt8[Tensor, "n 28 28"]
 Familiarity = dict[str, Float64[np.ndarray, " n"]]  # by measure; higher is more familiar
@@ -29,8 +30,12 @@ Familiarity = dict[str, Float64[np.ndarray, " n"]]  # by measure; higher is more
 def no_digit(subject: Subject) -> Part:
     """How well each measure tells images that are no digits from MNIST's test digits: the area under the ROC curve,
     and the share of the others that pass where 95 % of the digits do."""
-    representation = Representation(subject)
-    return _told_apart(subject, lambda images: by_logits(subject, images) | representation.familiarity(images))
+    part = strange_by_logits(subject)
+    try:
+        seen = _told_apart(subject, Representation(subject).familiarity).cells
+    except UserError as error:
+        seen = {name: missing_cell(error) for kind in STRANGE_IMAGES for name in _names(kind, BY_REPRESENTATION)}
+    return Part({**part.cells, **seen})
 
 
 def strange_by_logits(subject: Subject) -> Part:
@@ -45,12 +50,18 @@ def _told_apart(subject: Subject, familiarity: Callable[[Images], Familiarity]) 
         try:
             strange = familiarity(images_of(subject))
         except UserError as error:
-            cells[f"{kind}: AUROC"] = missing_cell(error)
+            cells |= dict.fromkeys(_names(kind, known), missing_cell(error))
             continue
         for measure in known:
-            cells[f"{kind}: AUROC, {measure}"] = auroc_cell(known[measure], strange[measure])
-            cells[f"{kind}: FPR95, {measure}"] = share_cell(strange[measure] >= np.quantile(known[measure], 0.05))
+            auroc, fpr95 = _names(kind, [measure])
+            cells[auroc] = auroc_cell(known[measure], strange[measure])
+            cells[fpr95] = share_cell(strange[measure] >= np.quantile(known[measure], 0.05))
     return Part(cells)
+
+
+def _names(kind: str, measures: Iterable[str]) -> list[str]:
+    """Of the cells."""
+    return [f"{kind}: {figure}, {measure}" for measure in measures for figure in ("AUROC", "FPR95")]
 
 
 def by_logits(subject: Subject, images: Images) -> Familiarity:
@@ -64,11 +75,18 @@ class Representation:
     """What the last layer sees of some training digits, for others to be compared with."""
 
     def __init__(self, subject: Subject) -> None:
+        """Raises UserError where there are no training digits any more, or the layer is too wide."""
         self.subject = subject
-        digits = stratified_sample(subject.split("train"), NUM_TRAINING_DIGITS)
+        digits = subject.split("train")
+        if len(digits) >= NUM_TRAINING_DIGITS + len(digits.class_names):  # one of each class must be left over
+            digits = stratified_sample(digits, NUM_TRAINING_DIGITS)
+        width = self._vectors(digits.images[:1]).shape[1]
+        if width > MAX_WIDTH:
+            raise UserError(f"the last layer sees {width:,} values of a digit: distances are taken up to {MAX_WIDTH:,}")
         vectors = self._vectors(digits.images)
-        classes = torch.stack([vectors[digits.labels == label].mean(0) for label in range(10)])
-        self.whitening = _whitening(vectors - classes[digits.labels])
+        labels, codes = digits.labels.unique(return_inverse=True)
+        classes = torch.stack([vectors[codes == code].mean(0) for code in range(len(labels))])
+        self.whitening = _whitening(vectors - classes[codes])
         self.white_classes, self.directions = classes @ self.whitening, F.normalize(vectors)
 
     def familiarity(self, images: Images) -> Familiarity:
@@ -77,10 +95,11 @@ class Representation:
         vectors = self._vectors(images)
         distances = torch.cdist(vectors @ self.whitening, self.white_classes).amin(1)
         similarities = [
-            (part @ self.directions.T).topk(NUM_NEIGHBOURS).values[:, -1]
+            (part @ self.directions.T).topk(min(NUM_NEIGHBOURS, len(self.directions))).values[:, -1]
             for part in F.normalize(vectors).split(NUM_AT_A_TIME)
         ]
-        return {"Mahalanobis": -distances.double().numpy(), "neighbours": torch.cat(similarities).double().numpy()}
+        measures = (-distances, torch.cat(similarities))
+        return {name: values.double().numpy() for name, values in zip(BY_REPRESENTATION, measures, strict=True)}
 
     def _vectors(self, images: Images) -> Float[Tensor, "n width"]:
         return penultimate_vectors(self.subject.model, images.to(self.subject.device)).cpu()
@@ -126,6 +145,6 @@ STRANGE_IMAGES: dict[str, Callable[[Subject], Images]] = {
     "noise": _uniform_noise,
     "shuffled pixels": _shuffled_digits,
     "blank": _blank,
-    "Fashion-MNIST": lambda _: load_dataset("fashion_mnist", "test").images,
-    "KMNIST": lambda _: load_dataset("kmnist", "test").images,
+    "Fashion-MNIST": lambda _: load_test_set("fashion_mnist").images,
+    "KMNIST": lambda _: load_test_set("kmnist").images,
 }

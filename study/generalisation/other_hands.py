@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Bool, Int64
 
 from study.generalisation.cells import Cell, Part, cell_or_reason, share_cell
-from study.generalisation.subject import Subject
+from study.generalisation.subject import Subject, load_test_set
 from utils.datasets import load_dataset
 from utils.errors import UserError
 from utils.handwriting import read_digit
@@ -28,28 +28,33 @@ def further_digits(subject: Subject) -> Part:
 
 
 def _further(subject: Subject, dataset: str, first: int) -> Cell:
-    whole = load_dataset(dataset, "test")
+    whole = load_test_set(dataset)
     return share_cell(subject.is_right(whole.subset(torch.arange(first, len(whole)), whole.name), dataset))
 
 
 def usps(subject: Subject) -> Part:
     """USPS's 2,007 test digits."""
-    return Part({"USPS": cell_or_reason(lambda: share_cell(subject.is_right(load_dataset("usps", "test"))))})
+    return Part({"USPS": cell_or_reason(lambda: share_cell(subject.is_right(load_test_set("usps"))))})
 
 
 def other_hands(subject: Subject) -> Part:
-    """USPS's postal digits, all 1,797 that scikit-learn carries, and the drawings that were saved on the drawing page;
-    all in MNIST's form, none learned from."""
+    """USPS's postal digits, and all 1,797 that scikit-learn carries; in MNIST's form, none learned from."""
     return Part(
         {
             **usps(subject).cells,
-            "scikit-learn's digits": share_cell(subject.is_right(_bundled())),
-            "saved drawings": cell_or_reason(lambda: share_cell(subject.is_right(saved_drawings()))),
+            "scikit-learn's digits": cell_or_reason(lambda: share_cell(subject.is_right(_bundled(subject)))),
         }
     )
 
 
-def _bundled() -> ImageSet:
+def drawings(subject: Subject) -> Part:
+    """The drawings that were saved on the drawing page, in MNIST's form."""
+    return Part({"saved drawings": cell_or_reason(lambda: share_cell(subject.is_right(saved_drawings())))})
+
+
+def _bundled(subject: Subject) -> ImageSet:
+    if subject.run.config()["train"].get("dataset") == "digits":
+        raise UserError("this network learned from some of them")
     parts = [load_dataset("digits", split) for split in ("train", "test")]
     return ImageSet("digits", torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))
 

@@ -11,6 +11,7 @@ from model_interpretation.run_data import load_run_split
 from models.trained import load_trained
 from utils.answers import Answers
 from utils.datasets import load_dataset
+from utils.errors import UserError
 from utils.evaluation import predict_logits
 from utils.image_set import ImageSet
 from utils.run_folder import RunFolder
@@ -55,3 +56,12 @@ class Subject:
     def is_right(self, image_set: ImageSet, progress: str | None = None) -> Bool[np.ndarray, " n"]:
         right: Bool[np.ndarray, " n"] = self.answers(image_set, progress).is_right
         return right
+
+
+def load_test_set(dataset: str) -> ImageSet:
+    """As `load_dataset`, with a reason that fits a cell."""
+    try:
+        return load_dataset(dataset, "test")
+    except UserError as error:
+        advice = f"'mnist evaluate RUN --dataset {dataset}' fetches its test digits, or says how to get them"
+        raise UserError(f"{dataset} is not at hand: {advice}") from error

@@ -99,7 +99,7 @@ def generalisation_section(networks: Sequence[Network]) -> Section:
 def _notes(networks: Sequence[Network]) -> list[Block]:
     """Where digits come from, what is missing, and the commands."""
     cards = [card for network in networks for card in network.cards]
-    sources = sorted({card.parts["corruptions"].curves["source"] for card in cards})
+    sources = sorted({source for card in cards for source in card.parts["corruptions"].curves.get("sources", [])})
     missing = sorted({f"{name}: {cell.missing}" for card in cards for name, cell in card.cells.items() if cell.missing})
     commands = [f"mnist scorecard {' '.join(card.run_name for card in network.cards)}" for network in networks]
     return [

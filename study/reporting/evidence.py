@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from study import architecture_effects, hardest_digits
+from study import architecture_effects, limits_page
 from study.comparison.groups import Group, group_runs
-from study.comparison.run_records import read_record
 from study.generalisation.cells import Cell
-from study.generalisation.scorecards import FULL, Scorecard, kept_scorecards, mnist_runs
+from study.generalisation.scorecards import FULL, Scorecard, finished_mnist_runs, kept_scorecards
 from study.reporting.commands import recipe_label
 from trainers.recipe import Recipe
 from utils.errors import UserError
@@ -41,13 +40,13 @@ class Network:
 
     def cells(self, name: str) -> list[Cell]:
         """The cell of each seed."""
-        return [card.cells[name] for card in self.cards if name in card.cells]
+        return [card.cells[name] for card in self.cards]
 
     def mean(self, name: str) -> tuple[float, float] | None:
         """Mean over the seeds and the half-width of its 95 % interval; None where a seed has no value."""
         values = [cell.value for cell in self.cells(name)]
         known = [value for value in values if value is not None]
-        return mean_interval(known) if known and len(known) == len(values) else None
+        return mean_interval(known) if len(known) == len(values) else None
 
 
 @dataclass(frozen=True)
@@ -62,29 +61,34 @@ class Evidence:
 
 
 def gather_evidence() -> Evidence:
-    """Raises UserError where no run has a scorecard, or a file is damaged."""
-    runs = mnist_runs()
-    cards = kept_scorecards(runs, FULL)
-    if not cards:
-        raise UserError("no run has a scorecard yet: 'mnist scorecard RUN ...' makes them")
-    groups, _ = group_runs([read_record(run) for run in runs if run.path.name in cards])
-    networks = [Network(group, [cards[record.name] for record in group.records]) for group in groups]
-    inspected = _read(INSPECTION / "statistics.json", "mnist", dict)
+    """Raises UserError where no recipe has the scorecards of all its runs, or a file is damaged."""
+    records = finished_mnist_runs()
+    cards = kept_scorecards([record.run for record in records], FULL)
+    groups, _ = group_runs(records)
+    networks = [
+        Network(group, [cards[record.name] for record in group.records])
+        for group in groups
+        if all(record.name in cards for record in group.records)
+    ]
+    if not networks:
+        raise UserError("no recipe has a scorecard of each of its runs yet: 'mnist scorecard RUN ...' makes them")
+    inspection = _read(INSPECTION / "statistics.json", "mnist", dict)
     return Evidence(
         networks,
-        inspected["mnist"] if inspected else None,
+        inspection["mnist"] if inspection else None,
         _read(architecture_effects.architecture_folder() / architecture_effects.RESULTS, "networks", list),
-        _read(hardest_digits.limits_folder() / hardest_digits.RESULTS, "hard_digits", list),
+        _read(limits_page.limits_folder() / limits_page.RESULTS, "hard_digits", list),
     )
 
 
 def _read(file: Path, key: str, kind: type) -> dict[str, Any] | None:
+    """What a command left, in which `key` holds something of this kind."""
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise UserError(f"{shown(file)} is damaged: {error}") from None
-    if not isinstance(values, dict) or not isinstance(values.get(key), kind):
+    if not isinstance(values, dict) or not isinstance(values.get(key), kind) or not values[key]:
         raise UserError(f"{shown(file)} is damaged: expected what our commands write")
     return values

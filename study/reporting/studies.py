@@ -3,7 +3,7 @@
 from typing import Any
 
 from study.architecture_effects import EXPLANATION, HEADER, MEASURES, effect_cells, effect_of, effects_figure
-from study.hardest_digits import describe, limits_folder
+from study.limits_page import describe, limits_folder
 from study.reporting.blocks import Command, Picture, Section, Table, Text, missing_section
 from utils.figures import as_png
 
@@ -53,5 +53,5 @@ def limits_section(values: dict[str, Any] | None) -> Section:
         "missed_by_all": "How many digits all of so many networks get wrong",
     }
     pictures = [Picture(name, descriptions[name], file.read_bytes()) for name, file in files.items() if file.exists()]
-    command = Command(["mnist limits"])
+    command = Command([values["command"]])
     return Section(title, [*text, *pictures, command], [*text, *pictures[:1], command])

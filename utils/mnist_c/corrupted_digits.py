@@ -4,7 +4,7 @@ from utils.datasets import load_dataset
 from utils.image_set import ImageSet
 from utils.mnist_c.corruptions import check_name, corrupt
 from utils.mnist_c.official_files import official_digits
-from utils.paths import shown
+from utils.paths import home_folder
 
 
 def load_corrupted(name: str, seed: int = 0) -> tuple[ImageSet, str]:
@@ -17,7 +17,8 @@ def load_corrupted(name: str, seed: int = 0) -> tuple[ImageSet, str]:
     official = official_digits(name)
     if official:
         images, labels, place = official
-        return ImageSet(f"mnist_c/{name}", images, labels), f"the published digits in {shown(place)}"
+        source = place.relative_to(home_folder()).as_posix()
+        return ImageSet(f"mnist_c/{name}", images, labels), f"the published digits in {source}"
     clean = load_dataset("mnist", "test")
     corrupted = ImageSet(f"mnist_c/{name}", corrupt(clean.images, name, seed), clean.labels)
     return corrupted, f"generated from MNIST's test digits with seed {seed}"
