@@ -53,7 +53,14 @@ class Part:
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> "Part":
-        return Part({name: Cell(**cell) for name, cell in values["cells"].items()}, values["curves"])
+        """Raises TypeError, KeyError or AttributeError for what `to_json` does not make."""
+        cells = {name: Cell(**cell) for name, cell in values["cells"].items()}
+        for cell in cells.values():
+            if not all(end is None or isinstance(end, float) for end in (cell.value, cell.low, cell.high)):
+                raise TypeError("a value that is no number")
+            if not isinstance(cell.n, int) or not isinstance(cell.missing, str):
+                raise TypeError("a number of images or a reason of another type")
+        return Part(cells, dict(values["curves"]))
 
 
 def share_cell(hits: Bool[np.ndarray, " n"]) -> Cell:

@@ -80,14 +80,16 @@ def _slope_and_curvature(
 
 
 def _calibration_error(answers: Answers) -> Cell:
-    """With the bootstrap's interval over the digits."""
+    """With the basic bootstrap's interval over the digits (Davison and Hinkley 1997, 5.2.1), for resampled digits have a
+    higher error by chance than these."""
     generator, total = np.random.default_rng(0), len(answers.labels)
     resampled = []
     for _ in range(NUM_RESAMPLES):
         drawn = generator.integers(0, total, total)
         resampled.append(expected_calibration_error(Answers(answers.logits[drawn], answers.labels[drawn])))
-    low, high = np.quantile(resampled, (0.025, 0.975))
-    return Cell(expected_calibration_error(answers), float(low), float(high), total)
+    error = expected_calibration_error(answers)
+    high, low = (2 * error - end for end in np.quantile(resampled, (0.025, 0.975)))
+    return Cell(error, max(0.0, float(low)), max(error, float(high)), total)
 
 
 def _reliability(answers: Answers) -> list[list[float]]:

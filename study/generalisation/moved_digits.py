@@ -18,7 +18,7 @@ from utils.preloading import to_pixels
 
 NUM_DIGITS = 500
 MAX_SHIFT = 14  # pixels: half the image, so that half the digit is gone
-NEAR_SHIFT = 4  # pixels: MNIST's digits, 20 px long, stay whole
+NEAR_SHIFT = 4  # pixels: as much room as MNIST's digits, 20 px long, have around them; some lose a little ink
 ENOUGH = 0.95  # accuracy that counts towards the area
 SCALES = tuple(round(0.4 + 0.1 * step, 1) for step in range(13))
 ANGLES = tuple(range(-180, 181, 10))  # degrees

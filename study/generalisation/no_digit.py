@@ -1,6 +1,7 @@
 """Images that are no digit at all: whether a network could tell, by four measures of how familiar an image is."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -56,6 +57,8 @@ def _told_apart(subject: Subject, familiarity: Callable[[Images], Familiarity]) 
             auroc, fpr95 = _names(kind, [measure])
             cells[auroc] = auroc_cell(known[measure], strange[measure])
             cells[fpr95] = share_cell(strange[measure] >= np.quantile(known[measure], 0.05))
+            if kind in ALL_THERE_ARE:
+                cells |= {name: replace(cells[name], low=None, high=None) for name in (auroc, fpr95)}
     return Part(cells)
 
 
@@ -113,14 +116,14 @@ def _whitening(centred: Float[Tensor, "n width"]) -> Float[Tensor, "width width"
 
 def auroc_cell(known: Float64[np.ndarray, " n"], strange: Float64[np.ndarray, " m"]) -> Cell:
     """The probability that a digit is more familiar than what is none, ties half, with the interval of Hanley and
-    McNeil 1982."""
+    McNeil 1982; where the two do not overlap, which leaves that without width, by the rule of three."""
     from scipy.stats import mannwhitneyu
 
     n, m = len(known), len(strange)
     area = float(mannwhitneyu(known, strange).statistic) / (n * m)
     first, second = area / (2 - area), 2 * area**2 / (1 + area)
     variance = (area * (1 - area) + (n - 1) * (first - area**2) + (m - 1) * (second - area**2)) / (n * m)
-    half_width = 1.96 * max(variance, 0.0) ** 0.5
+    half_width = 1.96 * max(variance, 0.0) ** 0.5 if 0 < area < 1 else 3 / min(n, m)
     return Cell(area, max(0.0, area - half_width), min(1.0, area + half_width), m)
 
 
@@ -141,6 +144,7 @@ def _blank(_subject: Subject) -> Images:
     return torch.arange(256, dtype=torch.uint8)[:, None, None].repeat(1, 28, 28)
 
 
+ALL_THERE_ARE = ("blank",)  # no sample, so without intervals
 STRANGE_IMAGES: dict[str, Callable[[Subject], Images]] = {
     "noise": _uniform_noise,
     "shuffled pixels": _shuffled_digits,

@@ -165,7 +165,7 @@ def _read(file: Path) -> dict[str, Kept]:
             function: Kept(Part.from_json(kept), float(kept["seconds"]), dict(kept["at_hand"]), SOURCES.get(function))
             for function, kept in content.items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 

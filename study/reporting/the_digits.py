@@ -25,7 +25,7 @@ def input_section(statistics: dict[str, Any] | None) -> Section:
     texts = [
         f"The {train['num_digits']:,} training digits are centred: their centre of mass lies {_spread(right)} px right "
         f"of the image's middle and {_spread(below)} px below it (mean and standard deviation), for 99 % of them "
-        f"within {off['quantile_99']:.2f} px. A network that learns from them never sees one elsewhere.",
+        f"within {off['quantile_99']:.2f} px. As they are, a network never sees one elsewhere.",
         f"They are of one size: the longer side is {_spread(side)} px, while the heights are "
         f"{_spread(train['height'])} px and the widths {_spread(train['width'])} px.",
         f"Slant is left as it was written: {_spread(lean)} degrees to the right, from {leans[straightest]:.1f} on "
