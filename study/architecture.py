@@ -1,5 +1,7 @@
 """`mnist architecture`: which property of a network buys what, on clean digits and beyond."""
 
+import re
+import shlex
 import sys
 from dataclasses import dataclass
 from typing import Annotated
@@ -28,22 +30,31 @@ def main(argv: list[str]) -> None:
     """Trains networks that differ from one baseline in one property each, every one with several seeds, and judges them
     on MNIST's test digits, on moved and corrupted ones, on digits by other hands and on what is none. Half an hour on
     two cores; stopped and started again, it goes on where it was. Its table has the difference of each network from
-    the baseline with its 95 % interval over the seeds."""
+    the baseline with its 95 % interval over the seeds; it lies in study/output/architecture/, a folder a question, and
+    the report shows the study with the most runs."""
     options = parse_command_line(ArchitectureCommand, argv, "mnist architecture", main.__doc__)
     seeds = parse_seeds(options.seeds)
     unknown = sorted(set(options.properties) - set(PROPERTIES))
     if unknown or not options.properties:
         named = f"unknown property '{unknown[0][:60]}'" if unknown else "no property"
-        raise UserError(f"{named}: expected some of {', '.join(PROPERTIES)}")
+        raise UserError(f"{named}: expected some of {', '.join(map(repr, PROPERTIES))}")
     if len(seeds) < 2:
         raise UserError(f"--seeds {options.seeds}: an effect needs two seeds at least, to be told from chance")
 
-    from study.architecture_effects import train_and_judge, write_effects
+    from study.architecture_page import write_study
+    from study.architecture_results import architecture_folder
+    from study.architecture_training import train_and_judge
 
     chosen = tuple(variant for variant in VARIANTS if variant.property in ("baseline", *options.properties))
-    command = " ".join(["mnist", "architecture", *(f'"{word}"' if " " in word else word for word in argv)])
-    results = train_and_judge(chosen, tuple(seeds), options.num_epochs, options.device)
-    write_effects(results, command)
+    command = shlex.join(["mnist", "architecture", *argv])
+    results = train_and_judge(chosen, seeds, options.num_epochs, options.device, command)
+    write_study(results, architecture_folder() / _name(options))
+
+
+def _name(options: ArchitectureCommand) -> str:
+    """Of the study's folder: what was asked."""
+    properties = "all" if set(options.properties) == set(PROPERTIES) else "-".join(sorted(set(options.properties)))
+    return re.sub(r"[^A-Za-z0-9_.,-]+", "_", f"{properties}-seeds-{options.seeds}-epochs-{options.num_epochs}")[:200]
 
 
 if __name__ == "__main__":

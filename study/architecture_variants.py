@@ -47,8 +47,8 @@ VARIANTS = (
     Variant("pooling", "global, no FC64", "C(16,3)-BN-P2-C(32,3)-BN-P2-G-FC10"),
     Variant("batch norm", "none", "C(16,3)-P2-C(32,3)-P2-FC64-FC10"),
     Variant("dropout", "0.5 before the last layer", "C(16,3)-BN-P2-C(32,3)-BN-P2-FC64-D0.5-FC10"),
-    Variant("FC, as many parameters", "one hidden layer", "FC99-BN-FC10"),
-    Variant("FC, as many parameters", "two hidden layers", "FC90-BN-FC90-BN-FC10"),
+    Variant("fully connected", "one layer, as many parameters", "FC99-BN-FC10"),
+    Variant("fully connected", "two layers, as many parameters", "FC90-BN-FC90-BN-FC10"),
     Variant("augmentation", "10 degrees, 2 px", settings={"rotation_degrees": 10.0, "translation_pixels": 2.0}),
     Variant("augmentation", "30 degrees, 6 px", settings={"rotation_degrees": 30.0, "translation_pixels": 6.0}),
     # With fewer digits more epochs and smaller batches, so that training comes to its end as well.

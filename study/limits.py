@@ -27,14 +27,14 @@ def main(argv: list[str]) -> None:
 
     from study.comparison.run_records import read_record
     from study.generalisation.scorecards import finished_mnist_runs
-    from study.hardest_digits import able_answers, find_limits
-    from study.limits_page import write_limits
+    from study.hardest_digits import find_limits
+    from study.limits_page import limits_folder, write_limits
 
     records = [read_record(run) for run in named] or finished_mnist_runs()
     if not records:
         raise UserError("there is no finished run yet: 'mnist train conv' makes one")
-    answers = able_answers(records, were_named=bool(named))
-    write_limits(find_limits(records, answers), shlex.join(["mnist", "limits", *argv]))
+    folder = limits_folder() / "of_named_runs" if named else limits_folder()  # the report is of all
+    write_limits(find_limits(records, bool(named)), shlex.join(["mnist", "limits", *argv]), folder)
 
 
 if __name__ == "__main__":

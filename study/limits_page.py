@@ -18,10 +18,9 @@ RESULTS = "limits.json"
 NUM_SHOWN = 48
 
 
-def write_limits(limits: Limits, command: str) -> None:
-    """Prints what was found; writes limits.json, the pictures and a page."""
+def write_limits(limits: Limits, command: str, folder: Path) -> None:
+    """Prints what was found; writes limits.json, the pictures and a page into the folder."""
     values = {"command": command, **limits.to_json()}
-    folder = limits_folder()
     write_whole(folder / RESULTS, json.dumps(values, indent=1).encode())
     figures = {"hardest_digits": hardest_figure(limits), "missed_by_all": missed_figure(limits)}
     for name, figure in figures.items():
@@ -56,15 +55,16 @@ def describe(values: dict[str, Any]) -> list[str]:
     """What limits.json says, in sentences."""
     total, everywhere = values["num_digits"], values["wrong_in_every_network"]
     return [
-        f"{values['num_networks']} networks of {len(values['recipes'])} recipes, all of them right on "
-        f"{values['able_from_validation_accuracy']:.0%} of their validation digits or more, get "
+        f"{values['num_networks']} networks of {len(values['recipes'])} recipes, those of the architecture study among "
+        f"them where it was made, each recipe right on {values['able_from_validation_accuracy']:.0%} of its validation "
+        f"digits or more, get "
         f"{values['mean_num_wrong']:.1f} of the {total:,} test digits wrong on average, each recipe with equal weight.",
         f"{values['wrong_in_some_network']:,} digits are wrong in some network, {values['wrong_in_half_or_more']} in "
         f"half of them or more, {everywhere} in every one. Whoever knew for each digit which of these networks to ask "
-        f"would reach {values['ceiling_of_choosing_the_right_network']:.2%}; their mean probability reaches "
-        f"{values['vote_accuracy']:.2%}.",
+        f"would reach {values['accuracy_of_choosing_the_right_network']:.2%}, more with every further network; their "
+        f"mean probability reaches {values['vote_accuracy']:.2%}.",
         f"Human raters contest {values['contested']} labels: without luck on those, "
-        f"{values['ceiling_of_uncontested_labels']:.2%} is the ceiling. On these digits "
+        f"{values['share_of_uncontested_labels']:.2%} is the ceiling. On these digits "
         f"{values['contested_share_wrong']:.0%} of the networks differ from the label, and "
         f"{values['wrong_in_every_network_and_contested']} of the {everywhere} that all get wrong are among them.",
     ]

@@ -28,6 +28,8 @@ def main(argv: list[str]) -> None:
     from what `mnist inspect`, `mnist architecture` and `mnist limits` left; each part names the commands that make its
     figures again."""
     options = parse_command_line(ReportCommand, argv, "mnist report", main.__doc__)
+    if options.output.is_dir():
+        raise UserError(f"--output {options.output}: expected a file, such as report.html")
 
     from study.reporting.evidence import gather_evidence
     from study.reporting.sections import report_sections

@@ -41,6 +41,27 @@ def difference_interval(first: Sequence[float], second: Sequence[float]) -> tupl
     return difference - half_width, difference + half_width
 
 
+def welch_p_value(first: Sequence[float], second: Sequence[float]) -> float:
+    """Welch's t test of equal means, two-sided; NaN where either has a single value."""
+    from scipy.stats import ttest_ind
+
+    if min(len(first), len(second)) < 2:
+        return math.nan
+    if np.var(first) == np.var(second) == 0:
+        return float(np.mean(first) == np.mean(second))
+    return float(ttest_ind(first, second, equal_var=False).pvalue)
+
+
+def told_apart(p_values: Sequence[float]) -> list[bool]:
+    """Which of these tests stand out when so few are called that one in twenty of them is false (Benjamini and Hochberg
+    1995); none that is NaN."""
+    from scipy.stats import false_discovery_control
+
+    known = [p for p in p_values if not math.isnan(p)]
+    adjusted = iter(false_discovery_control(known) if known else [])
+    return [not math.isnan(p) and bool(next(adjusted) <= 0.05) for p in p_values]
+
+
 def probability_first_beats_second(
     first: Sequence[float], second: Sequence[float]
 ) -> tuple[float, tuple[float, float]]:

@@ -80,8 +80,8 @@ def _slope_and_curvature(
 
 
 def _calibration_error(answers: Answers) -> Cell:
-    """With the basic bootstrap's interval over the digits (Davison and Hinkley 1997, 5.2.1), for resampled digits have a
-    higher error by chance than these."""
+    """With the basic bootstrap's interval over the digits (Davison and Hinkley 1997, 5.2.1): resampled ones have
+    a higher error by chance than these."""
     generator, total = np.random.default_rng(0), len(answers.labels)
     resampled = []
     for _ in range(NUM_RESAMPLES):

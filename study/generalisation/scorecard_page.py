@@ -26,7 +26,7 @@ def scorecard_table(card: Scorecard) -> str:
 
 def write_scorecard_page(card: Scorecard) -> str:
     """Writes the page of the run, unless it is there already; returns where it is."""
-    file = scorecards_folder() / f"{card.run_name}.html"
+    file = scorecards_folder() / f"{card.run_name}-{card.file.stem[:6]}.html"
     if file.exists() and file.stat().st_mtime >= card.file.stat().st_mtime:
         return shown(file)
 
@@ -38,10 +38,13 @@ def write_scorecard_page(card: Scorecard) -> str:
     for name, figure in scorecard_figures({card.run_name: [card]}).items():
         body.append(f"<h2>{name[0].upper()}{name[1:]}</h2>{picture(as_png(figure), name)}")
     for name, part in card.parts.items():
-        rows = [
-            [cell_name, cell.missing or str(cell), "" if cell.missing else f"{cell.n:,}"]
+        body.append(f"<h2>{name[0].upper()}{name[1:]}</h2>")
+        rows = [[cell_name, str(cell), f"{cell.n:,}"] for cell_name, cell in part.cells.items() if not cell.missing]
+        body += [table(HEADER, rows)] if rows else []
+        body += [
+            f"<p>{html.escape(cell_name)}: {html.escape(cell.missing)}</p>"
             for cell_name, cell in part.cells.items()
+            if cell.missing
         ]
-        body.append(f"<h2>{name[0].upper()}{name[1:]}</h2>{table(HEADER, rows)}")
     write_whole(file, page(f"Scorecard of {card.run_name}", "\n".join(body)).encode())
     return shown(file)

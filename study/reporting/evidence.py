@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from study import architecture_effects, limits_page
+from study import limits_page
+from study.architecture_results import ArchitectureResults, largest_study
 from study.comparison.groups import Group, group_runs
 from study.generalisation.cells import Cell
 from study.generalisation.scorecards import FULL, Scorecard, finished_mnist_runs, kept_scorecards
-from study.reporting.commands import recipe_label
+from study.recipe_names import recipe_label
 from trainers.recipe import Recipe
 from utils.errors import UserError
 from utils.paths import PROJECT_FOLDER, shown
@@ -42,6 +43,17 @@ class Network:
         """The cell of each seed."""
         return [card.cells[name] for card in self.cards]
 
+    def num_images(self, name: str) -> int:
+        """Behind the cell."""
+        return max(cell.n for cell in self.cells(name))
+
+    def is_told(self, name: str, level: float) -> int:
+        """1 where the cell is above the level in each seed's own interval, -1 where it is below, 0 where neither."""
+        cells = self.cells(name)
+        if all(cell.low is not None and cell.low >= level for cell in cells):
+            return 1
+        return -1 if all(cell.high is not None and cell.high < level for cell in cells) else 0
+
     def mean(self, name: str) -> tuple[float, float] | None:
         """Mean over the seeds and the half-width of its 95 % interval; None where a seed has no value."""
         values = [cell.value for cell in self.cells(name)]
@@ -56,7 +68,7 @@ class Evidence:
     networks: list[Network]
     """The recipes whose runs all have a scorecard, the best by validation first."""
     inspection: dict[str, Any] | None
-    architecture: dict[str, Any] | None
+    architecture: ArchitectureResults | None
     limits: dict[str, Any] | None
 
 
@@ -76,7 +88,7 @@ def gather_evidence() -> Evidence:
     return Evidence(
         networks,
         inspection["mnist"] if inspection else None,
-        _read(architecture_effects.architecture_folder() / architecture_effects.RESULTS, "networks", list),
+        largest_study(),
         _read(limits_page.limits_folder() / limits_page.RESULTS, "hard_digits", list),
     )
 
@@ -87,7 +99,7 @@ def _read(file: Path, key: str, kind: type) -> dict[str, Any] | None:
         values = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{shown(file)} is damaged: {error}") from None
     if not isinstance(values, dict) or not isinstance(values.get(key), kind) or not values[key]:
         raise UserError(f"{shown(file)} is damaged: expected what our commands write")

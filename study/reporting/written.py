@@ -1,8 +1,11 @@
 """How figures are written in the report."""
 
 import math
+from collections.abc import Sequence
 
-HALF = "means over the seeds ± half the width of Student's 95 % interval"
+from utils.statistics import mean_interval
+
+HALF = "means over the seeds ± half the width of Student's 95 % interval over them"
 
 
 def percent(interval: tuple[float, float]) -> str:
@@ -11,10 +14,14 @@ def percent(interval: tuple[float, float]) -> str:
     return mean if math.isnan(interval[1]) else together(f"{mean} ± {half_width}")
 
 
-def plain(interval: tuple[float, float]) -> str:
-    """The same of a number."""
-    mean, half_width = (f"{value:.2f}" for value in interval)
-    return mean if math.isnan(interval[1]) else together(f"{mean} ± {half_width}")
+def plain(values: Sequence[float], largest: float = math.inf) -> str:
+    """The same of numbers, one a seed, from 0 to the largest; their range where the interval would leave that."""
+    mean, half_width = mean_interval(values)
+    if math.isnan(half_width):
+        return f"{mean:.2f}"
+    if mean - half_width < 0 or mean + half_width > largest:
+        return together(f"{mean:.2f} ({min(values):.2f} to {max(values):.2f})")
+    return together(f"{mean:.2f} ± {half_width:.2f}")
 
 
 def together(text: str) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from typing import BinaryIO
 
 from utils.atomic_files import make_folder
-from utils.paths import runs_folder
+from utils.errors import UserError
+from utils.paths import runs_folder, shown
 from utils.run_folder import RunFolder
 
 try:
@@ -42,6 +43,8 @@ class RunLocks:
             fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(run))
         except (BlockingIOError, PermissionError):  # which of them depends on the system
             return False
+        except OSError as error:  # some network file systems know no locks
+            raise UserError(f"cannot lock {shown(runs_folder() / '.lock')}: {error.strerror}") from None
         return True
 
     def give_back(self, runs: Iterable[RunFolder]) -> None:

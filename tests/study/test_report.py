@@ -11,8 +11,8 @@ from study import report
 from study.generalisation import clean_digits, corrupted_digits, moved_digits, no_digit, other_hands
 from study.generalisation.scorecards import FULL, kept_scorecards, scorecard, scorecards_folder
 from study.generalisation.subject import Subject
+from study.recipe_names import recipe_label, training_command
 from study.reporting.blocks import Command, Picture, Section, Table, Text
-from study.reporting.commands import recipe_label, training_command
 from trainers.recipe import Recipe, TrainConfig
 from trainers.train_command import recipe_of_trainer
 from utils.datasets import load_dataset

@@ -21,7 +21,9 @@ def recipe_label(recipe: Recipe) -> str:
     """The trainer, or the network where it has none, and what is not as that trains."""
     trainer, settings = _as_changed(recipe)
     changes = [f"{name.replace('_', ' ')} {value}" for name, value in settings.items()]
-    return ", ".join([trainer or recipe.model, *changes])
+    has_trainer = recipe.model in [recipe_of_trainer(name).model for name in trainer_names()]
+    name = f"{recipe.model} by the default recipe" if trainer is None and has_trainer else trainer or recipe.model
+    return ", ".join([name, *changes])
 
 
 def _as_changed(recipe: Recipe) -> tuple[str | None, dict[str, Any]]:
