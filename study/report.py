@@ -40,7 +40,8 @@ def main(argv: list[str]) -> None:
     evidence = gather_evidence()
     sections = report_sections(evidence)
     write_whole(options.output, page("Is MNIST solved?", "\n".join(part.as_html() for part in sections)).encode())
-    print(f"{len(evidence.networks)} recipes, {sum(len(each.cards) for each in evidence.networks)} runs")
+    num_runs = sum(len(network.cards) for network in evidence.networks)
+    print(f"{len(evidence.networks)} recipes, {num_runs} runs; without scorecards: {evidence.num_left_out} recipes")
     print(f"report: {shown(options.output)}")
     if options.readme:
         write_readme(sections)

@@ -67,6 +67,8 @@ class Evidence:
 
     networks: list[Network]
     """The recipes whose runs all have a scorecard, the best by validation first."""
+    num_left_out: int
+    """Finished recipes of MNIST of which a run has none."""
     inspection: dict[str, Any] | None
     architecture: ArchitectureResults | None
     limits: dict[str, Any] | None
@@ -87,6 +89,7 @@ def gather_evidence() -> Evidence:
     inspection = _read(INSPECTION / "statistics.json", "mnist", dict)
     return Evidence(
         networks,
+        len(groups) - len(networks),
         inspection["mnist"] if inspection else None,
         largest_study(),
         _read(limits_page.limits_folder() / limits_page.RESULTS, "hard_digits", list),

@@ -81,13 +81,16 @@ def main(argv: list[str]) -> None:
         build_model(model)  # an unknown one is refused before anything is begun
     for dataset in plan.datasets:
         check_name(dataset)
-    make_folder(options.output / plan.name)
-    sweep = SweepRun(plan, _engine(options), time.monotonic() + 3600 * options.max_hours)
+    engine = _engine(options)
     try:
-        sweep.go()
+        make_folder(options.output / plan.name)
+        sweep = SweepRun(plan, engine, time.monotonic() + 3600 * options.max_hours)
+        try:
+            sweep.go()
+        finally:
+            sweep.record(options.output / plan.name / "sweep.json")
     finally:
-        sweep.record(options.output / plan.name / "sweep.json")
-        sweep.engine.close()
+        engine.close()
     print(
         f"{len(sweep.finished):,} runs finished, {len(sweep.failures)} failed, {len(sweep.pruned)} pruned, "
         f"{sweep.num_left:,} left; {sweep.seconds:.1f} s, of them in runs {sweep.seconds_in_runs:.1f} s"

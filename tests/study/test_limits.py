@@ -6,7 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from study.hardest_digits import find_limits, limits_folder
+from study.comparison.run_records import read_record
+from study.hardest_digits import find_limits
+from study.limits_page import limits_folder
 from utils.answers import Answers
 from utils.datasets import load_dataset
 from utils.errors import UserError
@@ -39,8 +41,11 @@ def runs(quick_run, home, real_mirror):
 
 @pytest.mark.real_mnist
 def test_each_recipe_counts_alike(runs):
-    limits = find_limits(runs)
-    assert limits.num_networks == 3 and len(limits.groups) == 2
+    limits = find_limits([read_record(run) for run in runs], were_named=True)
+    assert limits.recipes == {
+        "fast_conv, train size 40000, num epochs 1": 2,
+        "fast_conv, train size 40000, num epochs 1, learning rate 0.02": 1,
+    }
     assert limits.share_wrong[[CONTESTED, PLAIN, SOMETIMES, 0]].tolist() == [1, 1, 0.5, 0]
     assert set(limits.by_hardness[:2]) == {CONTESTED, PLAIN} and limits.by_hardness[2] == SOMETIMES
     assert limits.wrong_name[PLAIN] == (limits.test_set.labels[PLAIN] + 3) % 10 and limits.wrong_name[0] == -1
@@ -48,8 +53,8 @@ def test_each_recipe_counts_alike(runs):
     values = limits.to_json()
     assert values["mean_num_wrong"] == 2.5
     assert values["wrong_in_every_network"] == 2 and values["wrong_in_every_network_and_contested"] == 1
-    assert values["ceiling_of_choosing_the_right_network"] == 0.9998
-    assert values["ceiling_of_uncontested_labels"] == 0.9985
+    assert values["accuracy_of_choosing_the_right_network"] == 0.9998
+    assert values["share_of_uncontested_labels"] == 0.9985
     assert values["contested_share_wrong"] == pytest.approx(1 / 15)
     assert [digit["contested"] for digit in values["hard_digits"]].count(True) == 1
 
@@ -67,13 +72,27 @@ def test_the_command_writes_sentences_pictures_and_a_page(runs, command):
 
 
 @pytest.mark.real_mnist
-def test_weak_and_foreign_networks_say_nothing_of_the_digits(runs, copied_run, command):
+def test_named_runs_do_not_replace_the_study_of_all(runs, command):
+    assert command("limits")[0] == 0
+    whole = (limits_folder() / "limits.json").read_text()
+    assert command("limits", "a-s0")[0] == 0
+    assert (limits_folder() / "limits.json").read_text() == whole
+    assert json.loads((limits_folder() / "of_named_runs" / "limits.json").read_text())["num_networks"] == 1
+
+
+@pytest.mark.real_mnist
+def test_weak_recipes_and_damaged_predictions_are_left_out(runs, copied_run, command):
     with pytest.raises(UserError, match="right on 99%"):
-        find_limits([RunFolder(copied_run)])  # of the bundled digits
+        find_limits([read_record(RunFolder(copied_run))], were_named=True)  # of the bundled digits
     summary = runs[0].summary()
-    runs[0].write_json("summary.json", {**summary, "val_accuracy": 0.98})
-    assert find_limits(runs).num_networks == 2
+    runs[0].write_json("summary.json", {**summary, "val_accuracy": 0.99})  # with its other seed 0.9925: able
+    assert find_limits([read_record(run) for run in runs], were_named=False).num_networks == 3
+    runs[0].write_json("summary.json", {**summary, "val_accuracy": 0.98})  # 0.9875
+    assert find_limits([read_record(run) for run in runs], were_named=False).num_networks == 1
+    runs[0].write_json("summary.json", summary)
     Answers(np.zeros((5, 10), np.float32), np.zeros(5, np.int64)).save(runs[1].test_predictions)
+    code, printed, error = command("limits")
+    assert code == 0 and "left out: the predictions of run a-s1" in error and "2 networks of 2 recipes" in printed
     code, _, error = command("limits", "a-s1")
     assert code == 2 and "other digits" in error
 

@@ -13,6 +13,8 @@ from utils.statistics import (
     paired_bootstrap,
     probability_first_beats_second,
     share_interval,
+    told_apart,
+    welch_p_value,
 )
 
 
@@ -126,3 +128,18 @@ def test_bootstrap_matches_the_normal_approximation():
     half = 1.96 * difference.std() / 1000**0.5
     assert low == pytest.approx(0.02 - half, abs=0.001) and high == pytest.approx(0.02 + half, abs=0.001)
     assert paired_bootstrap(np.zeros(50)) == (0.0, 0.0)
+
+
+def test_welchs_p_value_is_scipys():
+    first, second = [1.0, 2.0, 4.0], [3.0, 5.0, 9.0, 6.0]
+    assert welch_p_value(first, second) == ttest_ind(first, second, equal_var=False).pvalue
+    assert math.isnan(welch_p_value([1.0], second))
+    assert welch_p_value([1.0, 1.0], [1.0, 1.0]) == 1 and welch_p_value([1.0, 1.0], [2.0, 2.0]) == 0
+
+
+def test_false_discoveries_are_bounded_as_benjamini_and_hochberg_did():
+    # Their example (1995, section 3.2): 15 hypotheses, of which the procedure rejects four at 0.05.
+    p_values = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262, 0.5719, 0.6528,
+                0.7590, 1.0]  # fmt: skip
+    assert told_apart(p_values) == [True] * 4 + [False] * 11
+    assert told_apart([math.nan, 0.01]) == [False, True] and told_apart([]) == []

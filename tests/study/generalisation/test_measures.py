@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from study.generalisation import moved_digits, no_digit, other_hands
-from study.generalisation.adversarial import ATTACKS, right_under
+from study.generalisation.adversarial import ATTACKS, LOSSES, cross_entropy, margin, right_under
 from study.generalisation.cells import Cell, Part, cell_or_reason, mean_cell, share_cell
 from study.generalisation.clean_digits import abstaining, fit_temperature
 from study.generalisation.other_hands import saved_drawings
@@ -116,6 +116,13 @@ def test_the_temperature_of_logits_that_are_twice_too_large_is_two():
     assert fit_temperature(logits, labels).value == pytest.approx(cell.value / 2, rel=1e-6)
 
 
+def test_no_temperature_fits_digits_that_are_all_right_with_room_to_spare():
+    labels = torch.arange(100) % 10
+    logits = 20 * torch.nn.functional.one_hot(labels, 10).float()
+    with pytest.raises(UserError, match="no temperature fits these 100"):
+        fit_temperature(logits, labels)
+
+
 def test_abstaining_leaves_out_the_least_sure(home):
     sureness = np.linspace(1, 5, 200)
     labels = np.zeros(200, dtype=np.int64)
@@ -140,6 +147,8 @@ def test_the_auroc_is_that_of_scikit_learn_with_hanley_and_mcneils_interval():
         roc_auc_score(labels, np.r_[generator.choice(known, 400), generator.choice(strange, 300)]) for _ in range(300)
     ]
     assert (cell.low, cell.high) == pytest.approx(tuple(np.quantile(resampled, (0.025, 0.975))), abs=0.01)
+    apart = no_digit.auroc_cell(known + 100, strange)
+    assert (apart.value, apart.low, apart.high) == (1, pytest.approx(0.99), 1)  # 3 / 300
 
 
 def test_whitened_vectors_have_unit_variance_in_every_direction():
@@ -157,19 +166,28 @@ def linear_network():
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).requires_grad_(False)
 
 
+@pytest.mark.parametrize("loss_to_raise", LOSSES)
 @pytest.mark.parametrize("name", ATTACKS)
-def test_an_attack_stays_in_its_ball_and_raises_the_loss(name, linear_network):
+def test_an_attack_stays_in_its_ball_and_raises_the_loss(name, loss_to_raise, linear_network):
     attack, radius = ATTACKS[name], ATTACKS[name].shown_radius
     pixels = torch.rand(20, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     labels = linear_network(pixels).argmax(1)
-    changed = attack.change(linear_network, pixels, labels, radius)
+    changed = attack.change(linear_network, pixels, labels, radius, loss_to_raise)
     assert changed.min() >= 0 and changed.max() <= 1
     size = (changed - pixels).flatten(1)
     length = size.norm(dim=1) if name.endswith("l2") else size.abs().amax(1)
     assert (length <= radius + 1e-4).all()
     assert (length > 0.9 * radius).all()
-    loss = nn.functional.cross_entropy
-    assert loss(linear_network(changed), labels) > loss(linear_network(pixels), labels)
+    assert loss_to_raise(linear_network(changed), labels) > loss_to_raise(linear_network(pixels), labels)
+
+
+def test_the_margin_has_a_gradient_where_the_cross_entropy_has_none():
+    logits = torch.tensor([[300.0, 0.0, 1.0] + [0.0] * 7], requires_grad=True)
+    labels = torch.tensor([0])
+    (flat,) = torch.autograd.grad(cross_entropy(logits, labels), logits)
+    (steep,) = torch.autograd.grad(margin(logits, labels), logits)
+    assert flat.abs().max() < 1e-30
+    assert margin(logits, labels) == -299 and steep[0, 0] == -1 and steep[0, 2] == 1
 
 
 def test_more_radius_leaves_fewer_digits_right(linear_network):
