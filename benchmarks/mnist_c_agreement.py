@@ -106,17 +106,17 @@ def prediction_test(single: float, values: list[float]) -> tuple[float, float]:
 
 def markdown(results: list[dict[str, Any]]) -> str:
     lines = [
-        "| corruption | reference, errors | ours, mean over seeds | std over seeds | t | p | agrees |",
+        "| corruption | reference, errors | ours, mean over seeds | std over seeds | t | p | difference found |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in results:
         rates = f"{row['reference_error']:.2%} | {np.mean(row['errors']):.2%}"
         if "furthest_levels" in row:
-            verdict = f"{'yes' if row['agrees'] else 'no'}: nothing random, at most {row['furthest_levels']} level off"
+            verdict = f"{'no' if row['agrees'] else 'yes'}: nothing random, grey levels differ by {row['furthest_levels']} at most"
             lines.append(f"| {row['corruption']} | {rates} | | | | {verdict} |")
         else:
             tests = f"{np.std(row['errors'], ddof=1):.2%} | {row['t']:+.2f} | {row['p']:.3f}"
-            lines.append(f"| {row['corruption']} | {rates} | {tests} | {'yes' if row['agrees'] else 'no'} |")
+            lines.append(f"| {row['corruption']} | {rates} | {tests} | {'no' if row['agrees'] else 'yes'} |")
     return "\n".join(lines)
 
 
@@ -158,7 +158,9 @@ def main(argv: list[str]) -> None:
     settings = {"runs": [run.path.name for run in runs], "num_digits": len(sets["identity"]), "seeds": options.seeds}
     clean_error = error_rate(models, sets["identity"])
     write(NAME, {**settings, "clean_error": clean_error, "results": results, "table": table})
-    print(f"{table}\n\nAgrees: p is at least {FAMILY_LEVEL} / {len(CORRUPTIONS)}, or levels are within rounding.")
+    print(
+        f"{table}\n\nA difference is found where p is below {FAMILY_LEVEL} / {len(CORRUPTIONS)}, or levels differ by more than rounding."
+    )
     print(f"clean digits: {clean_error:.2%} errors")
 
 
