@@ -112,7 +112,8 @@ def markdown(results: list[dict[str, Any]]) -> str:
     for row in results:
         rates = f"{row['reference_error']:.2%} | {np.mean(row['errors']):.2%}"
         if "furthest_levels" in row:
-            verdict = f"{'no' if row['agrees'] else 'yes'}: nothing random, grey levels differ by {row['furthest_levels']} at most"
+            found = "no" if row["agrees"] else "yes"
+            verdict = f"{found}: nothing random, grey levels differ by {row['furthest_levels']} at most"
             lines.append(f"| {row['corruption']} | {rates} | | | | {verdict} |")
         else:
             tests = f"{np.std(row['errors'], ddof=1):.2%} | {row['t']:+.2f} | {row['p']:.3f}"
@@ -158,9 +159,7 @@ def main(argv: list[str]) -> None:
     settings = {"runs": [run.path.name for run in runs], "num_digits": len(sets["identity"]), "seeds": options.seeds}
     clean_error = error_rate(models, sets["identity"])
     write(NAME, {**settings, "clean_error": clean_error, "results": results, "table": table})
-    print(
-        f"{table}\n\nA difference is found where p is below {FAMILY_LEVEL} / {len(CORRUPTIONS)}, or levels differ by more than rounding."
-    )
+    print(f"{table}\n\nFound: p is below {FAMILY_LEVEL} / {len(CORRUPTIONS)}, or levels by more.")
     print(f"clean digits: {clean_error:.2%} errors")
 
 
