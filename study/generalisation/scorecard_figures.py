@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from study.generalisation.scorecards import Scorecard
 from utils.figures import COLOURS, INK, plain_axes
+from utils.mnist_c.corruptions import CORRUPTIONS
 
 Series = Mapping[str, Sequence[Scorecard]]  # by label
 MAX_MAP_COLUMNS = 4
@@ -83,7 +84,7 @@ def size_and_rotation_figure(series: Series) -> Figure:
 def corruptions_figure(series: Series) -> Figure:
     """Accuracy under each corruption, the easiest on top; the bar of a single network is its 95 % interval, of several
     the range of their seeds."""
-    names = [name for name in next(iter(series.values()))[0].parts["corruptions"].cells if name.islower()][1:]
+    names = [name for name in CORRUPTIONS if all(name in card.cells for cards in series.values() for card in cards)]
     means = {name: np.mean([_value(card, name) for cards in series.values() for card in cards]) for name in names}
     order = sorted(names, key=lambda name: means[name])
     figure = Figure(figsize=(7.5, 5.6), layout="constrained")

@@ -2,7 +2,8 @@
 
 import html
 
-from study.generalisation.scorecards import Scorecard, scorecards_folder
+from study.generalisation.keeping import scorecards_folder
+from study.generalisation.scorecards import Scorecard
 from utils.atomic_files import write_whole
 from utils.html_page import page, picture, table
 from utils.paths import shown

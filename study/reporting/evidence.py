@@ -41,7 +41,7 @@ class Network:
 
     def cells(self, name: str) -> list[Cell]:
         """The cell of each seed."""
-        return [card.cells[name] for card in self.cards]
+        return [card.cells.get(name, Cell(None)) for card in self.cards]
 
     def num_images(self, name: str) -> int:
         """Behind the cell."""

@@ -9,7 +9,8 @@ import pytest
 from study import report
 from study.architecture_results import MEASURES
 from study.generalisation import clean_digits, corrupted_digits, moved_digits, no_digit, other_hands
-from study.generalisation.scorecards import FULL, kept_scorecards, scorecard, scorecards_folder
+from study.generalisation.keeping import scorecards_folder
+from study.generalisation.scorecards import FULL, kept_scorecards, scorecard
 from study.generalisation.subject import Subject
 from study.recipe_names import recipe_label, training_command
 from study.reporting.beyond import HANDS, PLACES, STRANGERS, SURENESS

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from study.generalisation.cells import Part
+from study.generalisation.keeping import scorecards_folder
 from study.generalisation.scorecard_figures import abstaining_figure
-from study.generalisation.scorecards import BRIEF, finished_mnist_runs, kept_scorecards, scorecard, scorecards_folder
+from study.generalisation.scorecards import BRIEF, finished_mnist_runs, kept_scorecards, scorecard
 from study.generalisation.subject import Subject
 from utils.datasets import load_dataset
 from utils.errors import UserError
