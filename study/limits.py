@@ -21,7 +21,7 @@ class LimitsCommand:
 def main(argv: list[str]) -> None:
     """Counts for each of MNIST's test digits the share of networks that are wrong, each recipe with equal weight, lays
     beside it whether human raters contest the label, and says how far a network could get. Writes a page with the
-    hardest digits, and limits.json."""
+    hardest digits, and limits.json, into study/output/limits/."""
     options = parse_command_line(LimitsCommand, argv, "mnist limits", main.__doc__)
     named = [RunFolder.find(name) for name in dict.fromkeys(options.runs)]
 

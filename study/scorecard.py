@@ -22,7 +22,8 @@ class ScorecardCommand:
 def main(argv: list[str]) -> None:
     """Judges networks beyond the test set: digits that are moved, scaled, turned, corrupted, by other hands, no digits
     at all, or changed by an adversary; calibration, abstaining, writers. Every figure has its 95 % interval and the
-    number of images behind it. Takes minutes a network; what was measured is kept by the network's weights."""
+    number of images behind it. Takes a minute or more a network; what was measured is kept by the network's
+    weights, and a second call reads it. Prints a table and writes a page into study/output/scorecards/."""
     options = parse_command_line(ScorecardCommand, argv, "mnist scorecard", main.__doc__)
     runs = [RunFolder.find(name) for name in dict.fromkeys(options.runs)]
     from study.generalisation.scorecard_page import scorecard_table, write_scorecard_page

@@ -148,7 +148,7 @@ def abstaining_figure(series: Series) -> Figure:
         bins = cards[0].parts["calibration"].curves.get("as it is", [])
         shown = [(confidence, accuracy) for confidence, accuracy, count in bins if count >= MIN_IN_BIN]
         reliability.plot(*np.reshape(shown, (-1, 2)).T, color=colour, marker="o", markersize=2.5)
-    risk.set(xlabel="share of the digits that is answered, the surest first", ylabel="error", ylim=(0, None))
+    risk.set(xlabel="share of the digits that is answered, the surest first", ylabel="error", yscale="log")
     several = ", first seed" if any(len(cards) > 1 for cards in series.values()) else ""
     reliability.set(xlabel=f"confidence{several}", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02))
     _legend_below(figure, series)
