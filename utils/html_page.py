@@ -14,7 +14,7 @@ img { max-width: 100%; height: auto; display: block; margin: .5rem 0; }
 th, td { padding: .25rem .5rem; text-align: right; border-bottom: 1px solid #e4e7eb; }
 td { white-space: nowrap; } th { vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; white-space: normal; min-width: min(15rem, 34vw); }
-td:last-child { white-space: normal; min-width: 9rem; } th { background: #f5f7fa; }
+td:last-child { white-space: normal; min-width: 6.5rem; } th { background: #f5f7fa; }
 th[data-sort] { cursor: pointer; } th[aria-sort=ascending]::after { content: " \\25B2"; }
 th[aria-sort=descending]::after { content: " \\25BC"; }
 input { font: inherit; padding: .3rem .6rem; width: 100%; max-width: 24rem; box-sizing: border-box; }
