@@ -92,7 +92,8 @@ def test_a_full_scorecard_has_every_cell_and_its_interval(in_carded_home, comman
     assert value["turned by 90 degrees either way"] < 0.5
     assert value["PGD of 0.1"] < value["FGSM of 0.1"]
     assert value["shuffled pixels: AUROC, energy"] > 0.9
-    assert value["Fashion-MNIST: AUROC, neighbours"] > 0.8
+    fashion = card.cells["Fashion-MNIST: AUROC, neighbours"]
+    assert "fashion_mnist is not at hand" in fashion.missing or fashion.value > 0.8
     assert "mnist evaluate RUN --dataset qmnist" in card.cells["QMNIST's other 50,000"].missing
     assert "mnist draw" in card.cells["saved drawings"].missing
     for name in {
