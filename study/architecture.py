@@ -28,8 +28,8 @@ class ArchitectureCommand:
 
 def main(argv: list[str]) -> None:
     """Trains networks that differ from one baseline in one property each, every one with several seeds, and judges them
-    on MNIST's test digits, on moved and corrupted ones, on digits by other hands and on what is none. Half an hour on
-    two cores; stopped and started again, it goes on where it was. Its table has the difference of each network from
+    on MNIST's test digits, on moved and corrupted ones, on digits by other hands and on what is none. Twenty minutes
+    on two cores; stopped and started again, it goes on where it was. Its table has the difference of each network from
     the baseline with its 95 % interval over the seeds; it lies in study/output/architecture/, a folder a question, and
     the report shows the study with the most runs."""
     options = parse_command_line(ArchitectureCommand, argv, "mnist architecture", main.__doc__)
