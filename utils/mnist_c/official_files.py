@@ -17,6 +17,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from utils.errors import UserError
+from utils.idx_files import DamagedFile, as_labels
 from utils.paths import data_folder, shown
 
 ZIP_MD5 = "4b34b33045869ee6d424616cd3a65da3"
@@ -31,10 +32,6 @@ HEADER_READERS = {
 }
 
 Read = Callable[[str], bytes]  # the content of a file by its name
-
-
-class _Unfit(ValueError):
-    """Why a file holds no digits of MNIST-C."""
 
 
 def official_digits(name: str) -> tuple[UInt8[Tensor, "n 28 28"], Int64[Tensor, " n"], Path] | None:
@@ -61,29 +58,27 @@ def _checked(read: Read, place: Path) -> tuple[UInt8[Tensor, "n 28 28"], Int64[T
         images = _array(read(file_name), IMAGE_SHAPES, "B")
         file_name = "test_labels.npy"
         labels = _array(read(file_name), [(NUM_DIGITS,)], "lbBhHiILqQ")
-        if labels.min() < 0 or labels.max() > 9:
-            raise _Unfit("it does not hold labels from 0 to 9")
-    except (_Unfit, OSError) as error:
+        return torch.from_numpy(images.reshape(-1, 28, 28)), as_labels(torch.from_numpy(labels.astype(np.int64)))
+    except (DamagedFile, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{shown(place)}: cannot use {file_name}: {reason}.\n{ADVICE}") from None
-    return torch.from_numpy(images.reshape(-1, 28, 28)), torch.from_numpy(labels.astype(np.int64))
 
 
 def _array(content: bytes, shapes: list[tuple[int, ...]], item_types: str) -> np.ndarray:
     """The array of an npy file, if its header says one of these shapes, and a type of these letters as NumPy has them.
 
-    Nothing is ever unpickled. Raises _Unfit.
+    Nothing is ever unpickled. Raises DamagedFile.
     """
     file = io.BytesIO(content)
     try:
         shape, is_fortran_order, dtype = HEADER_READERS[np.lib.format.read_magic(file)](file)
     except (ValueError, KeyError):
-        raise _Unfit("it is no npy file") from None
+        raise DamagedFile("it is no npy file") from None
     if shape not in shapes or is_fortran_order or dtype.char not in item_types:
-        raise _Unfit(f"it holds {dtype} of shape {shape}, expected {np.dtype(item_types[0])} of shape {shapes[0]}")
+        raise DamagedFile(f"it holds {dtype} of shape {shape}, expected {np.dtype(item_types[0])} of shape {shapes[0]}")
     values = file.read()
     if len(values) != math.prod(shape) * dtype.itemsize:
-        raise _Unfit("its length does not fit its header")
+        raise DamagedFile("its length does not fit its header")
     return np.frombuffer(values, dtype).reshape(shape).copy()
 
 
@@ -98,7 +93,7 @@ def _member(archive: Path, ending: str) -> bytes:
     with zipfile.ZipFile(archive) as files:
         names = [name for name in files.namelist() if f"/{name}".endswith(f"/{ending}")]
         if not names:
-            raise _Unfit(f"there is no {ending}")
+            raise DamagedFile(f"there is no {ending}")
         with files.open(names[0]) as file:
             return file.read(MAX_BYTES)
 
