@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from study.architecture_results import MEASURES, ArchitectureResults, StudiedNetwork, name_of
 from study.comparison.comparison_table import plain_table
 from utils.atomic_files import write_whole
-from utils.figures import COLOURS, INK, as_png, save_figure
+from utils.figures import COLOURS, INK, as_png
 from utils.html_page import page, picture, table
 from utils.paths import shown
 from utils.statistics import mean_interval
@@ -27,12 +27,12 @@ EXPLANATION = (
 def write_study(results: ArchitectureResults, folder: Path) -> None:
     """Prints the table of effects; writes it with its picture as a page, and the values as results.json."""
     results.write(folder)
-    figure, cells = effects_figure(results), effect_cells(results)
-    save_figure(figure, folder / "effects.png")
+    png, cells = as_png(effects_figure(results)), effect_cells(results)
+    write_whole(folder / "effects.png", png)
     made = f"{len(results.networks)} networks, seeds {', '.join(map(str, results.seeds))}, {results.num_epochs} epochs"
     body = [
         f"<p>Made by <code>{html.escape(results.command)}</code>: {made}.</p>",
-        picture(as_png(figure), "what each property buys"),
+        picture(png, "what each property buys"),
         f"<p>{EXPLANATION}</p>",
         table(HEADER, cells),
     ]

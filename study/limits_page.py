@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from model_interpretation.classification_metrics import CONTESTED_TEST_DIGITS
 from study.hardest_digits import Limits
 from utils.atomic_files import write_whole
-from utils.figures import COLOURS, as_png, digit_grid_figure, plain_axes, save_figure
+from utils.figures import COLOURS, as_png, digit_grid_figure, plain_axes
 from utils.html_page import page, picture, table
 from utils.paths import shown, study_folder
 
@@ -22,9 +22,9 @@ def write_limits(limits: Limits, command: str, folder: Path) -> None:
     """Prints what was found; writes limits.json, the pictures and a page into the folder."""
     values = {"command": command, **limits.to_json()}
     write_whole(folder / RESULTS, json.dumps(values, indent=1).encode())
-    figures = {"hardest_digits": hardest_figure(limits), "missed_by_all": missed_figure(limits)}
-    for name, figure in figures.items():
-        save_figure(figure, folder / f"{name}.png")
+    pictures = {"hardest_digits": as_png(hardest_figure(limits)), "missed_by_all": as_png(missed_figure(limits))}
+    for name, png in pictures.items():
+        write_whole(folder / f"{name}.png", png)
     lines = describe(values)
     rows = [
         [
@@ -39,7 +39,7 @@ def write_limits(limits: Limits, command: str, folder: Path) -> None:
     body = [
         f"<p>Made by <code>{html.escape(command)}</code>.</p>",
         *(f"<p>{html.escape(line)}</p>" for line in lines),
-        *(f"<div>{picture(as_png(figure), name)}</div>" for name, figure in figures.items()),
+        *(f"<div>{picture(png, name)}</div>" for name, png in pictures.items()),
         "<h2>Digits that half of the networks or more get wrong</h2>",
         table(["test digit", "label", "networks wrong", "mostly taken for", "human raters"], rows),
     ]

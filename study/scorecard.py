@@ -26,6 +26,7 @@ def main(argv: list[str]) -> None:
     weights, and a second call reads it. Prints a table and writes a page into study/output/scorecards/."""
     options = parse_command_line(ScorecardCommand, argv, "mnist scorecard", main.__doc__)
     runs = [RunFolder.find(name) for name in dict.fromkeys(options.runs)]
+
     from study.generalisation.scorecard_page import scorecard_table, write_scorecard_page
     from study.generalisation.scorecards import FULL, scorecard
 

@@ -17,6 +17,7 @@ from study.generalisation.cells import Cell, Part, missing_cell, share_cell
 from study.generalisation.subject import Subject
 from utils.answers import Answers
 from utils.errors import UserError
+from utils.statistics import TAILS
 
 COVERAGES = (0.99, 0.95)  # shares of the digits that are still answered
 NUM_CURVE_POINTS = 101
@@ -88,7 +89,7 @@ def _calibration_error(answers: Answers) -> Cell:
         drawn = generator.integers(0, total, total)
         resampled.append(expected_calibration_error(Answers(answers.logits[drawn], answers.labels[drawn])))
     error = expected_calibration_error(answers)
-    high, low = (2 * error - end for end in np.quantile(resampled, (0.025, 0.975)))
+    high, low = (2 * error - end for end in np.quantile(resampled, TAILS))
     return Cell(error, max(0.0, float(low)), max(error, float(high)), total)
 
 

@@ -13,8 +13,6 @@ from utils.mnist_c.corruptions import CORRUPTIONS
 from utils.splits import stratified_sample
 
 MEAN = "mean over the corruptions"
-
-
 NUM_SAMPLED = 1000
 
 

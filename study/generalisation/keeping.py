@@ -31,12 +31,11 @@ class Kept:
     seconds: float
     at_hand: dict[str, list[str]]
     """When it was measured."""
-    source: str | None
-    """Which of this decides its digits."""
 
-    def is_due(self, now: dict[str, list[str]]) -> bool:
-        """Whether measuring it again may give something else."""
-        if self.source and self.at_hand.get(self.source) != now[self.source]:
+    def is_due(self, function: str, now: dict[str, list[str]]) -> bool:
+        """Whether measuring it again by this function may give something else."""
+        source = SOURCES.get(function)
+        if source and self.at_hand.get(source) != now[source]:
             return True
         return not self.part.is_whole and self.at_hand != now
 
@@ -72,7 +71,7 @@ def read_kept(file: Path) -> dict[str, Kept]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         return {
-            function: Kept(Part.from_json(kept), float(kept["seconds"]), dict(kept["at_hand"]), SOURCES.get(function))
+            function: Kept(Part.from_json(kept), float(kept["seconds"]), dict(kept["at_hand"]))
             for function, kept in content.items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -15,6 +15,7 @@ from study.generalisation.subject import Subject
 from utils.augmentation import HALF_SIDE, SIDE, transform
 from utils.image_set import ImageSet
 from utils.preloading import to_pixels
+from utils.statistics import TAILS
 
 NUM_DIGITS = 500
 MAX_SHIFT = 14  # pixels: half the image, so that half the digit is gone
@@ -26,8 +27,6 @@ ANGLES = tuple(range(-180, 181, 10))  # degrees
 WORST_SHIFTS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # pixels
 WORST_ANGLES = tuple(range(-30, 31, 2))
 NUM_RESAMPLES = 1000
-
-
 NEARBY = f"moved by up to {NEAR_SHIFT} px"
 
 
@@ -62,7 +61,7 @@ def _area_cell(right: Bool[np.ndarray, "n down right"]) -> Cell:
     total = len(right)
     draws = np.random.default_rng(0).multinomial(total, np.full(total, 1 / total), size=NUM_RESAMPLES)
     areas = (draws.astype(np.float32) @ right.reshape(total, -1).astype(np.float32) >= ENOUGH * total).sum(1)
-    low, high = np.quantile(areas, (0.025, 0.975))
+    low, high = np.quantile(areas, TAILS)
     return Cell(float((right.mean(0) >= ENOUGH).sum()), float(low), float(high), total, "number")
 
 

@@ -22,6 +22,7 @@ NUM_AT_A_TIME = 2000  # images whose neighbours are sought
 MAX_WIDTH = 4096  # of the last layer: a covariance in double precision takes 128 MiB then
 RIDGE = 1e-3  # of the mean variance, added to each: units that never move have none
 SEED = 0
+BY_LOGITS = ("probability", "energy")
 BY_REPRESENTATION = ("Mahalanobis", "neighbours")
 
 Images = UInt8[Tensor, "n 28 28"]
@@ -71,7 +72,8 @@ def by_logits(subject: Subject, images: Images) -> Familiarity:
     """The maximum probability (Hendrycks and Gimpel 2017, arXiv 1610.02136) and the negative energy (Liu et al. 2020,
     arXiv 2010.03759)."""
     logits = subject.logits(images).double()
-    return {"probability": logits.softmax(1).amax(1).numpy(), "energy": logits.logsumexp(1).numpy()}
+    measures = (logits.softmax(1).amax(1), logits.logsumexp(1))
+    return {name: values.numpy() for name, values in zip(BY_LOGITS, measures, strict=True)}
 
 
 class Representation:

@@ -11,6 +11,7 @@ from utils.errors import UserError
 from utils.handwriting import read_digit
 from utils.image_set import ImageSet
 from utils.paths import drawings_folder
+from utils.statistics import TAILS
 from utils.writers import NUM_MNIST_DIGITS, mnist_writers
 
 NUM_RESAMPLES = 1000
@@ -87,8 +88,8 @@ def writers(subject: Subject) -> Part:
     for _ in range(NUM_RESAMPLES):
         resampled.append(_worst_tenth(generator.choice(accuracies, len(ids))))
         alike.append(_worst_tenth(_accuracies(codes, generator.permutation(right))))
-    low, high = (float(end) for end in np.quantile(resampled, (0.025, 0.975)))
-    chance_low, chance_high = (float(end) for end in np.quantile(alike, (0.025, 0.975)))
+    low, high = (float(end) for end in np.quantile(resampled, TAILS))
+    chance_low, chance_high = (float(end) for end in np.quantile(alike, TAILS))
     return Part(
         {
             "worst tenth of the writers": Cell(_worst_tenth(accuracies), low, high, len(ids)),

@@ -1,12 +1,16 @@
 """Scorecards as pictures; several networks of one recipe are one line, their mean over the seeds."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from study.generalisation.adversarial import ATTACKS
+from study.generalisation.no_digit import BY_LOGITS, BY_REPRESENTATION, STRANGE_IMAGES
 from study.generalisation.scorecards import Scorecard
 from utils.figures import COLOURS, INK, plain_axes
 from utils.mnist_c.corruptions import CORRUPTIONS
@@ -14,8 +18,8 @@ from utils.mnist_c.corruptions import CORRUPTIONS
 Series = Mapping[str, Sequence[Scorecard]]  # by label
 MAX_MAP_COLUMNS = 4
 MIN_IN_BIN = 10  # digits: the accuracy of fewer is chance
-KINDS = ("noise", "shuffled pixels", "blank", "Fashion-MNIST", "KMNIST")
-MEASURES = ("probability", "energy", "Mahalanobis", "neighbours")
+KINDS = tuple(reversed(STRANGE_IMAGES))  # from below
+MEASURES = BY_LOGITS + BY_REPRESENTATION
 
 
 def scorecard_figures(series: Series) -> dict[str, Figure]:
@@ -56,7 +60,7 @@ def shift_maps_figure(series: Series) -> Figure:
         places = np.arange(-reach, reach + 1)
         image = axes.imshow(accuracy, cmap="viridis", vmin=0, vmax=1, extent=(-reach - 0.5, reach + 0.5) * 2)
         axes.contour(places, -places, accuracy, levels=[0.95], colors="white", linewidths=1.2)
-        axes.set_title(_wrapped(label), fontsize=9, parse_math=False)
+        axes.set_title(textwrap.fill(label, 30), fontsize=9, parse_math=False)
         axes.set_xticks((-10, 0, 10))
         axes.set_yticks((-10, 0, 10))
     figure.supxlabel("moved to the right, px", fontsize=9)
@@ -89,12 +93,7 @@ def corruptions_figure(series: Series) -> Figure:
     order = sorted(names, key=lambda name: means[name])
     figure = Figure(figsize=(7.5, 5.6), layout="constrained")
     axes = plain_axes(figure)
-    for number, ((_, cards), colour) in enumerate(zip(series.items(), COLOURS, strict=False)):
-        offset = 0.6 * ((number + 0.5) / len(series) - 0.5)
-        for row, name in enumerate(order):
-            low, value, high = _spread(cards, name)
-            axes.plot([low, high], [row - offset] * 2, color=colour, linewidth=1.5)
-            axes.plot(value, row - offset, "o", color=colour, markersize=4)
+    _draw_spreads(axes, series, order)
     axes.set_yticks(range(len(order)), [name.replace("_", " ") for name in order])
     axes.set(xlabel="accuracy", xlim=(None, 1.005), ylim=(-0.6, len(order) - 0.4))
     _legend_below(figure, series)
@@ -106,18 +105,11 @@ def no_digit_figure(series: Series) -> Figure:
     figure = Figure(figsize=(10.5, 3.6), layout="constrained")
     for place, measure in enumerate(MEASURES, start=1):
         axes = plain_axes(figure, 1, len(MEASURES), place)
-        for number, ((_, cards), colour) in enumerate(zip(series.items(), COLOURS, strict=False)):
-            offset = 0.6 * ((number + 0.5) / len(series) - 0.5)
-            for row, kind in enumerate(reversed(KINDS)):
-                name = f"{kind}: AUROC, {measure}"
-                if name in cards[0].cells:
-                    low, value, high = _spread(cards, name)
-                    axes.plot([low, high], [row - offset] * 2, color=colour, linewidth=1.5)
-                    axes.plot(value, row - offset, "o", color=colour, markersize=3.5)
+        _draw_spreads(axes, series, [f"{kind}: AUROC, {measure}" for kind in KINDS])
         axes.axvline(0.5, color=INK, linewidth=0.8, linestyle=":")
         axes.set(title=measure, xlim=(0, 1.03), ylim=(-0.6, len(KINDS) - 0.4), xlabel="AUROC")
         axes.title.set_fontsize(10)
-        axes.set_yticks(range(len(KINDS)), reversed(KINDS) if place == 1 else [""] * len(KINDS))
+        axes.set_yticks(range(len(KINDS)), KINDS if place == 1 else [""] * len(KINDS))
     _legend_below(figure, series)
     return figure
 
@@ -125,8 +117,8 @@ def no_digit_figure(series: Series) -> Figure:
 def adversarial_figure(series: Series) -> Figure:
     """Robust accuracy over the radius: one step and many, in the largest change of a pixel and in the length."""
     figure = Figure(figsize=(10.5, 3.8), layout="constrained")
-    for place, name in enumerate(("FGSM", "PGD", "PGD, l2"), start=1):
-        axes = plain_axes(figure, 1, 3, place)
+    for place, name in enumerate(ATTACKS, start=1):
+        axes = plain_axes(figure, 1, len(ATTACKS), place)
         for (label, cards), colour in zip(series.items(), COLOURS, strict=False):
             x, y = (_mean_curve(cards, "adversarial", name, key) for key in ("radius", "accuracy"))
             axes.plot(x, y, color=colour, marker="o", markersize=2.5, label=label)
@@ -155,6 +147,17 @@ def abstaining_figure(series: Series) -> Figure:
     return figure
 
 
+def _draw_spreads(axes: Axes, series: Series, names: Sequence[str]) -> None:
+    """A row a cell, from below; in it each line's value and spread, one above the other."""
+    for number, (cards, colour) in enumerate(zip(series.values(), COLOURS, strict=False)):
+        offset = 0.6 * ((number + 0.5) / len(series) - 0.5)
+        for row, name in enumerate(names):
+            if name in cards[0].cells:
+                low, value, high = _spread(cards, name)
+                axes.plot([low, high], [row - offset] * 2, color=colour, linewidth=1.5)
+                axes.plot(value, row - offset, "o", color=colour, markersize=4)
+
+
 def _spread(cards: Sequence[Scorecard], name: str) -> tuple[float, float, float]:
     """Low end, value, high end: of a single network its interval, of several the range and mean of their values."""
     cell = cards[0].cells[name]
@@ -170,20 +173,11 @@ def _value(card: Scorecard, name: str) -> float:
     return float("nan") if value is None else value
 
 
-def _wrapped(label: str) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(label, 30))
-
-
 def _legend_below(figure: Figure, series: Series) -> None:
     """One legend for all panels, where there is more than one line."""
     if len(series) < 2:
         return
-    handles = [
-        Axes.plot(figure.axes[0], [], [], color=colour, marker="o", markersize=4)[0]
-        for _, colour in zip(series, COLOURS, strict=False)
-    ]
+    handles = [Line2D([], [], color=colour, marker="o", markersize=4) for colour in COLOURS[: len(series)]]
     legend = figure.legend(handles, list(series), loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     for text in legend.get_texts():
         text.set_parse_math(False)

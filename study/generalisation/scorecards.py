@@ -10,12 +10,12 @@ from tqdm import tqdm
 
 from study.comparison.run_records import RunRecord, read_record
 from study.generalisation.cells import Cell, Part, missing_cell
-from study.generalisation.keeping import SOURCES, Kept, at_hand, kept_file, read_kept, write_kept
+from study.generalisation.keeping import Kept, at_hand, kept_file, read_kept, write_kept
 from utils.errors import UserError
 from utils.paths import shown
 from utils.run_folder import RunFolder
 
-NO_DIGITS = ("fashion_mnist", "kmnist")  # data sets of other things
+NO_DIGITS = ("fashion_mnist", "kmnist")  # data sets of other things; their own table needs torch
 
 # Part -> the function that measures it, in this folder; imported only when something is to be measured.
 FULL = {
@@ -71,7 +71,11 @@ def scorecard(run: RunFolder, functions: dict[str, str], device: str) -> Scoreca
     _check_digits(run)
     file = kept_file(run)
     kept, now = read_kept(file), at_hand()
-    due = {name: function for name, function in functions.items() if function not in kept or kept[function].is_due(now)}
+    due = {
+        name: function
+        for name, function in functions.items()
+        if function not in kept or kept[function].is_due(function, now)
+    }
     if due:
         _measure(run, due, device, file, kept)
     return _as_scorecard(run, functions, kept, file)
@@ -123,5 +127,5 @@ def _measure(run: RunFolder, functions: dict[str, str], device: str, file: Path,
             part: Part = measure(subject)
         except UserError as error:  # such as training digits that are no longer there
             part = Part({name: missing_cell(error)})
-        kept[function] = Kept(part, time.perf_counter() - started, at_hand(), SOURCES.get(function))
+        kept[function] = Kept(part, time.perf_counter() - started, at_hand())
         write_kept(file, kept)

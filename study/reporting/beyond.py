@@ -9,7 +9,7 @@ from study.generalisation.moved_digits import NEARBY
 from study.generalisation.scorecard_figures import scorecard_figures
 from study.reporting.blocks import Block, Command, Picture, Section, Table, Text
 from study.reporting.evidence import Network
-from study.reporting.written import HALF, plain
+from study.reporting.written import HALF
 from utils.figures import as_png
 
 TITLE = "Generalisation: what becomes of it elsewhere"
@@ -23,7 +23,7 @@ class Question:
     columns: Mapping[str, str]
 
     def blocks(self, networks: Sequence[Network]) -> list[Block]:
-        rows = [[network.label, *(_cell(network, name) for name in self.columns.values())] for network in networks]
+        rows = [[network.label, *(network.written(name) for name in self.columns.values())] for network in networks]
         header = [f"{column}, n {networks[0].num_images(name):,}" for column, name in self.columns.items()]
         return [Text(self.text), Table(["network", *header], rows)]
 
@@ -113,12 +113,3 @@ def _notes(networks: Sequence[Network]) -> list[Block]:
         *(Text(f"Not measured: {reason}") for reason in missing),
         Command(commands),
     ]
-
-
-def _cell(network: Network, name: str) -> str:
-    values = [cell.value for cell in network.cells(name)]
-    known = [value for value in values if value is not None]
-    if len(known) < len(values):
-        return "-"
-    is_number = network.cells(name)[0].kind == "number"
-    return plain(known) if is_number else plain([100 * value for value in known], largest=100)

@@ -29,7 +29,7 @@ VERDICTS = {1: "yes", 0: "not told", -1: "no"}
 def conclusion_section(evidence: Evidence) -> Section:
     """What the evidence says of the question, by stated criteria."""
     networks = evidence.networks
-    conditions = [name for name in ABROAD if all(network.mean(name) for network in networks)]
+    conditions = [name for name in ABROAD if all(network.values(name) for network in networks)]
     first = networks[0]
     failed = [name for name in conditions if first.is_told(name, READS) < 0]
     unread = [name for name in conditions if all(network.is_told(name, READS) < 0 for network in networks)]
@@ -68,7 +68,7 @@ def _answer(first: Network, failed: list[str]) -> str:
 
 def _test_set(evidence: Evidence) -> str:
     first = evidence.networks[0]
-    test, uncontested = _percents(first, "MNIST test"), _percents(first, UNCONTESTED)
+    test, uncontested = first.written("MNIST test"), first.written(UNCONTESTED)
     wrong = [(1 - cell.value) * cell.n for cell in first.cells(UNCONTESTED) if cell.value is not None]
     text = (
         f"The test set: {test} % right, {uncontested} % of those with uncontested labels, which leaves {plain(wrong)} "
@@ -83,15 +83,11 @@ def _test_set(evidence: Evidence) -> str:
 
 def _row(networks: list[Network], name: str) -> list[str]:
     first = networks[0]
-    means = [(found[0], network.label) for network in networks if (found := network.mean(name))]
+    means = [(mean, network.label) for network in networks if (mean := network.mean(name)) is not None]
     lowest, highest = min(means), max(means)
     verdict = VERDICTS[first.is_told(name, READS)]
-    figures = [f"{first.num_images(name):,}", _percents(first, name), verdict, f"{100 * lowest[0]:.1f}"]
+    figures = [f"{first.num_images(name):,}", first.written(name), verdict, f"{100 * lowest[0]:.1f}"]
     return [name, *figures, f"{100 * highest[0]:.1f}", highest[1]]
-
-
-def _percents(network: Network, name: str) -> str:
-    return plain([100 * cell.value for cell in network.cells(name) if cell.value is not None], largest=100)
 
 
 def _named(names: list[str]) -> str:
@@ -101,24 +97,24 @@ def _named(names: list[str]) -> str:
 def _price(networks: list[Network]) -> list[str]:
     """What the most steadfast network under small moves pays for that."""
     first = networks[0]
-    steadfast = max(networks, key=lambda network: (network.mean(WORST) or (0.0, 0.0))[0])
-    if steadfast is first or not all(network.mean(name) for network in (steadfast, first) for name in (WORST, MEAN)):
+    steadfast = max(networks, key=lambda network: network.mean(WORST) or 0.0)
+    if steadfast is first or not all(network.values(name) for network in (steadfast, first) for name in (WORST, MEAN)):
         return []
     return [
         f"What helps in one place need not in another: {steadfast.label}, highest in the worst case of small moves "
-        f"({_percents(steadfast, WORST)} %), names {_percents(steadfast, 'MNIST test')} % of the test digits right and "
-        f"{_percents(steadfast, MEAN)} % of the corrupted ones; the network that validation puts first "
-        f"{_percents(first, MEAN)} % of these."
+        f"({steadfast.written(WORST)} %), names {steadfast.written('MNIST test')} % of the test digits right and "
+        f"{steadfast.written(MEAN)} % of the corrupted ones; the network that validation puts first "
+        f"{first.written(MEAN)} % of these."
     ]
 
 
 def _deceived(first: Network) -> list[str]:
     """On attacks and noise."""
     attack, noise = "PGD of 0.1", "noise: AUROC, energy"
-    if not (first.mean(attack) and first.mean(noise)):
+    if not (first.values(attack) and first.values(noise)):
         return []
     return [
-        f"Where an adversary may change each pixel by a tenth of its range, at most {_percents(first, attack)} % stay "
+        f"Where an adversary may change each pixel by a tenth of its range, at most {first.written(attack)} % stay "
         f"right; and by the energy of its logits the network ranks a digit above uniform noise in "
-        f"{_percents(first, noise)} % of the cases."
+        f"{first.written(noise)} % of the cases."
     ]

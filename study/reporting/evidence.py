@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from study.comparison.groups import Group, group_runs
 from study.generalisation.cells import Cell
 from study.generalisation.scorecards import FULL, Scorecard, finished_mnist_runs, kept_scorecards
 from study.recipe_names import recipe_label
+from study.reporting.written import plain
 from trainers.recipe import Recipe
 from utils.errors import UserError
 from utils.paths import PROJECT_FOLDER, shown
@@ -27,7 +29,7 @@ class Network:
     group: Group
     cards: Sequence[Scorecard]
 
-    @property
+    @cached_property
     def label(self) -> str:
         return recipe_label(self.recipe)
 
@@ -54,11 +56,24 @@ class Network:
             return 1
         return -1 if all(cell.high is not None and cell.high < level for cell in cells) else 0
 
-    def mean(self, name: str) -> tuple[float, float] | None:
-        """Mean over the seeds and the half-width of its 95 % interval; None where a seed has no value."""
+    def values(self, name: str) -> list[float] | None:
+        """Of the cell, seed by seed; None where a seed has none."""
         values = [cell.value for cell in self.cells(name)]
         known = [value for value in values if value is not None]
-        return mean_interval(known) if len(known) == len(values) else None
+        return known if len(known) == len(values) else None
+
+    def mean(self, name: str) -> float | None:
+        """Over the seeds; None where a seed has no value."""
+        values = self.values(name)
+        return None if values is None else mean_interval(values)[0]
+
+    def written(self, name: str) -> str:
+        """The cell over the seeds, shares in percent; a dash where a seed has none."""
+        values = self.values(name)
+        if values is None:
+            return "-"
+        is_number = self.cells(name)[0].kind == "number"
+        return plain(values) if is_number else plain([100 * value for value in values], largest=100)
 
 
 @dataclass(frozen=True)
