@@ -1,1 +1,3 @@
 """Speed against peers and against a bare loop."""
+
+import utils  # noqa: F401 - before torch: sets how threads wait

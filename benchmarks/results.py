@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -68,14 +68,19 @@ def runs_to_throw_away() -> Iterator[None]:
                 os.environ["MNIST_STUDY_HOME"] = before
 
 
-def in_a_process(module: str, *arguments: str, python: str = sys.executable) -> dict[str, Any]:
-    """What a module prints last, as JSON, from a fresh process. Raises ModuleNotFoundError where it lacks a package."""
+def in_a_process(
+    module: str, *arguments: str, python: str = sys.executable, variables: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What a module prints last, as JSON, from a fresh process with these further environment variables.
+
+    Raises ModuleNotFoundError if the process lacks a package.
+    """
     done = subprocess.run(
         [python, "-m", module, *arguments],
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(PROJECT_FOLDER)},
+        env={**os.environ, **(variables or {}), "PYTHONPATH": str(PROJECT_FOLDER)},
     )
     if "ModuleNotFoundError" in done.stderr:
         raise ModuleNotFoundError(done.stderr.splitlines()[-1])

@@ -15,8 +15,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from benchmarks.results import CPU, at_least_one, runs_to_throw_away, write
 from study.sweeps.engines import Engine, LocalEngine
 from study.sweeps.job import Job
@@ -119,7 +117,7 @@ def main() -> None:
             from study.sweeps.ray_engine import RayEngine, Resources
 
             with runs_to_throw_away():
-                engines["ray"] = measure_engine(RayEngine(None, Resources(torch.get_num_threads(), 0)), count)
+                engines["ray"] = measure_engine(RayEngine(None, Resources(None, 0)), count)
     write("sweep_engines", {"measured": engines, "table": engines_table(engines)}, CPU)
     write("sweep_listing", {"measured": listing, "table": listing_table(listing)}, CPU)
     print(f"{engines_table(engines)}\n\n{listing_table(listing)}")

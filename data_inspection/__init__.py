@@ -1,1 +1,3 @@
 """What a data set is like, by numbers and by pictures."""
+
+import utils  # noqa: F401 - before torch: sets how threads wait

@@ -1,1 +1,3 @@
 """Experiments over many runs."""
+
+import utils  # noqa: F401 - before torch: sets how threads wait

@@ -22,6 +22,9 @@ MAX_SEEDS = 10_000
 @dataclass(frozen=True)
 class TrainCommand:
     recipe: Recipe
+    threads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """CPU threads; by default those of OMP_NUM_THREADS, else one for small fully connected networks and one per core
+    for all others. Another number gives the same result within rounding. --resume keeps the run's number."""
     run_name: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Name of the run's folder in runs/; by default model, time and seed."""
     resume: Annotated[str | None, tyro.conf.arg(metavar="RUN")] = None
@@ -54,16 +57,20 @@ def run_command(recipe: Recipe, description: str | None, argv: list[str], prog: 
     if seeds and any(argument.partition("=")[0] == "--seed" for argument in argv):
         raise UserError("--seeds stands in place of --seed: leave one of them out")
 
-    from trainers.generic_trainers.training_run import train, train_seeds  # torch: once the command line is right
+    from trainers.generic_trainers.training_run import Setting, train, train_seeds  # torch: only now
 
+    threads = command.threads
+    if threads is None and resumed:
+        threads = _recorded_threads(resumed)
+    setting = Setting.of(command.recipe, num_threads=threads)
     if seeds:
-        verdicts, failures = train_seeds(command.recipe, seeds, command.run_name)
+        verdicts, failures = train_seeds(command.recipe, seeds, command.run_name, setting)
         report_seeds(verdicts)
         if failures:
             seed, failure = next(iter(failures.items()))
             raise UserError(f"{len(failures)} of {len(seeds)} networks could not go on. Seed {seed}: {failure}")
         return [run for run, _ in verdicts]
-    run, summary = train(command.recipe, command.run_name, resumed)
+    run, summary = train(command.recipe, command.run_name, resumed, setting)
     report(run, summary)
     return [run]
 
@@ -126,6 +133,15 @@ def _resume_command(
     if run.is_finished:
         raise UserError(f"{shown(run.path)} is finished: see its summary.json, or start a new run")
     return command
+
+
+def _recorded_threads(run: RunFolder) -> int | None:
+    """The number of threads that the run began with, if this machine has as many cores: with it, a resumed run ends
+    bit-equal."""
+    from utils.threads import available_cores
+
+    found = run.read_json("environment.json").get("num_threads")
+    return found if isinstance(found, int) and 1 <= found <= available_cores() else None
 
 
 def report_seeds(verdicts: list[tuple[RunFolder, dict[str, Any]]]) -> None:

@@ -12,8 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from models.registry import build_model
 from study.sweeps.job import Job, Outcome, do_job
 from study.sweeps.run_locks import RunLocks
 from study.sweeps.stacks import Loaded, in_stacks
@@ -21,6 +20,7 @@ from trainers.generic_trainers.training_run import Digits, Setting
 from utils.atomic_files import make_folder, write_whole
 from utils.errors import UserError
 from utils.paths import runs_folder
+from utils.threads import choose_num_threads
 
 MAX_RETRIES = 3  # of a job whose worker or node was lost
 SMALLEST_SHARE = 0.0001  # of a CPU or GPU, in Ray's fixed-point numbers
@@ -32,22 +32,27 @@ Files = dict[str, bytes]  # of runs/, by path
 class Resources:
     """What each job takes of the cluster."""
 
-    cpus: float
+    cpus: float | None
+    """None: one per thread of the job (utils/threads.py)."""
     gpus: float
 
     def __post_init__(self) -> None:
         """Raises UserError for what Ray does not give."""
         for name, value in (("cpus", self.cpus), ("gpus", self.gpus)):
-            if not (value == 0 or value >= SMALLEST_SHARE):
+            if value is not None and not (value == 0 or value >= SMALLEST_SHARE):
                 raise UserError(f"--{name}-per-run {value:g}: expected 0, or {SMALLEST_SHARE:g} and more")
         if self.gpus > 1 and self.gpus % 1:
             raise UserError(f"--gpus-per-run {self.gpus:g}: expected a whole number, or a share below 1")
-        if not self.cpus + self.gpus:
+        if self.cpus == 0 == self.gpus:
             raise UserError("--cpus-per-run and --gpus-per-run: expected one of them above 0")
+
+    def cpus_of(self, num_threads: int) -> float:
+        """CPUs that Ray reserves for a job of that many threads."""
+        return num_threads if self.cpus is None else self.cpus
 
     def slots(self, cpus: float, gpus: float) -> int:
         """How many jobs a machine with so many takes at a time."""
-        counts = [has / takes for has, takes in ((cpus, self.cpus), (gpus, self.gpus)) if takes]
+        counts = [has / takes for has, takes in ((cpus, self.cpus_of(1)), (gpus, self.gpus)) if takes]
         return int(min(counts))
 
 
@@ -74,18 +79,19 @@ class RayEngine:
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UserError(f"cannot join Ray at {address}: {' '.join(str(error).split())[:200]}") from None
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        self.max_cpus = max(1, int(max((node.get("CPU", 0) for node in nodes), default=1)))
         self.num_parallel = sum(resources.slots(node.get("CPU", 0), node.get("GPU", 0)) for node in nodes)
         if not self.num_parallel:
             self.close()
             raise UserError(
-                f"a run takes {resources.cpus:g} CPUs and {resources.gpus:g} GPUs, more than any machine of the "
+                f"a run takes {resources.cpus_of(1):g} CPUs and {resources.gpus:g} GPUs, more than any machine of the "
                 "cluster has: choose fewer --cpus-per-run or --gpus-per-run"
             )
 
     def run(self, jobs: Sequence[Job], deadline: float) -> Iterator[Outcome]:
-        task = self.ray.remote(
-            num_cpus=self.resources.cpus, num_gpus=self.resources.gpus, max_retries=MAX_RETRIES, retry_exceptions=False
-        )(_do_remotely)
+        task = self.ray.remote(num_gpus=self.resources.gpus, max_retries=MAX_RETRIES, retry_exceptions=False)(
+            _do_remotely
+        )
         with RunLocks() as locks:
             waiting = in_stacks(jobs, self.loaded, locks)
             running: dict[Any, Job] = {}
@@ -99,7 +105,9 @@ class RayEngine:
                         yield piece
                     else:
                         stored = self._store(self.loaded.digits(piece.recipe.train))
-                        running[task.remote(piece, stored, _files_of(piece), torch.get_num_threads())] = piece
+                        threads = min(choose_num_threads(build_model(piece.recipe.model)), self.max_cpus)
+                        placed = task.options(num_cpus=self.resources.cpus_of(threads))
+                        running[placed.remote(piece, stored, _files_of(piece), threads)] = piece
                 if running:
                     [done], _ = self.ray.wait(list(running), num_returns=1)
                     job = running.pop(done)
@@ -138,12 +146,12 @@ def _expect_an_answer(address: str) -> None:
 
 def _do_remotely(job: Job, digits: Digits, files: Files, threads: int) -> tuple[Outcome, Files]:
     """On a worker: the job in an empty home of its own, and what then lies in its runs/."""
-    torch.set_num_threads(threads)  # as the driver has: another number of them adds up in another order
     with tempfile.TemporaryDirectory() as home:
         os.environ["MNIST_STUDY_HOME"] = home
         for name, content in files.items():
             write_whole(runs_folder() / name, content)
-        outcome = do_job(job, partial(Setting.of, digits=digits))
+        # The driver's number of threads: sums are rounded differently with another one.
+        outcome = do_job(job, partial(Setting.of, digits=digits, num_threads=threads))
         return outcome, _files_of(job)
 
 

@@ -43,7 +43,7 @@ class SweepOptions:
     address: str | None = None
     """ray: the cluster, as HOST:PORT or ray://HOST:PORT, or auto for the one that runs on this machine."""
     cpus_per_run: float | None = None
-    """ray: CPUs that a run takes; by default as many as this process has threads."""
+    """ray: CPUs that a run takes; by default one per thread, so one for a small fully connected network."""
     gpus_per_run: float = 0
     """ray: GPUs that a run takes; 0.1 puts ten on each."""
     max_hours: float = math.inf
@@ -131,9 +131,6 @@ def _engine(options: Any) -> Any:
 
     if options.engine == "local":
         return LocalEngine()
-    import torch
-
     from study.sweeps.ray_engine import RayEngine, Resources
 
-    cpus = torch.get_num_threads() if options.cpus_per_run is None else options.cpus_per_run
-    return RayEngine(options.address, Resources(cpus, options.gpus_per_run))
+    return RayEngine(options.address, Resources(options.cpus_per_run, options.gpus_per_run))

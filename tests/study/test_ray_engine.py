@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
 from study.sweeps.engines import LocalEngine
 from study.sweeps.job import Job
@@ -24,16 +23,13 @@ pytestmark = pytest.mark.ray
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two nodes of one CPU; runs have one thread, here as there."""
+    """Two nodes of one CPU each."""
     from ray.cluster_utils import Cluster
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     found.add_node(num_cpus=1)
     yield found
     found.shutdown()
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,7 @@ from utils.image_set import ImageSet
 from utils.paths import program, shown
 from utils.randomness import random_seed
 from utils.run_folder import RunFolder, judged_row
+from utils.threads import use_threads
 
 Verdict = tuple[RunFolder, dict[str, Any]]  # a run and its summary
 
@@ -54,6 +55,7 @@ class Setting:
 
     started: float
     num_parameters: int
+    num_threads: int
     num_together: int
     """How many networks are best trained together."""
     device: torch.device
@@ -64,14 +66,16 @@ class Setting:
     test_set: ImageSet
 
     @staticmethod
-    def of(recipe: Recipe, digits: Digits | None = None) -> "Setting":
-        """Finds all that can be wrong with the recipe, before a folder is made. Raises UserError."""
+    def of(recipe: Recipe, digits: Digits | None = None, num_threads: int | None = None) -> "Setting":
+        """Finds all that can be wrong with the recipe, before a folder is made. Sets torch's number of threads, by
+        default as `utils.threads` has it. Raises UserError."""
         started = time.perf_counter()
         config = recipe.train
         device = choose_device("cpu" if config.engine == "numpy" and config.device == "auto" else config.device)
         if device.type == "cuda" and device.index is not None:
             torch.cuda.set_device(device)  # streams and graphs are those of the current device
         model = starting_model(recipe)
+        num_threads = use_threads(model, num_threads)
         if config.engine == "numpy":
             precision = choose_numpy_precision(model, config)
         else:
@@ -84,7 +88,7 @@ class Setting:
             with _advice_on_memory(device):
                 train_set, validation_set = train_set.to(device), validation_set.to(device)
         return Setting(
-            started, num_parameters(model), num_together, device, precision, compile_mode,
+            started, num_parameters(model), num_threads, num_together, device, precision, compile_mode,
             train_set, validation_set, digits.test_set,
         )  # fmt: skip
 
@@ -92,10 +96,12 @@ class Setting:
         """The line that tells what was chosen where the recipe says auto."""
         together = f"{num_together} networks of " if num_together > 1 else ""
         by = "by NumPy " if recipe.train.engine == "numpy" else ""
+        plural = "" if self.num_threads == 1 else "s"
+        threads = f" ({self.num_threads} thread{plural})" if self.device.type == "cpu" else ""
         compiled = "" if self.compile_mode == "none" else f", {self.compile_mode}"
         return (
             f"{recipe.model}: {together}{self.num_parameters:,} parameters, "
-            f"{self.precision} {by}on {self.device}{compiled}, {len(self.train_set):,} digits"
+            f"{self.precision} {by}on {self.device}{threads}{compiled}, {len(self.train_set):,} digits"
         )
 
 
@@ -265,7 +271,7 @@ def open_log(trainer: BasicTrainer) -> TensorBoardLog:
 def judge(recipe: Recipe, trainer: BasicTrainer, setting: Setting, log: TensorBoardLog) -> dict[str, Any]:
     """The verdict on the judged epoch's weights as anyone loads them, in fp32, and the run's last files."""
     run, device, test_set, validation_set = trainer.run, trainer.device, setting.test_set, setting.validation_set
-    model = load_trained(run, device)
+    model = load_trained(run, device, setting.num_threads)
     logits = predict_logits(model, test_set.images, device).cpu()
     test = score(logits, test_set.labels)
     validation = score(predict_logits(model, validation_set.images, device), validation_set.labels)
