@@ -20,7 +20,7 @@ bench: .venv/installed .venv-bench/installed
 	$(BIN)/python benchmarks/epoch_speed.py --peers-python .venv-bench/bin/python
 	$(BIN)/python benchmarks/time_to_accuracy.py
 	$(BIN)/python benchmarks/throughput.py
-	$(BIN)/python benchmarks/readme_tables.py
+	$(BIN)/python benchmarks/results.py
 
 # The peers on top of .venv's packages, but not among them: where TensorFlow is, every start of TensorBoard loads it.
 .venv-bench/installed: .venv/installed benchmarks/requirements.txt

@@ -1,69 +1,113 @@
-"""The command `mnist`: every script of the platform as a sub-command."""
+"""The command line `mnist`: one table of commands, grouped by task.
+
+The options of each command are a dataclass in commands/, next to the function that calls the library. They are imported
+when a command runs, so `mnist --help` needs neither torch nor NumPy.
+"""
 
 import importlib
 import sys
+from typing import Any, NamedTuple
 
 from utils.errors import UserError, exit_on_user_error
 
-# Sub-command -> the module whose main(argv) does it, and what it does. Imported only when asked for.
-COMMANDS = {
-    "quickstart": ("trainers.quickstart", "train and judge a network in a minute, to see that all works"),
-    "train": ("trainers.train_command", "train a network: mnist train conv, mnist train --model NAME"),
-    "display": ("data_inspection.display_digit", "one digit, in the terminal or as a picture: mnist display 7"),
-    "predict": ("model_interpretation.predict_digit", "what a network says: mnist predict 7, --image photo.jpg"),
-    "draw": ("model_interpretation.interactive_draw", "draw a digit in the browser and watch the network answer"),
-    "retrain": ("trainers.retrain_command", "train the newest run's network once more, from another seed"),
-    "submit": ("trainers.submit_command", "name the digits of Kaggle's test.csv: writes submission.csv"),
-    "tour": ("study.tour", "from the first digit to the first doubt: a lesson that runs"),
-    "scratch": ("trainers.scratch_command", "networks from scratch in NumPy: mnist scratch train MODEL, evaluate RUN"),
-    "weights": ("trainers.weights_command", "weights of a NumPy project as a run, and back: import FILE, export RUN"),
-    "inspect": ("data_inspection.inspect_dataset", "look at a data set: statistics and pictures"),
-    "interpret": (
-        "model_interpretation.basic_interpret",
-        "confusion matrices, metrics and mistakes of a run",
-    ),
-    "layers": ("model_interpretation.layer_outputs", "what each layer makes of a digit"),
-    "features": ("model_interpretation.feature_visualization", "images that excite a layer's channels"),
-    "attribution": ("model_interpretation.attribution", "which pixels decide, and whether that can be believed"),
-    "representation": (
-        "model_interpretation.representation",
-        "how the network sees the digits as a whole: map, neighbours, filters, curvature",
-    ),
-    "explain": ("model_interpretation.explain", "a network looked into in all of these ways, on one page"),
-    "sweep": ("study.sweeps.sweep_command", "many recipes as one: grid or search, on this machine or on Ray"),
-    "scorecard": ("study.scorecard", "what a network can do beyond the test set: mnist scorecard RUN"),
-    "architecture": ("study.architecture", "which property of a network buys what, on clean digits and beyond"),
-    "limits": ("study.limits", "the test digits that no network gets, and the ceiling that follows"),
-    "report": ("study.report", "is MNIST solved? What all runs and studies say, on one page"),
-    "compare": ("study.comparison.compare_runs", "compare runs over seeds: table, page, CSV, LaTeX, significance"),
-    "runs": ("study.comparison.list_runs", "list all runs with their figures"),
-    "evaluate": ("model_interpretation.evaluate_run", "judge the network of a run: mnist evaluate runs/NAME"),
+
+class Command(NamedTuple):
+    """A row of the table; the function and the options class are in commands/MODULE.py, named like the command."""
+
+    module: str
+    summary: str
+
+
+# Group -> command -> where it is and what it does. A name of two words is a command with an action.
+GROUPS = {
+    "Data": {
+        "inspect": Command("data", "statistics and pictures of a data set"),
+        "display": Command("data", "show one image in the terminal: mnist display 7"),
+    },
+    "Train": {
+        "quickstart": Command("train", "train and evaluate a network in about a minute"),
+        "train": Command("train", "train a network: mnist train conv, mnist train --model NAME"),
+        "retrain": Command("train", "train the newest run again with the next seed"),
+        "sweep": Command("train", "train many recipes: a grid or a search, locally or on Ray"),
+        "scratch train": Command("train", "train a network in plain NumPy"),
+        "scratch evaluate": Command("train", "evaluate a run in plain NumPy"),
+        "weights import": Command("train", "import the weights of a NumPy project as a run"),
+        "weights export": Command("train", "export the weights of a run to that format"),
+    },
+    "Evaluate": {
+        "evaluate": Command("evaluate", "accuracy of a run, or of several as an ensemble, on any split"),
+        "interpret": Command("evaluate", "confusion matrices, metrics and mistakes of runs"),
+        "scorecard": Command("evaluate", "robustness, calibration, other data sets, OOD detection"),
+        "compare": Command("evaluate", "compare runs over seeds: table, page, CSV, LaTeX, significance"),
+        "runs": Command("evaluate", "list all runs"),
+    },
+    "Understand": {
+        "activations": Command("understand", "each layer's activations for one digit"),
+        "features": Command("understand", "images that maximise a layer's channels"),
+        "attribution": Command("understand", "which pixels decide, with sanity checks"),
+        "embeddings": Command("understand", "map of the test set, neighbours, filters, curvature"),
+        "explain": Command("understand", "all of these on one page"),
+    },
+    "Study": {
+        "tour": Command("studies", "a lesson that runs: from the first digit to the first doubt"),
+        "ablation": Command("studies", "which design choices matter, on and beyond the test set"),
+        "label-errors": Command("studies", "the hardest test digits and contested labels"),
+        "report": Command("studies", "is MNIST solved? all runs and studies on one page"),
+    },
+    "Use": {
+        "predict": Command("use", "predict one digit, or pictures: mnist predict --image photo.jpg"),
+        "draw": Command("use", "draw a digit in the browser and watch the network respond"),
+        "submit": Command("use", "Kaggle's Digit Recognizer: write submission.csv"),
+    },
 }
+COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
 
 
 def main() -> None:
+    """The entry point of the program `mnist`."""
     with exit_on_user_error():
         arguments = sys.argv[1:]
         if not arguments or arguments[0] in ("-h", "--help"):
             print(help_text())
             return
-        if arguments[0] not in COMMANDS:
-            raise UserError(f"unknown command '{arguments[0]}': expected one of {', '.join(COMMANDS)}")
-        module = importlib.import_module(COMMANDS[arguments[0]][0])
-        module.main(arguments[1:])
+        name, rest = split_command(arguments)
+        run(name, rest)
+
+
+def split_command(arguments: list[str]) -> tuple[str, list[str]]:
+    """The command, of one or two words, and its arguments. Raises UserError if there is no such command."""
+    for length in (2, 1):
+        name = " ".join(arguments[:length])
+        if name in COMMANDS:
+            return name, arguments[length:]
+    actions = [name for name in COMMANDS if name.split()[0] == arguments[0]]
+    if actions:
+        given = " ".join(arguments[:2])[:80]
+        raise UserError(f"'mnist {given}': expected {' or '.join(f'mnist {name}' for name in actions)}")
+    known = ", ".join(dict.fromkeys(name.split()[0] for name in COMMANDS))
+    raise UserError(f"unknown command '{arguments[0][:80]}': expected one of {known}")
+
+
+def run(name: str, arguments: list[str]) -> None:
+    """Parses the options of a command and runs it. Raises UserError for whatever the user can fix."""
+    from utils.cli import parse_command_line
+
+    module: Any = importlib.import_module(f"commands.{COMMANDS[name].module}")
+    identifier = name.replace(" ", "_").replace("-", "_")
+    default, description = None, None
+    if hasattr(module, f"{identifier}_defaults"):  # the arguments name a recipe or a run, whose values are the defaults
+        default, description = getattr(module, f"{identifier}_defaults")(arguments)
+    kind = type(default) if default else getattr(module, f"{identifier.title().replace('_', '')}Options")
+    options = parse_command_line(kind, arguments, f"mnist {name}", description or kind.__doc__, default)
+    getattr(module, identifier)(options)
 
 
 def help_text() -> str:
-    lines = [f"  {name:14} {purpose}" for name, (_, purpose) in COMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: mnist COMMAND [options]      mnist COMMAND --help explains each option",
-            "",
-            *lines,
-            "",
-            "Runs lie in runs/, one folder each; look at them with: tensorboard --logdir runs",
-        ]
-    )
+    """The commands by group."""
+    lines = ["usage: mnist COMMAND [options]      mnist COMMAND --help explains each option, with examples"]
+    for group, commands in GROUPS.items():
+        lines += ["", f"{group}:", *(f"  {name:17} {command.summary}" for name, command in commands.items())]
+    return "\n".join([*lines, "", "Runs are folders in runs/; look at them with: tensorboard --logdir runs"])
 
 
 if __name__ == "__main__":

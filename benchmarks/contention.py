@@ -4,8 +4,8 @@
 
 Each measurement is a fresh process. In every round, each program runs once quiet and once beside a process that keeps
 one core busy; the programs take turns. `torch's default threads` is this platform with the number of threads and the
-waiting that torch would choose. The environment variables of OpenMP that this project sets for itself are not passed
-on to the peers. A peer whose package is missing is left out. Writes benchmarks/output/contention.json.
+waiting that torch would choose by itself; the peers wait as torch does by default. A peer whose package is missing is
+left out. Writes benchmarks/output/contention.json.
 """
 
 import argparse
@@ -23,13 +23,13 @@ from tqdm import tqdm
 
 from benchmarks.epoch_speed import EXTRA_EPOCHS, NETWORKS, NUM_EPOCHS, PEERS
 from benchmarks.results import CPU, at_least_one, in_a_process, spread, write
-from utils.datasets import load_dataset
-from utils.threads import available_cores
+from utils.data.datasets import load_dataset
+from utils.runtime import available_cores
 
 OURS, UNTUNED = "this platform", "this platform, torch's default threads"
 PROGRAMS = {OURS: PEERS[OURS], UNTUNED: PEERS[OURS], **PEERS}
 TITLES = {"fc": "784-128-64-10, batch 64", "conv": "conv 32 - pool - conv 64 - pool - dropout - 10, batch 128"}
-LIBGOMP_SPINS = "300000"  # libgomp's default; any value keeps the platform from setting its own
+LIBGOMP_SPINS = "300000"  # libgomp's default; with a value given, the package `utils` sets none of its own
 
 Seconds = dict[str, dict[str, list[float]]]  # program -> quiet, busy -> a value per round
 
@@ -47,12 +47,12 @@ def busy_process() -> Iterator[None]:
 def measure(program: str, network: str, peers_python: str) -> float:
     """Seconds of the last epoch of a fresh process."""
     num_epochs = NUM_EPOCHS[network] + EXTRA_EPOCHS.get(program, 0)
-    variables = {}
+    variables = {} if program == OURS else {"GOMP_SPINCOUNT": LIBGOMP_SPINS}
     if program == UNTUNED:
-        variables = {"GOMP_SPINCOUNT": LIBGOMP_SPINS, "OMP_NUM_THREADS": str(available_cores())}
+        variables["OMP_NUM_THREADS"] = str(available_cores())
     python = sys.executable if PROGRAMS[program] == PEERS[OURS] else peers_python
     measured = in_a_process(
-        f"benchmarks.peers.{PROGRAMS[program]}", network, "--epochs", str(num_epochs), python=python,
+        "benchmarks.peers", PROGRAMS[program], network, "--epochs", str(num_epochs), python=python,
         variables=variables,
     )  # fmt: skip
     return float(measured["epoch_seconds"][-1])

@@ -1,74 +1,61 @@
-"""Whether our MNIST-C corruptions are as hard as the published generator's, by networks trained on clean digits.
+"""Compares the difficulty of our MNIST-C corruptions with the published generator's, for networks trained on MNIST.
 
     python benchmarks/mnist_c_agreement.py RUN [RUN ...] [--seeds 20]
 
-The published generator was run once over MNIST's first 500 test digits, without a seed; ours runs over the same digits
-with many. Prints the table, writes benchmarks/output/mnist_c_agreement.json and, with digits of both, .png.
+The reference is one output of the published generator for MNIST's first 500 test digits, without a known seed. Our
+generator corrupts the same digits with many seeds. Prints the table and writes benchmarks/output/mnist_c_agreement.json
+and, with digits of both, mnist_c_agreement.png.
 """
 
 import math
-import sys
-from dataclasses import dataclass
-from typing import Annotated, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-import tyro
 from jaxtyping import Float, UInt8
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from scipy.stats import t
 from torch import Tensor, nn
 
-from benchmarks.results import DEVICE, OUTPUT, write
-from models.trained import load_trained
-from utils.command_line import parse_command_line
-from utils.downloads import held_file
-from utils.errors import UserError, exit_on_user_error
+from benchmarks.results import DEVICE, OUTPUT, script_parser, write
+from models import load_trained
+from utils.data import ImageSet
+from utils.data.downloads import DataFile, local_file
+from utils.data.mnist_c import CORRUPTIONS, corrupt
+from utils.errors import exit_on_user_error
 from utils.evaluation import predict_logits, score
 from utils.figures import INK, save_figure
-from utils.image_set import ImageSet
-from utils.mnist_c.corruptions import CORRUPTIONS, corrupt
-from utils.run_folder import RunFolder
+from utils.run import Run
 
 NAME = "mnist_c_agreement"
-REFERENCE_MD5 = "b32622b3f3a4f153ab96dfee7fe7f3d9"
-FAMILY_LEVEL = 0.05  # chance that any of the corruptions is called different though none is
-NUM_SHOWN = 8  # digits of each corruption in the picture
-ROUNDING_LEVELS = 1  # where bilinear values lie half-way between two levels
+REFERENCE = DataFile("mnist_c_reference", "mnist_c_first_500.npz", "b32622b3f3a4f153ab96dfee7fe7f3d9")
+FAMILY_LEVEL = 0.05  # probability of any false difference, over all corruptions together
+NUM_SHOWN = 8  # digits per corruption in the picture
+ROUNDING_LEVELS = 1  # gray levels that rounding of bilinear interpolation may change
 GAP_COLOUR = "#a9c4e6"
 
 
-@dataclass(frozen=True)
-class AgreementCommand:
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
-    """The runs' folders, such as runs/NAME, or their names alone. Error rates are means over their networks."""
-    seeds: int = 20
-    """How many times our generators are run."""
-
-
 def reference_sets() -> dict[str, ImageSet]:
-    """The first 500 test digits by corruption, as the published generator makes them; `identity` are the clean ones.
+    """The first 500 test digits under each corruption of the published generator; `identity` is without corruption.
 
-    Raises UserError where there is no such file.
+    Raises UserError if the file is not available.
     """
-    try:
-        path = held_file("mnist_c_reference", "mnist_c_first_500.npz", REFERENCE_MD5, [])
-    except UserError as error:
-        first_line = str(error).splitlines()[0]
-        raise UserError(
-            f"{first_line}\nIt is no public file: set MNIST_STUDY_MIRROR to a folder that holds it."
-        ) from None
+    advice = "The file is not public: set MNIST_STUDY_MIRROR to a folder that holds it."
+    path = local_file(REFERENCE, advice=advice)
     with np.load(path, allow_pickle=False) as file:
         labels = torch.from_numpy(file["labels"]).long()
         return {name: ImageSet(name, torch.from_numpy(file[name]), labels) for name in ("identity", *CORRUPTIONS)}
 
 
 def compare(models: list[nn.Module], name: str, sets: dict[str, ImageSet], num_seeds: int) -> dict[str, Any]:
-    """Error rates under one corruption: the reference's, ours seed by seed, and how they differ.
+    """Error rates under one corruption for the reference and for each of our seeds, and a test of their difference.
 
-    Where nothing is random there is no sampling error: the digits themselves are compared, level by level.
+    A corruption without randomness has no sampling error: its gray levels are compared instead.
     """
     clean = sets["identity"]
     ours = [corrupt(clean.images, name, seed) for seed in range(num_seeds)]
@@ -83,22 +70,20 @@ def compare(models: list[nn.Module], name: str, sets: dict[str, ImageSet], num_s
 
 
 def error_rate(models: list[nn.Module], digits: ImageSet) -> float:
-    """The share of digits that are named wrong, the mean over the networks."""
+    """The fraction of wrong predictions, averaged over the networks."""
     scores = [score(predict_logits(model, digits.images, DEVICE), digits.labels) for model in models]
     return 1 - sum(result.num_correct for result in scores) / sum(result.num_digits for result in scores)
 
 
 def prediction_test(single: float, values: list[float]) -> tuple[float, float]:
-    """Student's t of a single value against others that should be drawn like it, and its two-sided p.
+    """Student's t and two-sided p-value for a single value from the same distribution as the other values.
 
-    The spread of the others is the generator's own randomness, and theirs is all of the difference there may be: the
-    digits are the same. Where the others are all equal, t is infinite or 0.
+    Both use the same digits, so the randomness of the generator is the only source of variance. If all other values are
+    equal, t is infinite or 0.
     """
-    from scipy.stats import t
-
     difference = single - float(np.mean(values))
     spread = float(np.std(values, ddof=1)) * math.sqrt(1 + 1 / len(values))
-    if spread < 1e-12:  # rates are multiples of one in some hundred, but their mean is rounded
+    if spread < 1e-12:  # zero up to the rounding of the mean
         return (0.0, 1.0) if abs(difference) < 1e-12 else (math.copysign(math.inf, difference), 0.0)
     statistic = difference / spread
     return statistic, float(2 * t.sf(abs(statistic), len(values) - 1))
@@ -106,15 +91,15 @@ def prediction_test(single: float, values: list[float]) -> tuple[float, float]:
 
 def markdown(results: list[dict[str, Any]]) -> str:
     lines = [
-        "| corruption | reference, errors | ours, mean over seeds | std over seeds | t | p | difference found |",
+        "| corruption | errors, reference | errors, ours (mean over seeds) | std over seeds | t | p | significant |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in results:
         rates = f"{row['reference_error']:.2%} | {np.mean(row['errors']):.2%}"
         if "furthest_levels" in row:
             found = "no" if row["agrees"] else "yes"
-            verdict = f"{found}: nothing random, grey levels differ by {row['furthest_levels']} at most"
-            lines.append(f"| {row['corruption']} | {rates} | | | | {verdict} |")
+            difference = f"{found}: not random, gray levels differ by at most {row['furthest_levels']}"
+            lines.append(f"| {row['corruption']} | {rates} | | | | {difference} |")
         else:
             tests = f"{np.std(row['errors'], ddof=1):.2%} | {row['t']:+.2f} | {row['p']:.3f}"
             lines.append(f"| {row['corruption']} | {rates} | {tests} | {'no' if row['agrees'] else 'yes'} |")
@@ -122,10 +107,10 @@ def markdown(results: list[dict[str, Any]]) -> str:
 
 
 def side_by_side(sets: dict[str, ImageSet]) -> Figure:
-    """The first digits under each corruption: the published generator's above, ours below."""
+    """The first digits under each corruption: the published generator above, ours below."""
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06)  # inches
     figure = Figure(figsize=(12.6, 6.8), layout=layout)
-    figure.suptitle("MNIST-C: the published generator's digits above, ours below (seed 0)", fontsize=13, color=INK)
+    figure.suptitle("MNIST-C: the published generator above, ours below (seed 0)", fontsize=13, color=INK)
     clean = sets["identity"].images[:NUM_SHOWN]
     for place, name in enumerate(CORRUPTIONS, start=1):
         axes = figure.add_subplot(math.ceil(len(CORRUPTIONS) / 3), 3, place)
@@ -135,7 +120,7 @@ def side_by_side(sets: dict[str, ImageSet]) -> Figure:
 
 
 def _draw_rows(axes: Axes, images: UInt8[Tensor, "rows columns 28 28"]) -> None:
-    """Rows of digits bright on dark, as a network sees them, with a colour between them that no digit has."""
+    """Rows of digits, separated by coloured lines."""
     tiles: Float[np.ndarray, "rows columns 30 30"] = np.full((*images.shape[:2], 30, 30), np.nan)
     tiles[:, :, 1:29, 1:29] = images.numpy()
     canvas = np.concatenate(np.concatenate(tiles, axis=1), axis=1)
@@ -143,26 +128,38 @@ def _draw_rows(axes: Axes, images: UInt8[Tensor, "rows columns 28 28"]) -> None:
     axes.axis("off")
 
 
-def main(argv: list[str]) -> None:
-    """Whether our MNIST-C corruptions are as hard as the published generator's, by networks trained on clean digits."""
-    options = parse_command_line(AgreementCommand, argv, "python benchmarks/mnist_c_agreement.py", main.__doc__)
-    if not options.runs:
-        raise UserError("say which: python benchmarks/mnist_c_agreement.py RUN, such as runs/NAME")
-    if options.seeds < 2:
-        raise UserError(f"--seeds {options.seeds}: at least two, for a spread")
-    runs = [RunFolder.find(name) for name in options.runs]
+def compare_generators(runs: Sequence[Run], num_seeds: int, corruptions: Sequence[str], output: Path) -> dict[str, Any]:
+    """The comparison with the networks of these runs. Writes the picture into the folder `output`."""
     models = [load_trained(run, DEVICE) for run in runs]
     sets = reference_sets()
-    save_figure(side_by_side(sets), OUTPUT / f"{NAME}.png")
-    results = [compare(models, name, sets, options.seeds) for name in CORRUPTIONS]
-    table = markdown(results)
-    settings = {"runs": [run.path.name for run in runs], "num_digits": len(sets["identity"]), "seeds": options.seeds}
-    clean_error = error_rate(models, sets["identity"])
-    write(NAME, {**settings, "clean_error": clean_error, "results": results, "table": table})
-    print(f"{table}\n\nFound: p is below {FAMILY_LEVEL} / {len(CORRUPTIONS)}, or levels by more.")
-    print(f"clean digits: {clean_error:.2%} errors")
+    save_figure(side_by_side(sets), output / f"{NAME}.png")
+    results = [compare(models, name, sets, num_seeds) for name in corruptions]
+    return {
+        "runs": [run.name for run in runs],
+        "num_digits": len(sets["identity"]),
+        "seeds": num_seeds,
+        "clean_error": error_rate(models, sets["identity"]),
+        "results": results,
+        "table": markdown(results),
+    }
+
+
+def main() -> None:
+    parser = script_parser(__doc__)
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="run folder or name; error rates are means over the runs"
+    )
+    parser.add_argument("--seeds", type=int, default=20, help="number of seeds of our generator")
+    options = parser.parse_args()
+    if options.seeds < 2:
+        parser.error(f"--seeds {options.seeds}: expected at least two, for a standard deviation")
+    with exit_on_user_error():
+        runs = [Run.find(name) for name in options.runs]
+        result = compare_generators(runs, options.seeds, list(CORRUPTIONS), OUTPUT)
+    write(NAME, result)
+    print(f"{result['table']}\n\nSignificant: p < {FAMILY_LEVEL} / {len(CORRUPTIONS)}, or gray levels differ by more.")
+    print(f"clean digits: {result['clean_error']:.2%} errors")
 
 
 if __name__ == "__main__":
-    with exit_on_user_error():
-        main(sys.argv[1:])
+    main()

@@ -1,60 +1,107 @@
-"""What every benchmark shares: where its figures go, on which machine they were taken, medians with spread."""
+"""Shared by all benchmarks: result files, runs, processes, and the tables in README.md and docs/.
+
+python benchmarks/results.py      # copies the newest table of each benchmark into the documents
+"""
 
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo  # torch imports it with the first optimizer, which must not fall into a measurement
 
-from utils.environment import device_name
-from utils.errors import UserError
-from utils.paths import PROJECT_FOLDER, data_folder, shown
+from trainers.train import resume, train
+from utils.errors import UserError, exit_on_user_error
+from utils.files import PROJECT_FOLDER, data_folder, runs_folder, shown
+from utils.recipe import Recipe
+from utils.run import Run
+from utils.runtime import device_name
 
 OUTPUT = Path(__file__).parent / "output"
 CPU = torch.device("cpu")
 DEVICE = torch.device("cuda") if torch.cuda.is_available() else CPU
+DOCUMENTS = [
+    PROJECT_FOLDER / "README.md",
+    PROJECT_FOLDER / "benchmarks" / "README.md",
+    *sorted((PROJECT_FOLDER / "docs").glob("*.md")),
+]
+
+
+def script_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser whose help shows the docstring of the script unchanged."""
+    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def at_least_one(text: str) -> int:
     """A count on the command line, for argparse."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number of at least 1")
     return int(text)
 
 
 def write(name: str, values: dict[str, Any], device: torch.device = DEVICE) -> None:
-    """benchmarks/output/NAME.json, with date, machine and torch, as they stand under each table."""
-    made_on = {"date": date.today().isoformat(), "machine": device_name(device), "torch": torch.__version__}
+    """Writes benchmarks/output/NAME.json with date, machine and torch version."""
+    measured_on = {"date": date.today().isoformat(), "machine": device_name(device), "torch": torch.__version__}
     OUTPUT.mkdir(exist_ok=True)
-    (OUTPUT / f"{name}.json").write_text(json.dumps({**made_on, **values}, indent=2) + "\n")
+    (OUTPUT / f"{name}.json").write_text(json.dumps({**measured_on, **values}, indent=2) + "\n")
 
 
 def read(name: str) -> dict[str, Any]:
-    """What `write` wrote last. Raises UserError where nothing was measured yet."""
+    """The newest values of a benchmark. Raises UserError if there are none."""
     file = OUTPUT / f"{name}.json"
     if not file.exists():
-        raise UserError(f"{shown(file)}: not there; python benchmarks/{name}.py writes it")
+        raise UserError(f"{shown(file)} is missing: run the benchmark in benchmarks/ that writes it")
     values: dict[str, Any] = json.loads(file.read_text())
     return values
 
 
-def spread(values: list[float], digits: int = 2) -> str:
-    """The median with the range, as in `1.23 (1.20 to 1.30)`."""
+def with_tables(text: str) -> str:
+    """The text with the newest table of benchmark NAME between each `<!-- table NAME -->` and `<!-- end -->`."""
+    return re.sub(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", _with_table, text, flags=re.DOTALL)
+
+
+def _with_table(match: re.Match[str]) -> str:
+    result = read(match[2])
+    measured_on = f"{result['machine']}, torch {result['torch']}, {result['date']}."
+    return f"{match[1]}{result['table']}\n\n{measured_on}\n{match[3]}"
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """The median with the range, such as `1.23 (1.20 to 1.30)`."""
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def finished_runs(recipe: Recipe, name: str, seeds: Sequence[int]) -> list[Run]:
+    """The runs NAME-sSEED in runs/. Missing runs are trained, unfinished runs resumed.
+
+    Raises UserError for a run with another recipe.
+    """
+    return [_finished_run(recipe.with_seed(seed), f"{name}-s{seed}") for seed in seeds]
+
+
+def _finished_run(recipe: Recipe, name: str) -> Run:
+    run = Run(runs_folder() / name)
+    if not run.path.exists():
+        return train(recipe, run_name=name)
+    if run.recipe != recipe:
+        difference = run.recipe.differences(recipe)[0]
+        raise UserError(f"{shown(run.path)} has another recipe: {difference}.\nMove it to another folder first.")
+    return run if run.is_finished else resume(run)
 
 
 @contextmanager
 def runs_to_throw_away() -> Iterator[None]:
-    """Runs that are made meanwhile lie in a folder that is then removed; the data stay where they are."""
+    """New runs go to a temporary folder, which is removed at the end. The data folder stays the same."""
     data = data_folder()
     before = os.environ.get("MNIST_STUDY_HOME")
     with tempfile.TemporaryDirectory() as folder:
@@ -71,9 +118,9 @@ def runs_to_throw_away() -> Iterator[None]:
 def in_a_process(
     module: str, *arguments: str, python: str = sys.executable, variables: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """What a module prints last, as JSON, from a fresh process with these further environment variables.
+    """Runs a module in a fresh process with additional environment variables. Returns its last output line, as JSON.
 
-    Raises ModuleNotFoundError if the process lacks a package.
+    Raises ModuleNotFoundError if the process lacks a package, RuntimeError if it fails otherwise.
     """
     done = subprocess.run(
         [python, "-m", module, *arguments],
@@ -88,3 +135,9 @@ def in_a_process(
         raise RuntimeError(f"{module} failed:\n{done.stderr[-2000:]}")
     values: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return values
+
+
+if __name__ == "__main__":
+    with exit_on_user_error():
+        for document in DOCUMENTS:
+            document.write_text(with_tables(document.read_text()))

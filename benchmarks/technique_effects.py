@@ -1,47 +1,45 @@
-"""What batch norm, dropout and augmentation bring: the same small network with and without each, over seeds.
+"""Effect of batch norm, dropout and augmentation: the same small network with and without each, over several seeds.
 
     python benchmarks/technique_effects.py [--seeds 5]
 
-Trains what is missing as runs/technique-..., prints the table, writes benchmarks/output/technique_effects.json, from
-which docs/techniques.md has it.
+Trains missing runs as runs/technique-..., prints the table for docs/techniques.md and writes
+benchmarks/output/technique_effects.json.
 """
 
-import argparse
 from typing import Any
 
-from benchmarks.results import at_least_one, write
-from benchmarks.trained_runs import finished_summaries
-from trainers.recipe import Recipe, TrainConfig
+from benchmarks.results import at_least_one, finished_runs, script_parser, write
 from utils.errors import exit_on_user_error
+from utils.recipe import Recipe
 from utils.statistics import mean_interval
 
 AUGMENTATION = {"rotation_degrees": 10.0, "translation_pixels": 1.0}
-# Technique -> network, and what its training has besides.
-TECHNIQUES: dict[str, tuple[str, dict[str, float]]] = {
+# Technique -> model and augmentation.
+TECHNIQUES: dict[str, tuple[str, dict[str, Any]]] = {
     "none": ("C(16,3)-P2-C(32,3)-P2-FC128-FC10", {}),
     "batch norm": ("C(16,3)-BN-P2-C(32,3)-BN-P2-FC128-BN-FC10", {}),
     "dropout": ("C(16,3)-P2-C(32,3)-P2-D0.4-FC128-D0.4-FC10", {}),
     "augmentation": ("C(16,3)-P2-C(32,3)-P2-FC128-FC10", AUGMENTATION),
     "all three": ("C(16,3)-BN-P2-C(32,3)-BN-P2-D0.4-FC128-BN-D0.4-FC10", AUGMENTATION),
 }
-# Training digits -> epochs: few digits are seen more often, and still in fewer steps.
+# Training images -> epochs. The small training set gets more epochs, but fewer steps.
 SETTINGS = {1_000: 100, 55_000: 5}
 
 
 def measure(train_size: int, num_epochs: int, seeds: list[int]) -> list[dict[str, Any]]:
-    """Test accuracies by technique, seed by seed."""
+    """Test accuracies of each technique, one per seed."""
     results = []
     for technique, (model, augmentation) in TECHNIQUES.items():
-        train = TrainConfig(
+        recipe = Recipe(
+            model,
             train_size=train_size if train_size < 55_000 else 1.0,
             num_epochs=num_epochs,
             batch_size=128,
             schedule="cosine",
-            **augmentation,  # type: ignore[arg-type]  # floats, as these fields are
+            **augmentation,
         )
-        name = f"technique-{train_size}-{technique.replace(' ', '-')}"
-        summaries = finished_summaries(Recipe(model, train), name, seeds)
-        accuracies = [summary["test_accuracy"] for summary in summaries]
+        runs = finished_runs(recipe, f"technique-{train_size}-{technique.replace(' ', '-')}", seeds)
+        accuracies = [run.summary.test_accuracy for run in runs]
         results.append(
             {"num_digits": train_size, "num_epochs": num_epochs, "technique": technique, "accuracies": accuracies}
         )
@@ -50,7 +48,10 @@ def measure(train_size: int, num_epochs: int, seeds: list[int]) -> list[dict[str
 
 def markdown(results: list[dict[str, Any]]) -> str:
     """The table of docs/techniques.md."""
-    lines = ["| training digits | with | seeds | test accuracy | difference to none, points |", "|---|---|---|---|---|"]
+    lines = [
+        "| training images | technique | seeds | test accuracy | difference to none, points |",
+        "|---|---|---|---|---|",
+    ]
     for result in results:
         accuracies = result["accuracies"]
         plain = next(other for other in results if other["num_digits"] == result["num_digits"])["accuracies"]
@@ -67,11 +68,11 @@ def markdown(results: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     parser.add_argument("--seeds", type=at_least_one, default=5)
     seeds = list(range(parser.parse_args().seeds))
     if len(seeds) < 2:
-        parser.error("--seeds: at least two, for an interval")
+        parser.error("--seeds: expected at least two, for a confidence interval")
     with exit_on_user_error():
         results = [row for size, num_epochs in SETTINGS.items() for row in measure(size, num_epochs, seeds)]
     write("technique_effects", {"results": results, "table": markdown(results)})

@@ -1,36 +1,34 @@
-"""Digits judged a second, and networks trained an hour: together against one after the other.
+"""Inference speed in images per second, and networks trained per hour: several seeds together or one after the other.
 
     python benchmarks/throughput.py [--rounds 3]
 
 Writes benchmarks/output/throughput.json.
 """
 
-import argparse
 import contextlib
 import io
 import statistics
 import time
 from dataclasses import replace
 from typing import Any
-from unittest.mock import patch
 
-from benchmarks.results import DEVICE, at_least_one, runs_to_throw_away, spread, write
-from models.registry import build_model
-from trainers.generic_trainers import training_run
-from trainers.recipe import Recipe
-from trainers.specific_trainers import fc_trainer, linear_trainer
-from utils.datasets import load_dataset
-from utils.devices import memory_format, synchronize
+from benchmarks.results import DEVICE, at_least_one, runs_to_throw_away, script_parser, spread, write
+from models import build_model
+from trainers.recipes import get_recipe
+from trainers.train import load_splits, train_seeds
+from utils.data import load_dataset
 from utils.evaluation import predict_logits
+from utils.recipe import Recipe
+from utils.runtime import memory_format, synchronize
 
 MODELS = ("linear", "standard_fc", "two_conv", "fast_conv", "standard_conv")
-TRAINERS = {"linear_trainer.py": linear_trainer.RECIPE, "fc_trainer.py": fc_trainer.RECIPE}
+TRAINERS = ("linear", "fc")
 NUM_SEEDS = 32 if DEVICE.type == "cuda" else 8
 NUM_EPOCHS = 2
 
 
 def images_per_second(model_name: str, num_rounds: int) -> list[float]:
-    """Test digits whose logits are had in a second, fp32, pixels to float included."""
+    """Speed of the logits of the test set in fp32, including the conversion of pixels to float."""
     model = build_model(model_name).to(DEVICE)
     model = model.to(memory_format=memory_format(model))
     images = load_dataset("mnist", "test").images.to(DEVICE)
@@ -43,32 +41,35 @@ def images_per_second(model_name: str, num_rounds: int) -> list[float]:
     return speeds[1:]
 
 
-def seconds_of(recipe: Recipe, stacked: bool) -> float:
-    """Wall clock of all seeds in one process, with the loading of the data and all that a run writes."""
-    size = contextlib.nullcontext() if stacked else patch.object(training_run, "stack_size", return_value=1)
+def training_seconds(recipe: Recipe, together: bool) -> float:
+    """Wall-clock time of all seeds in one process, including data loading and all files of the runs."""
     started = time.perf_counter()
-    with size, runs_to_throw_away(), contextlib.redirect_stdout(io.StringIO()):
-        training_run.train_seeds(recipe, range(NUM_SEEDS))
+    with runs_to_throw_away(), contextlib.redirect_stdout(io.StringIO()):
+        splits = load_splits(recipe)
+        batches = [range(NUM_SEEDS)] if together else [[seed] for seed in range(NUM_SEEDS)]
+        for seeds in batches:
+            train_seeds(recipe, seeds, splits=splits)
     return time.perf_counter() - started
 
 
-def seeds_at_once(name: str, num_rounds: int) -> dict[str, Any]:
-    """The same seeds together and one after the other, in turn."""
-    recipe = Recipe(TRAINERS[name].model, replace(TRAINERS[name].train, num_epochs=NUM_EPOCHS))
+def measure_seeds(trainer: str, num_rounds: int) -> dict[str, Any]:
+    """The same seeds trained together and one after the other, in turn."""
+    recipe = replace(get_recipe(trainer), num_epochs=NUM_EPOCHS)
     rounds = [
-        {"together": seconds_of(recipe, stacked=True), "alone": seconds_of(recipe, stacked=False)}
+        {"together": training_seconds(recipe, together=True), "alone": training_seconds(recipe, together=False)}
         for _ in range(num_rounds)
     ]
-    return {"trainer": name, "num_seeds": NUM_SEEDS, "num_epochs": NUM_EPOCHS, "rounds": rounds}
+    return {"trainer": f"{trainer}_trainer.py", "num_seeds": NUM_SEEDS, "num_epochs": NUM_EPOCHS, "rounds": rounds}
 
 
 def markdown(inference: dict[str, list[float]], seeds: list[dict[str, Any]]) -> str:
     """The tables of the README."""
-    lines = ["| network | digits a second, fp32 |", "|---|---|"]
+    lines = ["| network | images per second, fp32 |", "|---|---|"]
     lines += [f"| `{name}` | {statistics.median(speeds):,.0f} |" for name, speeds in inference.items()]
     lines += [
         "",
-        f"| {NUM_SEEDS} seeds, {NUM_EPOCHS} epochs each | networks an hour, together | one at a time | ratio |",
+        f"| {seeds[0]['num_seeds']} seeds, {seeds[0]['num_epochs']} epochs each "
+        "| networks per hour, together | one after the other | ratio |",
         "|---|---|---|---|",
     ]
     for result in seeds:
@@ -82,11 +83,11 @@ def markdown(inference: dict[str, list[float]], seeds: list[dict[str, Any]]) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     parser.add_argument("--rounds", type=at_least_one, default=3)
     num_rounds = parser.parse_args().rounds
     inference = {name: images_per_second(name, num_rounds) for name in MODELS}
-    seeds = [seeds_at_once(name, num_rounds) for name in TRAINERS]
+    seeds = [measure_seeds(trainer, num_rounds) for trainer in TRAINERS]
     table = markdown(inference, seeds)
     write("throughput", {"device": str(DEVICE), "inference": inference, "seeds": seeds, "table": table})
     print(table)

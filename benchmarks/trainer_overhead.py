@@ -1,13 +1,12 @@
-"""What the trainer costs over a bare loop: the same tensors, the same operations, no platform.
+"""Overhead of BasicTrainer over a bare training loop with the same tensors and the same operations.
 
     python benchmarks/trainer_overhead.py [--pairs 5]
 
-For each trainer an epoch of each in turn, pair by pair. `training` is the epoch's steps alone; `whole epoch` adds
-validation on both sides, and on ours metrics.jsonl, checkpoints, TensorBoard and the progress bar.
-Writes benchmarks/output/trainer_overhead.json.
+For each recipe, an epoch of the bare loop and an epoch of the trainer alternate. `training` counts only the steps;
+`whole epoch` adds validation on both sides, and for the trainer metrics.jsonl, checkpoints, TensorBoard and the
+progress bar. Writes benchmarks/output/trainer_overhead.json.
 """
 
-import argparse
 import statistics
 import time
 from dataclasses import replace
@@ -16,34 +15,32 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from benchmarks.results import CPU, at_least_one, runs_to_throw_away, spread, write
+from benchmarks.results import CPU, at_least_one, runs_to_throw_away, script_parser, spread, write
 from models.registry import build_model
-from trainers.generic_trainers.basic_trainer import BasicTrainer
-from trainers.generic_trainers.progress import Progress
-from trainers.generic_trainers.tensorboard_log import TensorBoardLog
-from trainers.specific_trainers import conv_trainer, fc_trainer
-from utils.augmentation import transform
-from utils.datasets import load_training_sets
-from utils.devices import choose_precision, memory_format
-from utils.image_set import ImageSet
-from utils.run_folder import RunFolder
+from trainers import BasicTrainer, Execution
+from trainers.generic_trainers.logging import TensorBoardLog
+from trainers.recipes import get_recipe
+from trainers.train import initial_model
+from utils.data.augmentation import transform
+from utils.data.datasets import ImageSet, load_training_sets
+from utils.run import Run
+from utils.runtime import describe_environment, memory_format
 
-# Enough digits for an epoch of some seconds.
-CASES = {"fc_trainer.py": (fc_trainer.RECIPE, 55_000), "conv_trainer.py": (conv_trainer.RECIPE, 11_000)}
+CASES = {"fc": 55_000, "conv": 11_000}  # recipe -> training images, enough for an epoch of a few seconds
 
 
 class BareLoop:
-    """What somebody would write by hand for this recipe, as fast as they can."""
+    """A fast hand-written loop for the trainer's recipe."""
 
-    def __init__(self, trainer: BasicTrainer, train_set: ImageSet, validation_set: ImageSet, model_name: str) -> None:
+    def __init__(self, trainer: BasicTrainer, train_set: ImageSet, validation_set: ImageSet) -> None:
         self.images, self.labels = train_set.images, train_set.labels
         self.val_images, self.val_labels = validation_set.images, validation_set.labels
-        self.batch_size = trainer.config.batch_size
-        self.bf16 = trainer.precision == "bf16"
+        self.batch_size = trainer.recipe.batch_size
+        self.bf16 = trainer.execution.precision == "bf16"
         self.augmentation = trainer.augmentation
-        self.model = build_model(model_name)
+        self.model = build_model(trainer.recipe.model)
         self.model = self.model.to(memory_format=memory_format(self.model))
-        self.optimizer = torch.optim.Adam(self.model.parameters(), trainer.config.learning_rate, fused=True)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), trainer.recipe.learning_rate, fused=True)
         self.generator = torch.Generator().manual_seed(0)
 
     def train_epoch(self) -> None:
@@ -69,40 +66,36 @@ class BareLoop:
 
 
 def measure(name: str, num_pairs: int) -> dict[str, Any]:
-    """Seconds of an epoch here and in the bare loop, in turn, after one of each that does not count."""
-    recipe, num_digits = CASES[name]
-    config = replace(recipe.train, num_epochs=num_pairs + 1, device="cpu")
-    whole, validation_set = load_training_sets(config.dataset, config.validation_size)
-    train_set = whole.subset(torch.arange(num_digits), "benchmark")
-    model = build_model(recipe.model)
-    run = RunFolder.create(f"overhead-{recipe.model}", recipe.model, 0)
-    trainer = BasicTrainer(
-        model, config, train_set, validation_set, run, CPU, choose_precision(config.precision, CPU, model)
-    )
-    progress = Progress(config.num_epochs)
-    trainer.observers = (progress, TensorBoardLog(run, []))
-    bare = BareLoop(trainer, train_set, validation_set, recipe.model)
+    """Seconds per epoch of the bare loop and of the trainer, in turn, after a first pair that is discarded."""
+    num_images = CASES[name]
+    recipe = replace(get_recipe(name), num_epochs=num_pairs + 1)
+    whole, validation_set = load_training_sets(recipe.dataset, recipe.validation_size)
+    train_set = whole.subset(torch.arange(num_images), "benchmark")
+    trainer = BasicTrainer(initial_model(recipe), train_set, validation_set, recipe, Execution(device="cpu"))
+    trainer.run = Run.create(f"overhead-{name}", recipe, describe_environment(trainer.execution))
+    trainer.callbacks.append(TensorBoardLog(trainer.run, trainer.model, []))
+    bare = BareLoop(trainer, train_set, validation_set)
     pairs = []
-    with progress.bar(trainer.steps_per_epoch, 0):
+    with trainer.progress.shown():
         for _ in range(num_pairs + 1):
             started = time.perf_counter()
             bare.train_epoch()
             trained = time.perf_counter()
             bare.validate()
             validated = time.perf_counter()
-            trainer.fit_epoch()
+            metrics = trainer.train_epoch()
             pairs.append(
                 {
                     "bare_training": trained - started,
                     "bare_epoch": validated - started,
-                    "our_training": trainer.rows[-1].epoch_seconds,
+                    "our_training": metrics.epoch_seconds,
                     "our_epoch": time.perf_counter() - validated,
                 }
             )
     pairs = pairs[1:]
     return {
         "trainer": name,
-        "num_digits": num_digits,
+        "num_digits": num_images,
         "pairs": pairs,
         "training_ratio": sorted(pair["our_training"] / pair["bare_training"] for pair in pairs),
         "epoch_ratio": sorted(pair["our_epoch"] / pair["bare_epoch"] for pair in pairs),
@@ -110,9 +103,9 @@ def measure(name: str, num_pairs: int) -> dict[str, Any]:
 
 
 def markdown(results: list[dict[str, Any]]) -> str:
-    """The table of the README: medians, with the range of the pairs' ratios."""
+    """The table of the README: medians, and the ratios of the pairs with their range."""
     lines = [
-        "| trainer | bare loop, s an epoch | training, ours / bare | whole epoch, ours / bare |",
+        "| recipe | bare loop, s per epoch | training, ours / bare | whole epoch, ours / bare |",
         "|---|---|---|---|",
     ]
     for result in results:
@@ -123,7 +116,7 @@ def markdown(results: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     parser.add_argument("--pairs", type=at_least_one, default=5)
     num_pairs = parser.parse_args().pairs
     with runs_to_throw_away():

@@ -1,50 +1,44 @@
-"""The README's table of results: each trainer as it stands, over several seeds.
+"""Results of every registered recipe over several seeds, for the table in the README.
 
     python benchmarks/trainer_results.py [--trainers linear fc fast_conv] [--seeds 0 1 2]
 
-Trains what is missing as runs/results-TRAINER-sSEED, prints the table, writes benchmarks/output/trainer_results.json.
-Trainers that are not named keep the row that was measured before.
+Trains missing runs as runs/results-TRAINER-sSEED, prints the table and writes benchmarks/output/trainer_results.json.
+Trainers that are not listed keep their previous row.
 """
 
-import argparse
 from typing import Any
 
-from benchmarks.results import read, write
-from benchmarks.trained_runs import finished_summaries
-from trainers.train_command import recipe_of_trainer, trainer_names
+from benchmarks.results import finished_runs, read, script_parser, write
+from trainers.recipes import get_recipe, recipe_names
 from utils.errors import exit_on_user_error
+from utils.run import Run
 from utils.statistics import mean_interval
 
-DEFAULT = [name for name in trainer_names() if name != "resnet18"]  # which takes a CPU a quarter of an hour an epoch
+DEFAULT = [name for name in recipe_names() if name != "resnet18"]  # an epoch takes 15 minutes on a CPU
 
 
-def table_row(trainer: str, summaries: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means over the seeds, with the half-widths of their 95 % intervals."""
-    accuracy, accuracy_interval = mean_interval([summary["test_accuracy"] for summary in summaries])
-    seconds, seconds_interval = mean_interval([summary["train_seconds"] for summary in summaries])
-    in_all, in_all_interval = mean_interval([summary["total_seconds"] for summary in summaries])
-    return {
+def table_row(trainer: str, runs: list[Run]) -> dict[str, Any]:
+    """Means over the seeds with the half widths of their 95 % confidence intervals."""
+    summaries = [run.summary for run in runs]
+    row: dict[str, Any] = {
         "trainer": f"{trainer}_trainer.py",
-        "date": max(summary["date"] for summary in summaries),
-        "model": summaries[0]["model"],
-        "num_parameters": summaries[0]["num_parameters"],
-        "num_epochs_run": [summary["num_epochs_run"] for summary in summaries],
-        "precision": summaries[0]["precision"],
+        "date": max(run.environment["started"][:10] for run in runs),
+        "model": summaries[0].model,
+        "num_parameters": summaries[0].num_parameters,
+        "num_epochs_run": [summary.num_epochs_run for summary in summaries],
+        "precision": summaries[0].precision,
         "num_seeds": len(summaries),
-        "test_accuracy": accuracy,
-        "test_accuracy_interval": accuracy_interval,
-        "train_seconds": seconds,
-        "train_seconds_interval": seconds_interval,
-        "total_seconds": in_all,
-        "total_seconds_interval": in_all_interval,
-        "test_num_correct": [summary["test_num_correct"] for summary in summaries],
+        "test_num_correct": [summary.test_num_correct for summary in summaries],
     }
+    for field in ("test_accuracy", "train_seconds", "total_seconds"):
+        row[field], row[f"{field}_interval"] = mean_interval([getattr(summary, field) for summary in summaries])
+    return row
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """The table of the README, small networks first."""
+    """The table of the README, sorted by the number of parameters."""
     lines = [
-        "| trainer | parameters | epochs | seeds | test accuracy | seconds of training | seconds in all | measured |",
+        "| trainer | parameters | epochs | seeds | test accuracy | training, s | total, s | measured |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in sorted(rows, key=lambda row: (row["num_parameters"], row["trainer"])):
@@ -59,17 +53,17 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trainers", nargs="+", default=DEFAULT, choices=trainer_names())
+    parser = script_parser(__doc__)
+    parser.add_argument("--trainers", nargs="+", default=DEFAULT, choices=recipe_names())
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     options = parser.parse_args()
     if len(set(options.seeds)) < 2:
-        parser.error("--seeds: at least two, for an interval")
+        parser.error("--seeds: expected at least two, for a confidence interval")
     with exit_on_user_error():
         rows = {row["trainer"]: row for row in read("trainer_results")["rows"]}
         for trainer in options.trainers:
-            summaries = finished_summaries(recipe_of_trainer(trainer), f"results-{trainer}", options.seeds)
-            rows[f"{trainer}_trainer.py"] = table_row(trainer, summaries)
+            runs = finished_runs(get_recipe(trainer), f"results-{trainer}", options.seeds)
+            rows[f"{trainer}_trainer.py"] = table_row(trainer, runs)
     table = markdown(list(rows.values()))
     write("trainer_results", {"rows": list(rows.values()), "table": table})
     print(f"\n{table}")

@@ -1,3 +1,3 @@
-"""What a data set is like, by numbers and by pictures."""
+"""Statistics and figures of a data set."""
 
 import utils  # noqa: F401 - before torch: sets how threads wait

@@ -1,3 +1,3 @@
-"""Reads runs, and shows what their networks do."""
+"""Predictions, metrics and explanations of trained networks."""
 
 import utils  # noqa: F401 - before torch: sets how threads wait

@@ -1,20 +1,19 @@
-"""What a layer's channels look for: images that excite them, and the channels that a given digit excites most."""
+"""Feature visualization: images that maximize the activation of a channel, found by gradient ascent from noise.
 
-import sys
+Source: Olah, Mordvintsev and Schubert 2017, Feature Visualization, Distill, doi 10.23915/distill.00007.
+"""
+
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
-import tyro
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64
 from matplotlib.figure import Figure
 from torch import Tensor, nn
+from tqdm import tqdm
 
-from model_interpretation.activation_maximisation import ExcitingImages, climb, most_exciting_images
-from model_interpretation.basic_interpret import OUTPUT
-from model_interpretation.model_layers import (
+from model_interpretation.activations import (
     HighestActivations,
     channel_means,
     find_layer,
@@ -22,125 +21,243 @@ from model_interpretation.model_layers import (
     layer_output,
     leaf_layers,
 )
-from model_interpretation.picture_page import write_picture_page
-from model_interpretation.run_data import chosen_digit, load_run_split
-from models.trained import load_trained
-from utils.command_line import parse_command_line
-from utils.errors import UserError, exit_on_user_error
+from model_interpretation.predict import ChosenDigit, load_run_split
+from utils.data.augmentation import RandomAffine, transform
+from utils.data.batches import to_pixels
+from utils.document import write_picture_page
+from utils.errors import UserError
 from utils.figures import COLOURS, INK, plain_axes, tiled_figure
-from utils.preloading import to_pixels
-from utils.run_folder import RunFolder
+from utils.run import Run
 
+SIDE = 28
+NUM_STEPS = 200
+NUM_STARTS = 4  # per channel; the best result counts, because some starts end in a poor local maximum
+DARKEST_LOGIT = -5.0  # mean logit of the last initial image of a batch; the first has 0, which is mid-grey
+MAX_CHANNELS_PER_BATCH = 128
+LEARNING_RATE = 0.08
+JITTER = RandomAffine(rotation_degrees=4, translation_pixels=1.5, scale_fraction=0.04)
+# Weights of the penalties, relative to an activation in units of the best digit's activation.
+ROUGHNESS_WEIGHT, BRIGHTNESS_WEIGHT, SIMILARITY_WEIGHT = 3.0, 1.0, 0.3
+RANGE_WEIGHT, MAX_LOGIT = (
+    0.1,
+    4.0,
+)  # logits above this in size are penalized: the gradient of a saturated pixel vanishes
+TARGET = 1.3  # times the best digit's activation: below it the penalties of an image shrink, above it they grow
+PENALTY_DECAY, PENALTY_GROWTH = 0.93, 1.03  # per step
+MIN_SCALE = 1e-3  # of activations, for layers that no digit activates
 NUM_VARIANTS = 8  # images of a single channel
-MAX_CHANNELS = 512  # on one sheet
-NUM_TOP = 5  # channels that a digit excites most
+MAX_CHANNELS_PER_SHEET = 512
+NUM_TOP_CHANNELS = 5  # of a digit
 COLUMNS = 8
 
 
 @dataclass(frozen=True)
-class FeatureCommand:
-    run: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None
-    """The run whose network is looked into; by default the newest that is finished."""
-    layer: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Which layer, such as conv2; by default the last convolution or, where there is none, the logits."""
-    channel: Annotated[int | None, tyro.conf.arg(metavar="K", aliases=["--unit"])] = None
-    """One channel or unit, from 0, in several images; by default all of the layer, in one image each."""
-    id: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """A test digit, from 0: which channels it excites most, and what these look for."""
-    image: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """The same for a picture of a digit."""
+class FourierImages:
+    """Images as Fourier spectra, in which the learning rate of a wave falls with its frequency.
+
+    Neighbouring pixels then change together (Distill article, section on preconditioning).
+    """
+
+    spectrum: Float[Tensor, "n 28 15 2"]
+    mean_logits: Float[Tensor, " n"]
+    """Constant part of each image; not optimized."""
+
+    @staticmethod
+    def noise(count: int, generator: torch.Generator) -> "FourierImages":
+        """Faint noise on backgrounds from mid-grey to black: thin strokes are rarely found from a bright background."""
+        spectrum = 0.05 * torch.randn(count, SIDE, SIDE // 2 + 1, 2, generator=generator)
+        return FourierImages(spectrum.requires_grad_(), torch.linspace(0, DARKEST_LOGIT, count))
+
+    def logits(self) -> Float[Tensor, "n 1 28 28"]:
+        """The images before the sigmoid that maps them to pixels in [0, 1]."""
+        frequencies = (torch.fft.fftfreq(SIDE)[:, None] ** 2 + torch.fft.rfftfreq(SIDE)[None] ** 2).sqrt()
+        scale = SIDE / frequencies.clamp(min=1 / SIDE) / SIDE**0.5
+        waves = torch.view_as_complex(self.spectrum) * scale
+        return (torch.fft.irfft2(waves, s=(SIDE, SIDE), norm="ortho") + self.mean_logits[:, None, None]).unsqueeze(1)
+
+
+@dataclass(frozen=True)
+class OptimizedImages:
+    """Images in [0, 1] and the mean activation of its channel that each reaches."""
+
+    images: Float[Tensor, "n 28 28"]
+    activations: Float[Tensor, " n"]
+
+
+@dataclass(frozen=True)
+class FeatureVisualizer:
+    """Optimizes images for the channels of one layer of a model in eval mode with frozen parameters."""
+
+    model: nn.Module
+    layer: nn.Module
+    references: HighestActivations
+    """Highest mean activations of any digit; they set the scale of each channel."""
     seed: int = 0
-    """Decides the noise from which the images begin."""
-    output: Path = OUTPUT
-    """Folder in which the run gets a folder of its name."""
+    num_steps: int = NUM_STEPS
+
+    def best_images(self, channels: Int64[Tensor, " n"]) -> OptimizedImages:
+        """One image per channel: the one with the highest activation from several starts."""
+        batches = [self._best_of_starts(batch) for batch in channels.split(MAX_CHANNELS_PER_BATCH)]
+        images, activations = zip(*((batch.images, batch.activations) for batch in batches), strict=True)
+        return OptimizedImages(torch.cat(images), torch.cat(activations))
+
+    def _best_of_starts(self, channels: Int64[Tensor, " n"]) -> OptimizedImages:
+        starts = self.optimize(channels.repeat(NUM_STARTS), similarity_weight=0.0)
+        best = starts.activations.view(NUM_STARTS, -1).argmax(0)
+        indices = best * len(channels) + torch.arange(len(channels))
+        return OptimizedImages(starts.images[indices], starts.activations[indices])
+
+    def optimize(self, channels: Int64[Tensor, " n"], similarity_weight: float = SIMILARITY_WEIGHT) -> OptimizedImages:
+        """One image per entry of `channels`, optimized as one batch.
+
+        A channel may occur several times; `similarity_weight` then keeps its images different. Penalties on roughness
+        and brightness shrink, image by image, until the image exceeds its target activation. The result is the latest
+        image of the second half of the steps that exceeds it, else the one with the highest activation.
+        """
+        count = len(channels)
+        generator = torch.Generator().manual_seed(self.seed)
+        images = FourierImages.noise(count, generator)
+        optimizer = torch.optim.Adam([images.spectrum], LEARNING_RATE)
+        references = self.references.activations[channels]
+        scale = references.abs().clamp(min=max(float(references.abs().median()), MIN_SCALE))
+        targets = references + (TARGET - 1) * scale
+        weights = torch.ones(count)
+        best = OptimizedImages(torch.zeros(count, SIDE, SIDE), torch.full((count,), -torch.inf))
+        for step in tqdm(range(self.num_steps + 1), desc="images", disable=None, leave=False):
+            logits = images.logits()
+            pixels = logits.sigmoid()
+            with torch.no_grad():
+                reached = self._activations(pixels, channels)
+            weights = torch.where(reached < targets, weights * PENALTY_DECAY, (weights * PENALTY_GROWTH).clamp(max=1))
+            is_late = step > self.num_steps // 2  # later images are smoother
+            is_better = (reached > best.activations) | ((reached > targets) & is_late)
+            best = OptimizedImages(
+                torch.where(is_better[:, None, None], pixels[:, 0].detach(), best.images),
+                torch.where(is_better, reached, best.activations),
+            )
+            if step == self.num_steps:
+                break
+            activations = self._activations(transform(pixels, JITTER.draw(count, generator)), channels) / scale
+            penalties = ROUGHNESS_WEIGHT * total_variation(pixels) + BRIGHTNESS_WEIGHT * pixels.mean((1, 2, 3))
+            penalties = weights * penalties
+            penalties = penalties + RANGE_WEIGHT * ((logits.abs() - MAX_LOGIT).clamp(min=0) ** 2).mean((1, 2, 3))
+            optimizer.zero_grad()
+            (penalties.sum() + similarity_weight * similarity(pixels, channels) - activations.sum()).backward()
+            optimizer.step()
+        return best
+
+    def _activations(self, pixels: Float[Tensor, "n 1 28 28"], channels: Int64[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """Mean activation of each image's own channel."""
+        return channel_means(layer_output(self.model, self.layer, pixels))[torch.arange(len(channels)), channels]
 
 
-def main(argv: list[str]) -> None:
-    """Draws images that excite the channels of a layer more than the training digits do, as PNG and as a page. Above
-    each stands the mean activation that it reaches, and the highest that any training digit reaches."""
-    options = parse_command_line(FeatureCommand, argv, "mnist features", main.__doc__)
-    if sum(value is not None for value in (options.channel, options.id, options.image)) > 1:
-        raise UserError("--channel, --id and --image ask different questions: leave all but one out")
-    if not 0 <= options.seed < 2**63:
-        raise UserError(f"--seed {options.seed}: expected 0 or more, below 2**63")
-    run = RunFolder.find_or_newest(options.run)
-    model = load_trained(run).requires_grad_(False)
-    name = options.layer or default_layer(model)
-    layer = find_layer(model, name)
-    digit = None
-    if options.id is not None or options.image:
-        digit = chosen_digit(run, "test", options.id, options.image)
-    bests = highest_activations(model, layer, load_run_split(run, "train").images)
-    if options.channel is not None and not 0 <= options.channel < len(bests.activations):
-        raise UserError(f"channel {options.channel}: {name} has {len(bests.activations)}, counted from 0")
-    if digit is None and options.channel is None and len(bests.activations) > MAX_CHANNELS:
-        raise UserError(f"{name} has {len(bests.activations):,} channels, too many for one sheet: name a --channel")
+def total_variation(pixels: Float[Tensor, "n 1 28 28"]) -> Float[Tensor, " n"]:
+    """Mean absolute difference between neighbouring pixels, vertical plus horizontal."""
+    return pixels.diff(dim=2).abs().mean((1, 2, 3)) + pixels.diff(dim=3).abs().mean((1, 2, 3))
 
+
+def similarity(pixels: Float[Tensor, "n 1 28 28"], channels: Int64[Tensor, " n"]) -> Tensor:
+    """Sum of the squared correlations between images of the same channel."""
+    centred = pixels.flatten(1) - pixels.flatten(1).mean(1, keepdim=True)
+    directions = torch.nn.functional.normalize(centred)
+    is_pair = (channels[:, None] == channels[None]) & ~torch.eye(len(channels), dtype=torch.bool)
+    return ((directions @ directions.T) ** 2 * is_pair).sum()
+
+
+# The pages of a layer, a channel or a digit.
+
+
+def visualize_features(
+    run: Run,
+    model: nn.Module,
+    output: Path,
+    digit: ChosenDigit | None = None,
+    layer: str | None = None,
+    channel: int | None = None,
+    seed: int = 0,
+    num_steps: int = NUM_STEPS,
+) -> None:
+    """Writes optimized images for a layer, by default the last convolution, as PNG files and as a page.
+
+    The images are for all channels of the layer; with `channel`, several for this channel; with `digit`, for the
+    channels that this digit activates most. The model's parameters are frozen. Raises UserError for an unknown layer or
+    channel and for a layer with too many channels for one sheet.
+    """
+    model.requires_grad_(False)
+    name = layer or default_layer(model)
+    module = find_layer(model, name)
+    references = highest_activations(model, module, load_run_split(run, "train").images)
+    visualizer = FeatureVisualizer(model, module, references, seed, num_steps)
+    num_channels = len(references.activations)
+    if channel is not None and not 0 <= channel < num_channels:
+        raise UserError(f"channel {channel}: {name} has {num_channels}, expected 0 to {num_channels - 1}")
     if digit is not None:
-        about = f"-{digit[2]}"
-        figures = digit_figures(model, layer, bests, digit[0], options.seed)
-    elif options.channel is not None:
-        about = f"-channel-{options.channel}"
-        figures = channel_figures(model, layer, bests, options.channel, options.seed)
+        suffix, figures = f"-{digit.slug}", digit_figures(visualizer, digit)
+    elif channel is not None:
+        suffix, figures = f"-channel-{channel}", channel_figures(visualizer, channel)
+    elif num_channels > MAX_CHANNELS_PER_SHEET:
+        raise UserError(f"{name} has {num_channels:,} channels, too many for one sheet: choose one with --channel")
     else:
-        about = ""
-        figures = layer_figures(model, layer, bests, options.seed)
-    folder = options.output / run.path.name / f"features-{name}{about}"
-    write_picture_page(folder / "features.html", f"{run.path.name}: what {name} looks for", figures)
+        suffix, figures = "", layer_figures(visualizer)
+    file = output / run.name / f"features-{name}{suffix}" / "features.html"
+    write_picture_page(file, f"{run.name}: features of {name}", figures)
 
 
 def default_layer(model: nn.Module) -> str:
-    """The last convolution; where there is none, the logits."""
+    """The last convolution, or the last layer of a model without convolutions."""
     layers = leaf_layers(model)
     return next((name for name in reversed(layers) if isinstance(layers[name], nn.Conv2d)), list(layers)[-1])
 
 
-def layer_figures(model: nn.Module, layer: nn.Module, bests: HighestActivations, seed: int) -> dict[str, Figure]:
-    """An image for each channel, and for each the training digit that excites it most. Prints how many images win."""
-    channels = torch.arange(len(bests.activations))
-    found = most_exciting_images(model, layer, channels, bests.activations, seed)
-    num_won = int((found.reached >= bests.activations).sum())
-    verdict = f"{num_won} of {len(channels)} images excite their channel at least as much as any training digit does"
-    print(verdict)
+def layer_figures(visualizer: FeatureVisualizer) -> dict[str, Figure]:
+    """One image per channel, and the training digit that activates each channel most. Prints how many images activate
+    their channel at least as much as that digit."""
+    references = visualizer.references
+    channels = torch.arange(len(references.activations))
+    optimized = visualizer.best_images(channels)
+    num_higher = int((optimized.activations >= references.activations).sum())
+    result = f"{num_higher} of {len(channels)} images activate their channel at least as much as every training digit"
+    print(result)
     return {
-        "images": _sheet(found, bests, channels, f"{verdict} (reached / best digit)"),
+        "images": _sheet(optimized, references, channels, f"{result} (image / best digit)"),
         "digits": tiled_figure(
-            bests.digits.numpy(),
-            [f"{channel}: {best:.1f}" for channel, best in enumerate(bests.activations.tolist())],
+            references.digits.numpy(),
+            [f"{channel}: {activation:.1f}" for channel, activation in enumerate(references.activations.tolist())],
             COLUMNS,
-            "the training digit that excites each channel most",
+            "training digit with the highest mean activation of each channel",
             cmap="gray",
             limits=(0, 1),
         ),
     }
 
 
-def channel_figures(
-    model: nn.Module, layer: nn.Module, bests: HighestActivations, channel: int, seed: int
-) -> dict[str, Figure]:
-    """Several images of one channel, kept apart from each other."""
+def channel_figures(visualizer: FeatureVisualizer, channel: int) -> dict[str, Figure]:
+    """Several different images of one channel."""
     channels = torch.full((NUM_VARIANTS,), channel)
-    found = climb(model, layer, channels, bests.activations[channels], seed)
-    return {"images": _sheet(found, bests, channels, f"channel {channel} (reached / best digit)")}
+    optimized = visualizer.optimize(channels)
+    return {"images": _sheet(optimized, visualizer.references, channels, f"channel {channel} (image / best digit)")}
 
 
-def digit_figures(
-    model: nn.Module, layer: nn.Module, bests: HighestActivations, digit: UInt8[Tensor, "28 28"], seed: int
-) -> dict[str, Figure]:
-    """How much the digit excites each channel, and beside it what those look for that it excites most."""
+def digit_figures(visualizer: FeatureVisualizer, digit: ChosenDigit) -> dict[str, Figure]:
+    """The digit's mean activation of each channel, and optimized images of the channels with the highest."""
     with torch.no_grad():
-        activations = channel_means(layer_output(model, layer, to_pixels(digit[None])))[0].float()
-    top = activations.topk(min(NUM_TOP, len(activations))).indices
-    found = most_exciting_images(model, layer, top, bests.activations[top], seed)
-    return {"activations": _activation_figure(activations, top), "collage": _collage(digit, activations, top, found)}
+        output = layer_output(visualizer.model, visualizer.layer, to_pixels(digit.image[None]))
+    activations = channel_means(output)[0].float()
+    top = activations.topk(min(NUM_TOP_CHANNELS, len(activations))).indices
+    optimized = visualizer.best_images(top)
+    return {
+        "activations": _activation_figure(activations, top),
+        "collage": _collage(digit, activations, top, optimized),
+    }
 
 
-def _sheet(found: ExcitingImages, bests: HighestActivations, channels: Tensor, title: str) -> Figure:
+def _sheet(optimized: OptimizedImages, references: HighestActivations, channels: Tensor, title: str) -> Figure:
     captions = [
-        f"{channel}: {reached:.1f} / {bests.activations[channel]:.1f}"
-        for channel, reached in zip(channels.tolist(), found.reached.tolist(), strict=True)
+        f"{channel}: {reached:.1f} / {references.activations[channel]:.1f}"
+        for channel, reached in zip(channels.tolist(), optimized.activations.tolist(), strict=True)
     ]
-    return tiled_figure(found.images.numpy(), captions, COLUMNS, title, cmap="gray", limits=(0, 1), tile_inches=1.1)
+    images = optimized.images.numpy()
+    return tiled_figure(images, captions, COLUMNS, title, cmap="gray", limits=(0, 1), tile_inches=1.1)
 
 
 def _activation_figure(activations: Float[Tensor, " channels"], top: Tensor) -> Figure:
@@ -150,31 +267,22 @@ def _activation_figure(activations: Float[Tensor, " channels"], top: Tensor) -> 
     colours[top.numpy()] = COLOURS[0]
     axes.bar(range(len(activations)), activations.numpy(), color=list(colours))
     axes.axhline(0, color=INK, linewidth=0.8)
-    axes.set(
-        xlabel="channel",
-        ylabel="mean activation",
-        title=f"how much the digit excites each of {len(activations)} channels",
-    )
+    axes.set(xlabel="channel", ylabel="mean activation", title=f"activation of {len(activations)} channels")
     return figure
 
 
-def _collage(digit: UInt8[Tensor, "28 28"], activations: Tensor, top: Tensor, found: ExcitingImages) -> Figure:
-    """The digit, greyed, under a 3 x 3 grid, and to the right of it the images of the channels that it excites most."""
+def _collage(digit: ChosenDigit, activations: Tensor, top: Tensor, optimized: OptimizedImages) -> Figure:
+    """The digit, dimmed under a 3 x 3 grid, beside the images of the channels that it activates most."""
     figure = Figure(figsize=(2.2 * (1 + len(top)), 2.7), layout="constrained")
     first, *others = figure.subplots(1, 1 + len(top))
-    first.imshow(0.55 * digit.numpy() / 255, cmap="gray", vmin=0, vmax=1)
+    first.imshow(0.55 * digit.image.numpy() / 255, cmap="gray", vmin=0, vmax=1)
     for place in (28 / 3 - 0.5, 56 / 3 - 0.5):
         first.axhline(place, color="white", linewidth=0.8)
         first.axvline(place, color="white", linewidth=0.8)
     first.set_title("the digit", fontsize=10)
-    for axes, channel, image in zip(others, top.tolist(), found.images.numpy(), strict=True):
+    for axes, channel, image in zip(others, top.tolist(), optimized.images.numpy(), strict=True):
         axes.imshow(image, cmap="gray", vmin=0, vmax=1)
         axes.set_title(f"channel {channel}: {activations[channel]:.1f}", fontsize=10)
     for axes in (first, *others):
         axes.set(xticks=[], yticks=[])
     return figure
-
-
-if __name__ == "__main__":
-    with exit_on_user_error():
-        main(sys.argv[1:])

@@ -1,17 +1,21 @@
-"""Small layers that torch does not have, or not as quick."""
+"""Layers that torch does not have, or has only slower; MNIST's pixel statistics; the filters of a first layer."""
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.pixel_statistics import MNIST_MEAN, MNIST_STD
+MNIST_MEAN = 0.1307  # of all training pixels in [0, 1]
+MNIST_STD = 0.3081
+NUM_PIXELS = 28 * 28
+MAX_FILTERS = 64
 
 
 class Standardize(nn.Module):
-    """(pixels - mean) / std. Both are buffers, so a checkpoint is complete and no consumer can forget them."""
+    """(pixels - mean) / std. Mean and std are buffers, so every checkpoint holds them."""
 
     mean: Tensor
     std: Tensor
@@ -27,10 +31,10 @@ class Standardize(nn.Module):
 
 
 class Dropout(nn.Dropout):
-    """As nn.Dropout, which on a CPU takes up to a fifth of a small network's step to draw its numbers.
+    """nn.Dropout with faster random numbers on the CPU, where they take up to a fifth of a small network's step.
 
-    There a byte a value is drawn, eight at a time, so that `p` counts to the nearest 256th (0.5 is exact) and the
-    values that stay are scaled by what that gives.
+    On the CPU each value gets one random byte, drawn eight at a time. The dropped fraction is therefore `p` rounded to
+    a multiple of 1/256 (0.5 is exact), and the remaining values are scaled by the rounded fraction.
     """
 
     def forward(self, values: Tensor) -> Tensor:
@@ -43,22 +47,23 @@ class Dropout(nn.Dropout):
 
 
 class BatchNorm1d(nn.BatchNorm1d):
-    """As nn.BatchNorm1d, which refuses to train on a batch of one digit, as an epoch's last may be: that is normalised
-    by the running statistics."""
+    """nn.BatchNorm1d that accepts a training batch of one image, such as the last batch of an epoch: running
+    statistics normalise it. nn.BatchNorm1d raises an error."""
 
     def forward(self, values: Float[Tensor, "batch features"]) -> Float[Tensor, "batch features"]:
-        return super().forward(values) if len(values) > 1 else _normalised_by_running_statistics(self, values)
+        is_single = self.training and values.shape[0] == 1
+        return _normalize_by_running_statistics(self, values) if is_single else super().forward(values)
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """Likewise, for one digit's maps of a single place."""
+    """nn.BatchNorm2d that accepts a training batch with one value per channel: running statistics normalise it."""
 
     def forward(self, maps: Float[Tensor, "batch channels _ _"]) -> Float[Tensor, "batch channels _ _"]:
-        is_single = maps.numel() == maps.shape[1]
-        return _normalised_by_running_statistics(self, maps) if is_single else super().forward(maps)
+        is_single = self.training and maps.numel() == maps.shape[1]
+        return _normalize_by_running_statistics(self, maps) if is_single else super().forward(maps)
 
 
-def _normalised_by_running_statistics(layer: nn.BatchNorm1d | nn.BatchNorm2d, values: Tensor) -> Tensor:
+def _normalize_by_running_statistics(layer: nn.BatchNorm1d | nn.BatchNorm2d, values: Tensor) -> Tensor:
     return F.batch_norm(values, layer.running_mean, layer.running_var, layer.weight, layer.bias, eps=layer.eps)
 
 
@@ -67,3 +72,15 @@ class GlobalAveragePool(nn.Module):
 
     def forward(self, maps: Float[Tensor, "batch channels _ _"]) -> Float[Tensor, "batch channels"]:
         return F.adaptive_avg_pool2d(maps, 1).flatten(1)
+
+
+def first_layer_filters(model: nn.Module) -> Float[np.ndarray, "filters height width"] | None:
+    """The weights of the first convolutional or fully connected layer as images, at most MAX_FILTERS.
+
+    None if that layer does not see the pixels of one gray-scale image.
+    """
+    first = next((module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)), None)
+    if first is None or (first.in_channels != 1 if isinstance(first, nn.Conv2d) else first.in_features != NUM_PIXELS):
+        return None
+    weights = first.weight.detach().float().cpu().numpy()[:MAX_FILTERS]
+    return weights[:, 0] if isinstance(first, nn.Conv2d) else weights.reshape(-1, 28, 28)

@@ -1,148 +1,264 @@
-"""The grammar of model strings, text <-> layers: `C(16,3)-P2-FC128-FC10`.
+"""The grammar of model strings: text to layers and back, such as `C(16,3)-P2-FC128-FC10`.
 
-`C(16,3)` is a valid 3 x 3 convolution to 16 channels with ReLU, `C(16,3,same)` one that keeps the sides; `P2` 2 x 2 max
-pooling with stride 2 that keeps partial windows, `A2` average pooling likewise, `G` the mean of each channel; `FC128` a
-fully connected layer with ReLU; `BN` batch norm, which behind a convolution or a fully connected layer stands before
-the ReLU; `D0.4` dropout with that probability. The last layer is `FC10`, plain logits.
-Parsing knows no torch and takes no memory, so that any engine can build from it.
+`C(16,3)` is a valid 3 x 3 convolution with 16 channels and ReLU; `C(16,3,same)` is padded and preserves height and
+width. `P2` is 2 x 2 max pooling with stride 2 that includes partial windows at the edge, `A2` average pooling of the
+same form, `G` the mean of each channel. `FC128` is a fully connected layer with 128 units and ReLU. `BN` is batch norm;
+directly after a convolution or a fully connected layer it precedes that layer's ReLU. `D0.4` is dropout with
+probability 0.4. The last layer is `FC10`, which outputs plain logits.
+
+To add a layer, write its class here, append it to LAYERS, and add its NumPy implementation to BUILDERS in
+models/numpy_models/network.py.
 """
 
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
 
-from utils.errors import UserError
+from torch import nn
+
+from models.layers import BatchNorm1d, BatchNorm2d, Dropout, GlobalAveragePool
+from utils.errors import UserError, brief
 
 NUM_CLASSES = 10
 SIDE = 28
 MAX_LAYERS = 100
 MAX_WIDTH = 65_536  # channels of a convolution or units of a fully connected layer
 MAX_PARAMETERS = 100_000_000
-MAX_ACTIVATIONS = 2_000_000  # values that one digit takes in all layers together
+MAX_ACTIVATIONS = 2_000_000  # outputs of all layers together for one image
+
+NUMBER = r"(0|[1-9][0-9]{0,11})"  # without leading zeros, so that str(parse(text)) == text
+Shape = tuple[int, ...]  # (channels, height, width) or (units,)
 
 
 @dataclass(frozen=True)
-class Conv:
-    """A convolution, stride 1, followed by ReLU: valid, or padded with zeros so that the sides stay as they are."""
+class Layer:
+    """A layer of a model string: what each class in LAYERS defines. `str(layer)` is the layer's text."""
+
+    pattern: ClassVar[str]
+    """Regular expression of the layer's text."""
+    syntax: ClassVar[str]
+    """The layer's text in error messages."""
+    kind: ClassVar[str]
+    """First part of the layer's name: `conv` for conv1."""
+    has_relu: ClassVar[bool] = False
+    """Whether ReLU follows the layer, unless it is the last one."""
+
+    @classmethod
+    def parse(cls, match: re.Match[str]) -> "Layer":
+        """The layer for a match of `pattern`."""
+        return cls()
+
+    def output_shape(self, inputs: Shape) -> Shape:
+        """The shape of the output. Raises ValueError for a layer that is too large or does not fit its inputs."""
+        return inputs
+
+    def num_parameters(self, inputs: Shape) -> int:
+        return 0
+
+    def to_torch(self, inputs: Shape) -> nn.Module:
+        """The torch layer with random weights, without ReLU. A fully connected layer expects flattened inputs."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Conv(Layer):
+    """A convolution with stride 1, either valid or padded with zeros to preserve height and width."""
 
     channels: int
     kernel_size: int
     same: bool = False
 
-    @property
-    def padding(self) -> int:
-        return self.kernel_size // 2 if self.same else 0
+    pattern = rf"C\({NUMBER},{NUMBER}(,same)?\)"
+    syntax = "C(channels,kernel)"
+    kind = "conv"
+    has_relu = True
+
+    @classmethod
+    def parse(cls, match: re.Match[str]) -> "Conv":
+        return cls(int(match[1]), int(match[2]), match[3] is not None)
 
     def __str__(self) -> str:
         return f"C({self.channels},{self.kernel_size}{',same' if self.same else ''})"
 
+    @property
+    def padding(self) -> int:
+        return self.kernel_size // 2 if self.same else 0
+
+    def output_shape(self, inputs: Shape) -> Shape:
+        _, side, _ = _check_maps(inputs)
+        _check_range("channels", self.channels, MAX_WIDTH)
+        _check_range("kernel", self.kernel_size, side, f"the remaining {side} x {side}")
+        if self.same and self.kernel_size % 2 == 0:
+            raise ValueError(f"with same the kernel must be odd, not {self.kernel_size}")
+        side += 2 * self.padding - self.kernel_size + 1
+        return (self.channels, side, side)
+
+    def num_parameters(self, inputs: Shape) -> int:
+        return self.channels * (inputs[0] * self.kernel_size**2 + 1)
+
+    def to_torch(self, inputs: Shape) -> nn.Module:
+        return nn.Conv2d(inputs[0], self.channels, self.kernel_size, padding=self.padding)
+
 
 @dataclass(frozen=True)
-class Pool:
-    """Max or average pooling; stride = size; of partial windows at the edge what is there counts."""
+class Pool(Layer):
+    """Max or average pooling with stride = size. Partial windows at the edge pool the values they have."""
 
     size: int
     average: bool = False
 
+    pattern = rf"(P|A){NUMBER}"
+    syntax = "P2, A2"
+    kind = "pool"
+
+    @classmethod
+    def parse(cls, match: re.Match[str]) -> "Pool":
+        return cls(int(match[2]), match[1] == "A")
+
     def __str__(self) -> str:
         return f"{'A' if self.average else 'P'}{self.size}"
 
+    def output_shape(self, inputs: Shape) -> Shape:
+        channels, height, width = _check_maps(inputs)
+        _check_range("pool", self.size, height, f"the remaining {height} x {width}")
+        return (channels, math.ceil(height / self.size), math.ceil(width / self.size))
+
+    def to_torch(self, inputs: Shape) -> nn.Module:
+        pool = partial(nn.AvgPool2d, count_include_pad=False) if self.average else nn.MaxPool2d
+        return pool(self.size, ceil_mode=True)
+
 
 @dataclass(frozen=True)
-class GlobalPool:
+class GlobalPool(Layer):
     """The mean of each channel."""
+
+    pattern = "G"
+    syntax = "G"
+    kind = "pool"
 
     def __str__(self) -> str:
         return "G"
 
+    def output_shape(self, inputs: Shape) -> Shape:
+        return _check_maps(inputs)[:1]
+
+    def to_torch(self, inputs: Shape) -> nn.Module:
+        return GlobalAveragePool()
+
 
 @dataclass(frozen=True)
-class BatchNorm:
-    """Batch norm of each channel or unit; behind a convolution or a fully connected layer it stands before the ReLU."""
+class BatchNorm(Layer):
+    """Batch norm of each channel or unit. After a convolution or a fully connected layer it precedes the ReLU."""
+
+    pattern = "BN"
+    syntax = "BN"
+    kind = "norm"
 
     def __str__(self) -> str:
         return "BN"
 
+    def num_parameters(self, inputs: Shape) -> int:
+        return 2 * inputs[0]
+
+    def to_torch(self, inputs: Shape) -> nn.Module:
+        return BatchNorm2d(inputs[0]) if len(inputs) == 3 else BatchNorm1d(inputs[0])
+
 
 @dataclass(frozen=True)
-class Drop:
-    """Dropout: while training, each value is set to zero with this probability."""
+class Drop(Layer):
+    """Dropout: during training, each value becomes zero with this probability."""
 
-    probability: str  # as it is written, 0.4
+    probability: str  # as in the model string, such as 0.40
+
+    pattern = r"D(0\.[0-9]{1,6})"
+    syntax = "D0.5"
+    kind = "dropout"
+
+    @classmethod
+    def parse(cls, match: re.Match[str]) -> "Drop":
+        return cls(match[1])
 
     def __str__(self) -> str:
         return f"D{self.probability}"
 
+    def to_torch(self, inputs: Shape) -> nn.Module:
+        return Dropout(float(self.probability))
+
 
 @dataclass(frozen=True)
-class FullyConnected:
-    """A fully connected layer, followed by ReLU unless it is the last."""
+class FullyConnected(Layer):
+    """A fully connected layer. ReLU follows it unless it is the last layer."""
 
     width: int
+
+    pattern = rf"FC{NUMBER}"
+    syntax = "FC<units>"
+    kind = "fc"
+    has_relu = True
+
+    @classmethod
+    def parse(cls, match: re.Match[str]) -> "FullyConnected":
+        return cls(int(match[1]))
 
     def __str__(self) -> str:
         return f"FC{self.width}"
 
+    def output_shape(self, inputs: Shape) -> Shape:
+        _check_range("units", self.width, MAX_WIDTH)
+        return (self.width,)
 
-Layer = Conv | Pool | GlobalPool | BatchNorm | Drop | FullyConnected
-NUMBER = r"(0|[1-9][0-9]{0,11})"  # no leading zeros, so that str(parse(text)) == text
-LAYER_PATTERNS: dict[str, Callable[[re.Match[str]], Layer]] = {
-    rf"C\({NUMBER},{NUMBER}(,same)?\)": lambda found: Conv(int(found[1]), int(found[2]), found[3] is not None),
-    rf"(P|A){NUMBER}": lambda found: Pool(int(found[2]), found[1] == "A"),
-    "G": lambda _: GlobalPool(),
-    "BN": lambda _: BatchNorm(),
-    r"D(0\.[0-9]{1,6})": lambda found: Drop(found[1]),
-    rf"FC{NUMBER}": lambda found: FullyConnected(int(found[1])),
-}
+    def num_parameters(self, inputs: Shape) -> int:
+        return self.width * (math.prod(inputs) + 1)
+
+    def to_torch(self, inputs: Shape) -> nn.Module:
+        return nn.Linear(math.prod(inputs), self.width)
+
+
+LAYERS: tuple[type[Layer], ...] = (Conv, Pool, GlobalPool, BatchNorm, Drop, FullyConnected)
 
 
 @dataclass(frozen=True)
 class ModelString:
-    """The layers of a network, from pixels to logits, and the shape that each puts out."""
+    """The layers of a network from pixels to logits, with the shapes between them."""
 
     layers: tuple[Layer, ...]
-    shapes: tuple[tuple[int, ...], ...]  # (channels, height, width) or (units,), one a layer
+    shapes: tuple[Shape, ...]
+    """Output shape of each layer."""
+
+    @property
+    def input_shapes(self) -> tuple[Shape, ...]:
+        """Input shape of each layer."""
+        return ((1, SIDE, SIDE), *self.shapes[:-1])
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What each layer is called in every engine: its kind and its place, from 1; the last is `logits`."""
-        kinds = {
-            Conv: "conv",
-            Pool: "pool",
-            GlobalPool: "pool",
-            BatchNorm: "norm",
-            Drop: "dropout",
-            FullyConnected: "fc",
-        }
-        names = [f"{kinds[type(layer)]}{place}" for place, layer in enumerate(self.layers, start=1)]
+        """Name of each layer in the torch and NumPy networks: kind and position from 1; the last is `logits`."""
+        names = [f"{layer.kind}{position}" for position, layer in enumerate(self.layers, start=1)]
         return (*names[:-1], "logits")
 
     @property
     def has_relu(self) -> tuple[bool, ...]:
-        """Whether ReLU follows each layer: convolutions and hidden fully connected ones, or their batch norm."""
-        with_weights = [isinstance(layer, Conv | FullyConnected) for layer in self.layers[:-1]]
-        is_norm = [layer == BatchNorm() for layer in self.layers]
-        before, after = [False, *with_weights], [*is_norm[1:], False]
-        return tuple(
-            (weights and not norm_follows) or (norm and weights_before)
-            for weights, norm, weights_before, norm_follows in zip(
-                [*with_weights, False], is_norm, before, after, strict=True
-            )
-        )
+        """Whether ReLU directly follows each layer. A batch norm receives the ReLU of the layer before it."""
+        relu = [*(layer.has_relu for layer in self.layers[:-1]), False]
+        for position, layer in enumerate(self.layers[1:], start=1):
+            if isinstance(layer, BatchNorm) and self.layers[position - 1].has_relu:
+                relu[position - 1], relu[position] = False, True
+        return tuple(relu)
 
     def __str__(self) -> str:
         return "-".join(map(str, self.layers))
 
 
 def parse(text: str) -> ModelString:
-    """The layers that a model string names. `str(parse(text)) == text`.
+    """The layers of a model string. `str(parse(text)) == text`. Allocates no weights.
 
-    Raises UserError with the place and the reason for a string that is no network or an absurd one.
+    Raises UserError with the position and the reason for invalid text and for a network above the size limits.
     """
     layers: list[Layer] = []
-    shapes: list[tuple[int, ...]] = []
-    shape: tuple[int, ...] = (1, SIDE, SIDE)
+    shapes: list[Shape] = []
+    shape: Shape = (1, SIDE, SIDE)
     parameters = activations = 0
     position = 1
     for part in text.split("-"):
@@ -150,73 +266,38 @@ def parse(text: str) -> ModelString:
             if len(layers) == MAX_LAYERS:
                 raise ValueError(f"more than {MAX_LAYERS} layers")
             layer = _parse_layer(part)
-            inputs, shape = shape, _output_shape(layer, shape)
-            parameters += _num_parameters(layer, inputs)
+            inputs, shape = shape, layer.output_shape(shape)
+            parameters += layer.num_parameters(inputs)
             activations += math.prod(shape)
             if parameters > MAX_PARAMETERS:
-                raise ValueError(f"{parameters:,} parameters up to here, at most {MAX_PARAMETERS:,} are allowed")
+                raise ValueError(f"{parameters:,} parameters up to this layer, expected at most {MAX_PARAMETERS:,}")
             if activations > MAX_ACTIVATIONS:
-                raise ValueError(f"{activations:,} values a digit up to here, at most {MAX_ACTIVATIONS:,} are allowed")
+                raise ValueError(f"{activations:,} activations per image, expected at most {MAX_ACTIVATIONS:,}")
         except ValueError as error:
-            raise UserError(
-                f"model '{_shortened(text)}', character {position}, '{_shortened(part)}': {error}"
-            ) from None
+            raise UserError(f"model '{brief(text)}', character {position}, '{brief(part)}': {error}") from None
         layers.append(layer)
         shapes.append(shape)
         position += len(part) + 1
     if layers[-1] != FullyConnected(NUM_CLASSES):
-        raise UserError(f"model '{_shortened(text)}' ends in {layers[-1]}: the last layer must be FC{NUM_CLASSES}")
+        raise UserError(f"model '{brief(text)}' ends in {layers[-1]}: the last layer must be FC{NUM_CLASSES}")
     return ModelString(tuple(layers), tuple(shapes))
 
 
 def _parse_layer(part: str) -> Layer:
-    for pattern, layer in LAYER_PATTERNS.items():
-        found = re.fullmatch(pattern, part)
-        if found:
-            return layer(found)
-    raise ValueError("expected C(channels,kernel), P2, FC<units>, BN, D0.5, A2 or G, joined by '-'")
+    for kind in LAYERS:
+        match = re.fullmatch(kind.pattern, part)
+        if match:
+            return kind.parse(match)
+    raise ValueError(f"expected one of {', '.join(kind.syntax for kind in LAYERS)}, joined by '-'")
 
 
-def _output_shape(layer: Layer, inputs: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape after the layer. Raises ValueError where it does not fit onto the shape before it."""
-    match layer:
-        case FullyConnected(width):
-            _check_range("units", width, MAX_WIDTH)
-            return (width,)
-        case BatchNorm() | Drop():
-            return inputs
-        case _ if len(inputs) == 1:
-            raise ValueError("only fully connected layers, BN and dropout can follow a fully connected layer or G")
-        case Conv(channels, kernel_size, same):
-            _check_range("channels", channels, MAX_WIDTH)
-            _check_range("kernel", kernel_size, inputs[1], f"the {inputs[1]} x {inputs[2]} that is left")
-            if same and kernel_size % 2 == 0:
-                raise ValueError(f"with same the kernel must be odd, not {kernel_size}")
-            side = inputs[1] if same else inputs[1] - kernel_size + 1
-            return (channels, side, side)
-        case GlobalPool():
-            return inputs[:1]
-        case Pool(size, _):
-            _check_range("pool", size, inputs[1], f"the {inputs[1]} x {inputs[2]} that is left")
-            return (inputs[0], -(-inputs[1] // size), -(-inputs[2] // size))
+def _check_maps(inputs: Shape) -> Shape:
+    """The shape (channels, height, width). Raises ValueError for the shape (units,)."""
+    if len(inputs) == 1:
+        raise ValueError("only fully connected layers, BN and dropout can follow a fully connected layer or G")
+    return inputs
 
 
-def _check_range(what: str, value: int, limit: int, limit_is: str = "the limit") -> None:
+def _check_range(quantity: str, value: int, limit: int, limit_name: str = "the limit") -> None:
     if not 1 <= value <= limit:
-        raise ValueError(f"{what} must be from 1 to {limit:,} ({limit_is}), not {value:,}")
-
-
-def _num_parameters(layer: Layer, inputs: tuple[int, ...]) -> int:
-    match layer:
-        case Conv(channels, kernel_size, _):
-            return channels * (inputs[0] * kernel_size**2 + 1)
-        case FullyConnected(width):
-            return width * (math.prod(inputs) + 1)
-        case BatchNorm():
-            return 2 * inputs[0]
-        case _:
-            return 0
-
-
-def _shortened(text: str, limit: int = 60) -> str:
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+        raise ValueError(f"{quantity} must be from 1 to {limit:,} ({limit_name}), not {value:,}")

@@ -1,65 +1,53 @@
-"""`mnist tour`: runs notebooks/tour.ipynb from top to bottom and writes it as a page."""
+"""Runs notebooks/tour.ipynb in the terminal and writes it as an HTML page."""
 
+import asyncio
+import contextlib
+import signal
 import subprocess
+import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from utils.atomic_files import make_folder, write_whole
-from utils.command_line import parse_command_line
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbconvert import HTMLExporter
+from nbformat import NotebookNode
+from traitlets.config import Config
+
+from utils.data.datasets import load_dataset
 from utils.errors import UserError
-from utils.paths import PROJECT_FOLDER, shown
+from utils.files import PROJECT_FOLDER, make_folder, shown, write_whole
 
-if TYPE_CHECKING:
-    from nbformat import NotebookNode
-
-STOPPED = "the tour was stopped; what it was training lies in runs/, and mnist train --resume goes on with it"
 NOTEBOOK = PROJECT_FOLDER / "notebooks" / "tour.ipynb"
+STOPPED = "the tour was stopped; 'mnist train --resume RUN' continues the run that it was training"
 
 
-@dataclass(frozen=True)
-class TourCommand:
-    dataset: str = "mnist"
-    """Data set: mnist, fashion_mnist, kmnist, qmnist, emnist_digits, usps, digits (bundled with scikit-learn) or
-    csv:FILE[,FILE...][,test=FILE]."""
-    max_epochs: int = 200
-    """Epochs after which training stops even if the training accuracy still rises."""
-    output: Path = PROJECT_FOLDER / "notebooks" / "output"
-    """Folder in which tour.html is written."""
+def take_tour(dataset: str, max_epochs: int, output: Path) -> None:
+    """Runs the tour on a data set, prints its text and results, and writes `output`/tour.html with the pictures.
+
+    Raises UserError for an unknown data set or missing data before the tour starts.
+    """
+    if max_epochs < 1:
+        raise UserError(f"--max-epochs {max_epochs}: expected at least 1")
+    load_dataset(dataset, "train")
+    make_folder(output)
+    notebook = _run_notebook({"DATASET": dataset, "MAX_EPOCHS": max_epochs})
+    page: str
+    page, _ = HTMLExporter(mathjax_url="", require_js_url="").from_notebook_node(notebook)
+    write_whole(output / "tour.html", page.encode())
+    print(f"\nthe tour with its pictures: {shown(output / 'tour.html')}")
 
 
-def main(argv: list[str]) -> None:
-    """A tour from the first digit to the first doubt: look at the data, build a network, teach it, judge it, see its
-    mistakes. The text and what is printed appear here as it goes; the page has the pictures too.
-
-    The same to click through and change: notebooks/tour.ipynb, in Jupyter or an editor that opens notebooks."""
-    options = parse_command_line(TourCommand, argv, "mnist tour", main.__doc__)
-    if options.max_epochs < 1:
-        raise UserError(f"--max-epochs {options.max_epochs}: expected at least 1")
-
-    from utils.datasets import load_dataset
-
-    load_dataset(options.dataset, "train")  # what is wrong with it is found here, not in the middle of the tour
-    make_folder(options.output)
-    page = options.output / "tour.html"
-    write_whole(page, as_page(run_notebook(options.dataset, options.max_epochs)))
-    print(f"\nthe tour with its pictures: {shown(page)}")
-
-
-def run_notebook(dataset: str, max_epochs: int) -> "NotebookNode":
-    """The notebook with all its outputs. Its text and what it prints are printed as it goes."""
-    import nbformat
-    from nbclient.exceptions import CellExecutionError
-
-    from study.printing_client import PrintingClient
-
+def _run_notebook(parameters: dict[str, Any]) -> NotebookNode:
+    """Executes the notebook with these values in its parameters cell. Returns it with all outputs."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    parameters = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ()))
-    parameters.source = f"DATASET = {dataset!r}\nMAX_EPOCHS = {max_epochs}"
+    cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ()))
+    cell.source = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
     with tempfile.TemporaryDirectory() as folder:
         try:
-            PrintingClient(notebook, Path(folder)).execute(stderr=subprocess.DEVNULL)  # cells print by messages
+            _PrintingClient(notebook, Path(folder)).execute(stderr=subprocess.DEVNULL)  # outputs arrive as messages
         except CellExecutionError as error:
             if error.ename == "UserError":
                 raise UserError(error.evalue) from None
@@ -71,10 +59,24 @@ def run_notebook(dataset: str, max_epochs: int) -> "NotebookNode":
     return notebook
 
 
-def as_page(notebook: "NotebookNode") -> bytes:
-    """The notebook as one HTML file."""
-    from nbconvert import HTMLExporter
+class _PrintingClient(NotebookClient):
+    """Executes a notebook's cells in order and prints their text and results at once; pictures are left out."""
 
-    page: str
-    page, _ = HTMLExporter(mathjax_url="", require_js_url="").from_notebook_node(notebook)
-    return page.encode()
+    def __init__(self, notebook: NotebookNode, folder: Path) -> None:
+        """Connects to the kernel by files in the folder, if the system can: no other user can connect to those."""
+        manager = {} if sys.platform == "win32" else {"transport": "ipc", "ip": str(folder / "kernel")}
+        super().__init__(notebook, timeout=None, config=Config({"KernelManager": manager}))
+        self.on_cell_start = self.begin_cell
+
+    def begin_cell(self, cell: NotebookNode, cell_index: int) -> None:  # noqa: ARG002 - the signature of nbclient
+        """Prints a text cell. Ctrl-C raises KeyboardInterrupt; nbclient's own handler would not end the tour."""
+        with contextlib.suppress(NotImplementedError):  # on Windows the loop has no handlers
+            asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+        if cell.cell_type == "markdown":
+            print(f"\n{cell.source}\n", flush=True)
+
+    def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> NotebookNode | None:
+        text = msg["content"].get("text") or msg["content"].get("data", {}).get("text/plain", "")
+        if text and not text.startswith("<Figure"):
+            print(text.rstrip(), flush=True)
+        return super().process_message(msg, cell, cell_index)

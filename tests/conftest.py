@@ -12,11 +12,9 @@ import pytest
 import torch
 
 import mnist
-from utils.datasets import load_dataset
-from utils.image_set import ImageSet
-from utils.paths import PROJECT_FOLDER
-from utils.public_sets import PUBLIC_SETS
-from utils.run_folder import RunFolder
+from utils.data.datasets import DATASETS, ImageSet, load_dataset
+from utils.files import PROJECT_FOLDER
+from utils.run import Run
 
 FILES = [
     f"{part}-ubyte.gz" for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
@@ -66,18 +64,18 @@ def real_mirror(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Public mirrors that answer at once that they have nothing."""
-    for name, public_set in PUBLIC_SETS.items():
-        nowhere = (tmp_path / "nowhere").as_uri() + "/"
-        monkeypatch.setitem(PUBLIC_SETS, name, replace(public_set, mirrors=[nowhere]))
+    """Replaces the public mirrors by one without files."""
+    nowhere = (tmp_path / "nowhere").as_uri() + "/"
+    for name, dataset in DATASETS.items():
+        monkeypatch.setitem(DATASETS, name, replace(dataset, mirrors=(nowhere,)))
 
 
 @pytest.fixture
 def trust_files(monkeypatch: pytest.MonkeyPatch):
-    """Lets the checksums of a split's files in a mirror count as the right ones."""
+    """Makes the files of a split in a mirror the published ones, by their checksums."""
 
     def trust(mirror: Path, dataset: str, split: str) -> None:
-        files = PUBLIC_SETS[dataset].files
+        files = DATASETS[dataset].files
         contents = [(mirror / file.folder / file.name).read_bytes() for file in files[split]]
         md5s = [hashlib.md5(content).hexdigest() for content in contents]
         trusted = tuple(replace(file, md5=md5) for file, md5 in zip(files[split], md5s, strict=True))
@@ -99,35 +97,32 @@ def few_digits(digits: ImageSet) -> ImageSet:
 
 
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of the linear network on the bundled digits, trained once; to be read only."""
-    from trainers.generic_trainers.training_run import train
-    from trainers.recipe import Recipe, TrainConfig
+    from trainers import Recipe, train
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MNIST_STUDY_HOME", str(tmp_path_factory.mktemp("session")))
-        run, _ = train(Recipe("linear", TrainConfig(dataset="digits", num_epochs=2, learning_rate=0.01)), "finished")
-    return run
+        recipe = Recipe("linear", dataset="digits", num_epochs=2, learning_rate=0.01)
+        return train(recipe, run_name="finished")
 
 
 @pytest.fixture(scope="session")
-def quick_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """fast_conv after an epoch of 40,000 real digits, about 99.2 % right; for tests that are marked real_mnist."""
-    from trainers.generic_trainers.training_run import train
-    from trainers.specific_trainers.fast_conv_trainer import RECIPE
+    from trainers import train
 
     assert MIRROR is not None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MNIST_STUDY_HOME", str(tmp_path_factory.mktemp("quick")))
         patch.setenv("MNIST_STUDY_MIRROR", MIRROR)
-        run, _ = train(replace(RECIPE, train=replace(RECIPE.train, num_epochs=1, train_size=40_000)), "quick")
-    return run
+        return train("fast_conv", run_name="quick", num_epochs=1, train_size=40_000)
 
 
 @pytest.fixture(scope="session")
-def quick_network(quick_run: RunFolder) -> torch.nn.Module:
+def quick_network(quick_run: Run) -> torch.nn.Module:
     """Its network."""
-    from models.trained import load_trained
+    from models.registry import load_trained
 
     return load_trained(quick_run)
 
@@ -144,7 +139,7 @@ def browser():
 
 
 @pytest.fixture
-def copied_run(finished_run: RunFolder, home: Path) -> Path:
+def copied_run(finished_run: Run, home: Path) -> Path:
     """A copy of the finished run in the test's own runs/."""
     shutil.copytree(finished_run.path, home / "runs" / "mine")
     return home / "runs" / "mine"

@@ -1,11 +1,11 @@
-"""A drawing of each digit as strokes on a paper of 280 x 280, as a mouse would draw them."""
+"""One drawing of each digit, as mouse strokes on a canvas of 280 x 280 pixels."""
 
 import math
 
 
-def arc(x, y, width, height, begin, end, count=16):
-    """Points of an ellipse around (x, y), from one angle to another in degrees, 0 to the right, 90 down."""
-    angles = [math.radians(begin + (end - begin) * step / count) for step in range(count + 1)]
+def arc(x, y, width, height, start, end, count=16):
+    """Points on an ellipse around (x, y). Angles are in degrees: 0 is right, 90 is down."""
+    angles = [math.radians(start + (end - start) * step / count) for step in range(count + 1)]
     return [(x + width * math.cos(angle), y + height * math.sin(angle)) for angle in angles]
 
 

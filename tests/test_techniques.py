@@ -1,4 +1,4 @@
-"""docs/techniques.md: its versions from scratch do what PyTorch's own do."""
+"""The from-scratch functions in docs/techniques.md give the same results as PyTorch."""
 
 import math
 import re
@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from utils.paths import PROJECT_FOLDER
+from utils.files import PROJECT_FOLDER
 
 
 @pytest.fixture(scope="module")
 def from_scratch():
-    """The functions as the document shows them."""
+    """The functions of the document."""
     text = (PROJECT_FOLDER / "docs" / "techniques.md").read_text()
     names = {"torch": torch, "F": F, "math": math}
     for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
@@ -21,7 +21,7 @@ def from_scratch():
     return names
 
 
-def test_batch_norm_trains_and_answers_as_torchs(from_scratch):
+def test_batch_norm_equals_torchs_in_training_and_evaluation(from_scratch):
     layer = nn.BatchNorm2d(5).double()
     layer.weight.data, layer.bias.data = torch.rand(5).double(), torch.rand(5).double()
     mean, variance = torch.zeros(5).double(), torch.ones(5).double()
@@ -38,7 +38,7 @@ def test_batch_norm_trains_and_answers_as_torchs(from_scratch):
         torch.testing.assert_close(variance, layer.running_var)
 
 
-def test_dropout_is_torchs_with_the_same_draws(from_scratch):
+def test_dropout_keeps_and_scales_as_torchs(from_scratch):
     x = torch.rand(1000, 50)
     dropped = from_scratch["dropout"](x, 0.4, training=True)
     stays = dropped != 0
@@ -57,7 +57,7 @@ def test_dropout_is_torchs_with_the_same_draws(from_scratch):
 @pytest.mark.parametrize(
     ("degrees", "right", "down"), [(0, 0, 0), (90, 0, 0), (0, 2, -3), (12.5, 0.75, -1.25), (-200, 5, 9)]
 )
-def test_turning_and_moving_is_grid_sample(from_scratch, digits, degrees, right, down):
+def test_rotation_and_shift_equal_grid_sample(from_scratch, digits, degrees, right, down):
     image = digits.images[5].double() / 255
     angle = math.radians(degrees)
     rotation = torch.tensor([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]]).double()

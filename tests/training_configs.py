@@ -1,9 +1,11 @@
-"""Configurations that several tests train by."""
+"""Recipes that several tests train by."""
 
-from trainers.recipe import TrainConfig
+from utils.recipe import Execution, Recipe
 
-# Nearly all that can be asked for at once.
-ALL_AT_ONCE = TrainConfig(
+CPU_FP32 = Execution(device="cpu", precision="fp32")
+
+# Nearly every feature at once.
+ALL_AT_ONCE = Recipe(
     dataset="digits",
     num_epochs=3,
     batch_size=100,
@@ -16,5 +18,4 @@ ALL_AT_ONCE = TrainConfig(
     ema_decay=0.8,
     rotation_degrees=10,
     translation_pixels=2,
-    precision="fp32",
 )

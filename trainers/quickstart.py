@@ -1,35 +1,52 @@
-"""`mnist quickstart`: the main job in a minute, on MNIST or, where that cannot be had, on the bundled digits."""
+"""`mnist quickstart` and `mnist retrain`: trainings without options."""
 
+import shutil
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from trainers.recipe import Recipe, TrainConfig
-from trainers.run_recipe import report
-from utils.command_line import parse_command_line
+from trainers.generic_trainers.logging import report_run, report_summary
+from trainers.recipes import get_recipe
+from trainers.train import train
+from utils.data.datasets import load_dataset
 from utils.errors import UserError
+from utils.recipe import Recipe
+from utils.run import Run
 
-RECIPE = Recipe("standard_conv", TrainConfig(num_epochs=2, learning_rate=3e-3, schedule="one_cycle"))
-EPOCHS_ON_DIGITS = 20  # the bundled set is 40 times smaller
-
-
-@dataclass(frozen=True)
-class QuickstartCommand:
-    seed: int = RECIPE.train.seed
-    """Decides the initial weights and the order of the digits."""
+QUICKSTART_RECIPE = Recipe("standard_conv", num_epochs=2, learning_rate=3e-3, schedule="one_cycle")
+NUM_EPOCHS_ON_DIGITS = 20  # the bundled set is 40 times smaller
+FIRST_RECIPE = "two_conv"  # what `retrain` trains if there is no run yet
 
 
-def main(argv: list[str]) -> None:
-    """Trains standard_conv for a short while, judges it on the test set, and says where to look."""
-    options = parse_command_line(QuickstartCommand, argv, "mnist quickstart", main.__doc__)
-    from trainers.generic_trainers.training_run import train
-    from utils.datasets import load_dataset
-
-    config = replace(RECIPE.train, seed=options.seed)
+def quickstart(seed: int = 0) -> Run:
+    """Trains standard_conv in about a minute and prints the result. Without MNIST, uses scikit-learn's digits."""
+    recipe = QUICKSTART_RECIPE.with_seed(seed)
     try:
         load_dataset("mnist", "train")
         load_dataset("mnist", "test")
     except UserError as error:
         reason = str(error).splitlines()[0]
-        print(f"NO MNIST, GOING ON WITH THE 1,797 DIGITS BUNDLED IN SCIKIT-LEARN: {reason}", file=sys.stderr)
-        config = replace(config, dataset="digits", num_epochs=EPOCHS_ON_DIGITS)
-    report(*train(Recipe(RECIPE.model, config)))
+        print(f"NO MNIST, USING THE 1,797 DIGITS BUNDLED WITH SCIKIT-LEARN: {reason}", file=sys.stderr)
+        recipe = replace(recipe, dataset="digits", num_epochs=NUM_EPOCHS_ON_DIGITS)
+    run = train(recipe)
+    report_run(run)
+    return run
+
+
+def retrain(save: bool = False) -> None:
+    """Trains the recipe of the newest run with the next seed and prints the result. Without a run, trains two_conv.
+
+    The new run is removed unless `save`.
+    """
+    try:
+        newest = Run.finished()[-1]
+        recipe = newest.recipe.with_seed(newest.recipe.seed + 1)
+        print(f"{newest.name} had seed {newest.recipe.seed}, test accuracy {newest.summary.test_accuracy:.2%}")
+    except UserError:
+        recipe = get_recipe(FIRST_RECIPE)
+    run = train(recipe)
+    if save:
+        report_run(run)
+        return
+    report_summary(run.summary)
+    shutil.rmtree(run.path)
+    print("not saved: 'mnist retrain --save' saves the network as a run")

@@ -1,4 +1,4 @@
-"""What a network answers on a set of digits, and how many of the answers are right."""
+"""Logits, predictions and score of a model on a set of images."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,17 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from utils.devices import autocast
-from utils.preloading import to_pixels
+from utils.data.batches import to_pixels
+from utils.data.datasets import ImageSet
+from utils.predictions import Predictions
+from utils.runtime import autocast
 
-BATCH_SIZE = 500  # digits; small enough that the activations of a convolutional network stay in the cache
+BATCH_SIZE = 500  # images; small enough that the activations of a convolutional network stay in the CPU's cache
 
 
 @dataclass(frozen=True)
 class Score:
-    """How good a set of answers is: counts first, shares by one division."""
+    """Accuracy and loss of logits, with the counts."""
 
     num_digits: int
     num_correct: int
@@ -25,7 +27,6 @@ class Score:
 
     @property
     def accuracy(self) -> float:
-        """The share of digits that are named right."""
         return self.num_correct / self.num_digits
 
     def __str__(self) -> str:
@@ -40,9 +41,9 @@ def predict_logits(
     precision: str = "fp32",
     progress: str | None = None,
 ) -> Float[Tensor, "n 10"]:
-    """The logits of all images, float32, on the device. The model is in eval mode meanwhile, afterwards as before.
+    """The logits of all images as float32 on the device. The model runs in eval mode and then returns to its mode.
 
-    `progress` is what a progress bar is called; without it there is none.
+    `progress` is the label of a progress bar; None shows no bar.
     """
     was_training = model.training
     model.eval()
@@ -55,8 +56,17 @@ def predict_logits(
     return torch.cat(logits)
 
 
+def predict(
+    model: nn.Module, image_set: ImageSet, device: torch.device | None = None, progress: str | None = None
+) -> Predictions:
+    """The predictions for all images of the set in fp32. By default on the device that holds the model."""
+    device = device or next(model.parameters()).device
+    logits = predict_logits(model, image_set.images, device, progress=progress)
+    return Predictions(logits.cpu().numpy(), image_set.labels.cpu().numpy())
+
+
 def score(logits: Float[Tensor, "n 10"], labels: Int64[Tensor, " n"]) -> Score:
-    """Counts and mean cross-entropy of these answers. Logits and labels may lie on different devices."""
+    """Counts and mean cross-entropy. Logits and labels may be on different devices."""
     labels = labels.to(logits.device)
     return Score(
         num_digits=len(labels),

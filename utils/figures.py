@@ -1,7 +1,8 @@
-"""Pictures of digits and of answers, all in one style; drawn without a screen and without global state."""
+"""Figures of digits and predictions in one style, drawn without a display and without pyplot's global state."""
 
 import io
 import math
+import sys
 import textwrap
 from pathlib import Path
 
@@ -12,43 +13,50 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from utils.answers import Answers
-from utils.atomic_files import write_whole
-from utils.image_set import ImageSet
+from utils.data.datasets import ImageSet
+from utils.files import write_whole
+from utils.predictions import Predictions
 
 INK = "#1f2933"
 COLOURS = ("#2b6cb0", "#dd6b20", "#2f855a", "#b83280", "#6b46c1", "#b7791f", "#4a5568", "#c53030")
 TILE_INCHES = 0.95
-CHARACTER_INCHES = 0.085  # of a title
+CHARACTER_INCHES = 0.085  # width of a character of a title
 SAVED_DPI = 130
+SHADES = " .:-=+*#%@"  # characters from dark to bright
 
 
 def as_png(figure: Figure) -> bytes:
-    """The figure as a PNG file's content, on white."""
+    """The content of a PNG file of the figure, on white."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=SAVED_DPI, facecolor="white")
     return content.getvalue()
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Writes the figure as PNG on white."""
+    """Writes the figure as a PNG on white."""
     write_whole(path, as_png(figure))
 
 
 def plain_axes(figure: Figure, *position: int) -> Axes:
-    """Axes of the house style: no box, light grid."""
+    """New axes without a box and with a light grid."""
     axes = figure.add_subplot(*position)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.set_axisbelow(True)
+    use_plain_style(axes)
     return axes
 
 
-def confusion_matrix_figure(answers: Answers, class_names: tuple[str, ...], set_name: str) -> Figure:
-    """True classes down, predicted across; the colour shows the mistakes, the most frequent the darkest."""
-    from sklearn.metrics import confusion_matrix
+def use_plain_style(axes: Axes) -> None:
+    """Removes the box of the axes and adds a light grid behind the data."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
 
-    counts = confusion_matrix(answers.labels, answers.predicted, labels=range(len(class_names)))
+
+def confusion_matrix_figure(predictions: Predictions, class_names: tuple[str, ...], set_name: str) -> Figure:
+    """True classes as rows, predicted classes as columns. The colour shows the mistakes only: the darkest cell is the
+    most frequent mistake."""
+    num_classes = len(class_names)
+    counts = np.zeros((num_classes, num_classes), np.int64)
+    np.add.at(counts, (predictions.labels, predictions.predicted), 1)
     mistakes = counts.astype(np.float64)
     np.fill_diagonal(mistakes, np.nan)
     most = max(1.0, float(np.nanmax(mistakes)))
@@ -60,27 +68,26 @@ def confusion_matrix_figure(answers: Answers, class_names: tuple[str, ...], set_
         if counts[row, column]:
             colour = "white" if mistakes[row, column] > 0.6 * most else INK
             axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=colour, fontsize=10)
-    axes.set_xticks(range(len(class_names)), class_names)
-    axes.set_yticks(range(len(class_names)), class_names)
-    if max(map(len, class_names)) > 5:  # Fashion-MNIST's would run into one another
+    axes.set_xticks(range(num_classes), class_names)
+    axes.set_yticks(range(num_classes), class_names)
+    if max(map(len, class_names)) > 5:  # long names, such as Fashion-MNIST's, would overlap
         axes.tick_params(axis="x", labelrotation=90)
-    num_wrong = int((~answers.is_right).sum())
-    title = f"{set_name}: {num_wrong:,} of {len(answers.labels):,} wrong"
+    num_wrong = int((~predictions.is_correct).sum())
+    title = f"{set_name}: {num_wrong:,} of {len(predictions.labels):,} wrong"
     axes.set(xlabel="predicted", ylabel="true", title=title)
     return figure
 
 
-def answers_figure(
-    answers: Answers, indices: Int64[np.ndarray, " m"], image_set: ImageSet, title: str | None = None
+def predictions_figure(
+    predictions: Predictions, indices: Int64[np.ndarray, " m"], image_set: ImageSet, title: str | None = None
 ) -> Figure:
-    """The digits at these indices, each with its label, what it was taken for, and how surely."""
+    """The digits at these indices, each with its label, its predicted class and the confidence."""
     names = image_set.class_names
     captions = []
     for i in indices.tolist():
-        sign = "=" if answers.is_right[i] else "!="
-        names_and_sign = f"{names[answers.labels[i]]} {sign} {names[answers.predicted[i]]}"
-        confidence = ">99%" if answers.confidence[i] > 0.995 else f"{answers.confidence[i]:.0%}"
-        captions.append(f"{names_and_sign}, {confidence}")
+        sign = "=" if predictions.is_correct[i] else "!="
+        confidence = ">99%" if predictions.confidence[i] > 0.995 else f"{predictions.confidence[i]:.0%}"
+        captions.append(f"{names[predictions.labels[i]]} {sign} {names[predictions.predicted[i]]}, {confidence}")
     return digit_grid_figure(image_set.images[torch.from_numpy(indices)], captions, columns=5, title=title)
 
 
@@ -91,13 +98,13 @@ def digit_grid_figure(
     title: str | None = None,
     tile_inches: float = TILE_INCHES,
 ) -> Figure:
-    """Digits row by row, dark on bright as on paper, each with its caption above."""
+    """Digits row by row, dark on white, each with its caption above."""
     tiles = images.numpy().astype(np.float32) / 255
     return tiled_figure(tiles, captions, columns, title, cmap="gray_r", limits=(0.0, 1.0), tile_inches=tile_inches)
 
 
 def draw_pixel_values(axes: Axes, image: UInt8[Tensor, "28 28"]) -> None:
-    """A digit bright on dark as it lies in the file, the value of each pixel written into it."""
+    """Draws a digit, bright on dark, with the value of each pixel as a number."""
     axes.imshow(image.numpy(), cmap="gray", vmin=0, vmax=255)
     for (row, column), value in np.ndenumerate(image.numpy()):
         colour = "black" if value > 110 else "white" if value else "0.5"
@@ -105,7 +112,7 @@ def draw_pixel_values(axes: Axes, image: UInt8[Tensor, "28 28"]) -> None:
 
 
 def filters_figure(weights: Float[np.ndarray, "filters height width"], title: str, columns: int = 8) -> Figure:
-    """First-layer weights, one small picture a filter: red adds, blue takes away; all on one scale."""
+    """First-layer weights, one tile per filter on one colour scale: red is positive, blue is negative."""
     limit = float(np.abs(weights).max()) or 1.0
     return tiled_figure(weights, None, columns, title, cmap="RdBu_r", limits=(-limit, limit))
 
@@ -119,12 +126,12 @@ def tiled_figure(
     limits: tuple[float, float],
     tile_inches: float = TILE_INCHES,
 ) -> Figure:
-    """Small pictures in one large one, which is drawn many times faster than axes for each."""
+    """Tiles in a grid, as one image on one pair of axes: many times faster than axes per tile."""
     num_tiles, height, width = tiles.shape
     columns = max(1, min(columns, num_tiles))
     rows = max(1, math.ceil(num_tiles / columns))
     gap = max(1, width // 10)
-    head = round(height * 0.3) if captions else gap  # room for a caption above each tile
+    head = round(height * 0.3) if captions else gap  # space for the caption above a tile
     canvas = np.full((rows * (height + head), columns * (width + gap)), np.nan, np.float32)
     figure_width = columns * tile_inches
     lines = textwrap.wrap(title or "", max(10, int(figure_width / CHARACTER_INCHES)))
@@ -143,3 +150,19 @@ def tiled_figure(
     place = (0.5, 1 - 0.08 / figure_height)
     figure.text(*place, "\n".join(lines), fontsize=10, color=INK, ha="center", va="top", parse_math=False)
     return figure
+
+
+def terminal_picture(image: UInt8[Tensor, "28 28"], has_colours: bool | None = None) -> str:
+    """The digit as lines of text: grey half blocks if the output has colours, else two characters per pixel.
+
+    By default the output has colours if it is a terminal.
+    """
+    rows = image.tolist()
+    if sys.stdout.isatty() if has_colours is None else has_colours:
+        # One line shows two rows of pixels: the upper as the colour of the half block, the lower as its background.
+        return "\n".join(
+            "".join(f"\x1b[38;2;{a};{a};{a};48;2;{b};{b};{b}m▀" for a, b in zip(upper, lower, strict=True)) + "\x1b[0m"
+            for upper, lower in zip(rows[::2], rows[1::2], strict=True)
+        )
+    shades = [[SHADES[value * len(SHADES) // 256] * 2 for value in row] for row in rows]
+    return "\n".join("".join(row).rstrip() for row in shades)

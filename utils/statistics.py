@@ -1,4 +1,4 @@
-"""What a sample says about all: intervals over seeds and over digits, and whether two networks differ."""
+"""Confidence intervals over seeds and over images, and significance tests between networks. All intervals are 95 %."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ TAILS = (0.025, 0.975)
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
-    """The mean and the half-width of its 95 % interval, by Student's t; NaN for the half-width of a single value."""
+    """The mean and the half width of its interval by Student's t. The half width of a single value is NaN."""
     from scipy.stats import t  # takes half a second to import
 
     if len(values) < 2:
@@ -22,9 +22,9 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def difference_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
-    """The 95 % interval of the mean over seeds of the first minus that of the second, by Welch's t (Welch 1947).
+    """The interval of the difference of the means, first minus second, by Welch's t (Welch 1947).
 
-    NaN where either has a single value; without width where neither varies.
+    NaN if either has a single value. The interval has zero width if neither varies.
     """
     from scipy.stats import t
 
@@ -35,14 +35,14 @@ def difference_interval(first: Sequence[float], second: Sequence[float]) -> tupl
     errors = [float(np.var(values, ddof=1)) / len(values) for values in (first, second)]
     if sum(errors) == 0:
         return difference, difference
-    # Welch and Satterthwaite's degrees of freedom.
+    # Degrees of freedom by Welch and Satterthwaite.
     degrees = sum(errors) ** 2 / (errors[0] ** 2 / (len(first) - 1) + errors[1] ** 2 / (len(second) - 1))
     half_width = float(t.ppf(0.975, degrees)) * math.sqrt(sum(errors))
     return difference - half_width, difference + half_width
 
 
 def welch_p_value(first: Sequence[float], second: Sequence[float]) -> float:
-    """Welch's t test of equal means, two-sided; NaN where either has a single value."""
+    """The two-sided p-value of Welch's t test for equal means. NaN if either has a single value."""
     from scipy.stats import ttest_ind
 
     if min(len(first), len(second)) < 2:
@@ -52,9 +52,9 @@ def welch_p_value(first: Sequence[float], second: Sequence[float]) -> float:
     return float(ttest_ind(first, second, equal_var=False).pvalue)
 
 
-def told_apart(p_values: Sequence[float]) -> list[bool]:
-    """Which of these tests stand out when so few are called that one in twenty of them is false (Benjamini and Hochberg
-    1995); none that is NaN."""
+def benjamini_hochberg(p_values: Sequence[float]) -> list[bool]:
+    """Which tests are significant at a false discovery rate of 5 % (Benjamini and Hochberg 1995). NaN is never
+    significant."""
     from scipy.stats import false_discovery_control
 
     known = [p for p in p_values if not math.isnan(p)]
@@ -65,12 +65,12 @@ def told_apart(p_values: Sequence[float]) -> list[bool]:
 def probability_first_beats_second(
     first: Sequence[float], second: Sequence[float]
 ) -> tuple[float, tuple[float, float]]:
-    """How often a run of the first is better than a run of the second, and the 95 % interval of that.
+    """The probability that a run of the first has a larger value than a run of the second, and its interval.
 
-    The share of all pairs of seeds, ties half: A of Vargha and Delaney (2000), U / (n m) of Mann and Whitney (1947),
-    recommended for networks by Bouthillier et al. (2021, arXiv 2103.03098). Larger values are better. The interval is
-    the percentile bootstrap over seeds, NaN where either has a single value; of few seeds it is too narrow, and
-    without width where every pair is won.
+    The fraction of all pairs of seeds, ties counted half: A of Vargha and Delaney (2000), U / (n m) of Mann and Whitney
+    (1947), recommended for networks by Bouthillier et al. (2021, arXiv 2103.03098). The interval is the percentile
+    bootstrap over seeds, NaN if either has a single value. With few seeds the interval is too narrow; it has zero width
+    if one side wins every pair.
     """
     values, others = np.asarray(first, np.float64)[:, None], np.asarray(second, np.float64)
     wins = (values > others) + 0.5 * (values == others)  # (n, m)
@@ -84,7 +84,7 @@ def probability_first_beats_second(
 
 
 def share_interval(count: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a share of which `count` of `total` were seen (Wilson 1927)."""
+    """The interval of a proportion, given `count` successes in `total` trials (Wilson 1927)."""
     from scipy.stats import binomtest
 
     interval = binomtest(count, total).proportion_ci(method="wilson")
@@ -92,7 +92,7 @@ def share_interval(count: int, total: int) -> tuple[float, float]:
 
 
 def mcnemar_exact(first_right: Bool[np.ndarray, " n"], second_right: Bool[np.ndarray, " n"]) -> float:
-    """The two-sided p-value of McNemar's exact test (McNemar 1947); 1 where the two are right on the same digits."""
+    """The two-sided p-value of McNemar's exact test (McNemar 1947). 1 if both are correct on the same images."""
     from scipy.stats import binomtest
 
     only_first = int((first_right & ~second_right).sum())
@@ -101,9 +101,9 @@ def mcnemar_exact(first_right: Bool[np.ndarray, " n"], second_right: Bool[np.nda
 
 
 def paired_bootstrap(difference: Float64[np.ndarray, " n"]) -> tuple[float, float]:
-    """The 95 % percentile interval of the mean over digits drawn anew with replacement (Efron 1979).
+    """The percentile bootstrap interval of the mean difference over images (Efron 1979).
 
-    Digits with the same difference are alike, so how often each value is drawn is multinomial.
+    Images with the same difference are interchangeable, so the counts of the distinct values are multinomial.
     """
     values, counts = np.unique(difference, return_counts=True)
     draws = np.random.default_rng(SEED).multinomial(len(difference), counts / len(difference), size=NUM_RESAMPLES)

@@ -1,6 +1,6 @@
-"""Looks at a data set: statistics.json, a printed table and pictures in data_inspection/output/. See --help.
+"""Inspects a data set, like `mnist inspect`: statistics and figures in data_inspection/output/. See --help.
 
-Hands over to `mnist inspect`: this file bears the name of its package, so from here the package cannot be imported.
+Starts `mnist inspect` as a process: this script has the name of its package, so it cannot import the package.
 """
 
 import subprocess

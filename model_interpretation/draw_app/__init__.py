@@ -1,1 +1,1 @@
-"""The draw-and-predict page: a server on this machine alone, and the page that it serves."""
+"""The drawing page of `mnist draw`: a server for this machine only, its predictions, and the page itself."""

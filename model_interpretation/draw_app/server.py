@@ -1,54 +1,62 @@
-"""The server behind the page: answers to this machine alone, bounds what it takes in, and survives what it is sent."""
+"""The HTTP server of the drawing page. It answers this machine only and bounds the size of every request."""
 
 import asyncio
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
+import torch
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.middleware.base import RequestResponseEndpoint
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import Response
+from torch import nn
 
-from model_interpretation.draw_app.digits import ChosenDigit, choose_digit
-from model_interpretation.draw_app.drawings import save_drawing
-from model_interpretation.draw_app.networks import Networks
-from model_interpretation.draw_app.reading import describe, grey_uri, read_drawing
+from model_interpretation.draw_app.prediction import ModelCache, grey_url, predict_drawing, prepare_picture
+from model_interpretation.predict import load_run_split, load_test_predictions
+from utils.data.datasets import ImageSet
+from utils.data.digit_preprocessing import STEP_NAMES, read_digit
 from utils.errors import UserError
-from utils.handwriting import STEP_NAMES
-from utils.paths import shown
-from utils.run_folder import RunFolder
+from utils.evaluation import predict_logits
+from utils.files import drawings_folder, shown, write_whole
+from utils.run import Run
 
 PAGE = Path(__file__).parent / "page"
 HOSTS = ("127.0.0.1", "localhost")
 MAX_BODY_BYTES = 2**24
-MAX_NETWORKS = 2  # side by side
+MAX_MODELS = 2  # side by side
 POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+KINDS = ("any", "correct", "wrong")
+BATCH_SIZE, MAX_BATCHES = 500, 20  # training digits that are predicted to find one of the kind
 Names = Annotated[list[str], Query(default_factory=list)]
 T = TypeVar("T")
 
 
-def make_app(runs: list[RunFolder], port: int) -> FastAPI:
-    """The page and what it asks for, for these runs, the default first."""
-    networks = Networks(runs)
-    described = [_described(run) for run in runs]
+def make_app(runs: list[Run], port: int) -> FastAPI:
+    """The page and its API for these runs, the default run first."""
+    models = ModelCache(runs)
+    described = [
+        {"name": run.name, "model": run.summary.model, "test_accuracy": run.summary.test_accuracy} for run in runs
+    ]
     generator = np.random.default_rng()
-    worker = ThreadPoolExecutor(max_workers=1)  # one at a time: torch uses all cores by itself
+    worker = ThreadPoolExecutor(max_workers=1)  # one prediction at a time: torch uses all cores for it
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(OnlyFromThePage, port=port)
+    app.middleware("http")(functools.partial(same_origin_only, {f"http://{host}:{port}" for host in HOSTS}))
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(HOSTS))
     app.mount("/page", StaticFiles(directory=PAGE))
 
-    async def worked(function: Callable[..., T], *arguments: Any) -> T:
+    async def in_worker(function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(worker, functools.partial(function, *arguments))
 
     @app.exception_handler(UserError)
-    async def refuse(_request: Request, error: Exception) -> JSONResponse:
+    async def user_error(_request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, 422)
 
     @app.get("/")
@@ -59,40 +67,50 @@ def make_app(runs: list[RunFolder], port: int) -> FastAPI:
     async def start() -> dict[str, Any]:
         return {"runs": described, "steps": STEP_NAMES}
 
-    @app.post("/api/read")
-    async def read(request: Request, run: Names, without: Names, extra: Names, ready: bool = False) -> JSONResponse:
+    @app.post("/api/predict")
+    async def predict(
+        request: Request, run: Names, skip: Names, extra: Names, mnist_form: bool = False
+    ) -> JSONResponse:
         picture = await bounded_body(request)
-        if len(run) > MAX_NETWORKS:
-            raise UserError(f"{len(run)} runs at once: expected at most {MAX_NETWORKS}")
+        if len(run) > MAX_MODELS:
+            raise UserError(f"{len(run)} runs in one request: expected at most {MAX_MODELS}")
 
-        def answer() -> dict[str, Any]:
-            asked = {name: networks.get(name) for name in run}
-            return describe(read_drawing(picture, without, ready), asked, extra)
+        def compute() -> dict[str, Any]:
+            loaded = {name: models.get(name) for name in run}
+            return predict_drawing(prepare_picture(picture, skip, mnist_form), loaded, extra)
 
-        return JSONResponse(await worked(answer))
+        return JSONResponse(await in_worker(compute))
 
     @app.get("/api/digit")
     async def digit(run: str, split: str = "test", kind: str = "any") -> dict[str, Any]:
-        def choose() -> ChosenDigit:
-            return choose_digit(networks.run(run), networks.get(run).model, split, kind, generator)
+        def sample() -> dict[str, Any]:
+            image_set, index = sample_digit(models.run(run), models.get(run).model, split, kind, generator)
+            picture = grey_url(image_set.images[index].numpy() / np.float32(255))
+            return {"index": index, "label": int(image_set.labels[index]), "picture": picture}
 
-        chosen = await worked(choose)
-        return {"index": chosen.index, "label": chosen.label, "picture": grey_uri(chosen.image / np.float32(255))}
+        return await in_worker(sample)
 
     @app.post("/api/drawings")
-    async def keep(request: Request, label: int) -> dict[str, str]:
-        return {"file": shown(await worked(save_drawing, await bounded_body(request), label))}
+    async def save(request: Request, label: int) -> dict[str, str]:
+        return {"file": shown(await in_worker(save_drawing, await bounded_body(request), label))}
 
     return app
 
 
-def _described(run: RunFolder) -> dict[str, Any]:
-    summary = run.summary()
-    return {"name": run.path.name, "model": summary["model"], "test_accuracy": summary["test_accuracy"]}
+async def same_origin_only(origins: set[str], request: Request, call_next: RequestResponseEndpoint) -> Response:
+    """Refuses requests from pages of other sites, and forbids the page to load anything from other sites."""
+    origin = request.headers.get("origin")
+    is_foreign = origin is not None and origin not in origins
+    if is_foreign or request.headers.get("sec-fetch-site") == "cross-site":
+        return JSONResponse({"detail": "request from another site"}, 403)
+    response = await call_next(request)
+    response.headers["content-security-policy"] = POLICY
+    response.headers["cache-control"] = "no-store"
+    return response
 
 
 async def bounded_body(request: Request) -> bytes:
-    """The request's body. Raises UserError as soon as it grows beyond the bound."""
+    """The body of the request. Raises UserError as soon as it exceeds MAX_BODY_BYTES."""
     body = bytearray()
     try:
         async for part in request.stream():
@@ -100,32 +118,45 @@ async def bounded_body(request: Request) -> bytes:
             if len(body) > MAX_BODY_BYTES:
                 raise UserError(f"larger than {MAX_BODY_BYTES // 2**20} MiB: expected a picture of one digit")
     except ClientDisconnect:
-        raise UserError("the picture did not come whole") from None
+        raise UserError("the picture is incomplete: the connection was closed") from None
     return bytes(body)
 
 
-class OnlyFromThePage:
-    """Refuses requests that another site's page sends, and tells the browser to fetch nothing from elsewhere."""
+# Digits of the data set, and drawings that are saved.
 
-    def __init__(self, app: ASGIApp, port: int) -> None:
-        self.app = app
-        self.origins = {f"http://{host}:{port}" for host in HOSTS}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        headers = dict(scope["headers"])
-        origin = headers.get(b"origin")
-        is_foreign = origin is not None and origin.decode("latin-1") not in self.origins
-        if is_foreign or headers.get(b"sec-fetch-site") == b"cross-site":
-            await JSONResponse({"detail": "asked from another site"}, 403)(scope, receive, send)
-            return
+def sample_digit(
+    run: Run, model: nn.Module, split: str, kind: str, generator: np.random.Generator
+) -> tuple[ImageSet, int]:
+    """The run's `train` or `test` set, and the index of a random digit whose prediction is of this kind.
 
-        async def send_with_policy(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                policy = [(b"content-security-policy", POLICY.encode()), (b"cache-control", b"no-store")]
-                message["headers"] = [*message["headers"], *policy]
-            await send(message)
+    Raises UserError if none is found, and for an unknown kind or split.
+    """
+    if split not in ("train", "test") or kind not in KINDS:
+        raise UserError(f"expected split train or test, and kind {', '.join(KINDS)}")
+    image_set = load_run_split(run, split)
+    is_correct = torch.from_numpy(load_test_predictions(run, image_set).is_correct) if split == "test" else None
+    for batch in torch.from_numpy(generator.permutation(len(image_set))).split(BATCH_SIZE)[:MAX_BATCHES]:
+        if kind == "any":
+            candidates = batch
+        elif is_correct is not None:
+            candidates = batch[is_correct[batch] == (kind == "correct")]
+        else:
+            predicted = predict_logits(model, image_set.images[batch], torch.device("cpu")).argmax(1)
+            candidates = batch[(predicted == image_set.labels[batch]) == (kind == "correct")]
+        if len(candidates):
+            return image_set, int(candidates[0])
+    raise UserError(f"no {kind} prediction among the {split} digits that were tried")
 
-        await self.app(scope, receive, send_with_policy)
+
+def save_drawing(picture: bytes, label: int) -> Path:
+    """Writes the picture unchanged to runs/drawings/LABEL-TIME.png.
+
+    Raises UserError for a label outside 0 to 9 and for a file that is no picture of a digit.
+    """
+    if label not in range(10):
+        raise UserError(f"label {label}: expected 0 to 9")
+    read_digit(picture)
+    file = drawings_folder() / f"{label}-{datetime.now():%Y%m%d-%H%M%S-%f}.png"
+    write_whole(file, picture)
+    return file

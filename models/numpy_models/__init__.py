@@ -1,1 +1,1 @@
-"""The networks of model strings from scratch: NumPy alone, one small class a layer."""
+"""The networks of model strings from scratch: each layer, the loss and the optimizers in plain NumPy."""

@@ -1,1 +1,1 @@
-"""Networks whose shape comes from arguments."""
+"""Networks whose architecture is an argument."""

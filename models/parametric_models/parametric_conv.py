@@ -1,4 +1,4 @@
-"""Convolutional networks of any channels, kernels, paddings and pools."""
+"""Convolutional networks with any channels, kernels, paddings and pools."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from models.parametric_models.parametric_fc import append_classifier
 class ParametricConvNet(nn.Module):
     """Convolution blocks, then fully connected layers, then 10 logits.
 
-    A block is a convolution, batch norm where wanted, max pooling where wanted, ReLU. Pooling stands before
-    ReLU: the maximum and ReLU commute, so the values are the same and ReLU has a quarter of the work.
+    A block is a convolution, optional batch norm, optional max pooling, and ReLU. Maximum and ReLU commute, so pooling
+    before ReLU gives the same values with a quarter of the work for ReLU.
     """
 
     def __init__(
@@ -27,10 +27,10 @@ class ParametricConvNet(nn.Module):
         hidden_widths: Sequence[int] = (),
         dropout: float = 0.0,
     ) -> None:
-        """The first four lists have an entry a block. `pools` are sizes and strides of max pooling, 1 for none;
+        """The first four lists have one entry per block. `pools` are size and stride of max pooling, 1 for none;
         partial windows are dropped. `dropout` is the probability after each hidden fully connected layer.
 
-        Raises ValueError where the lists differ in length or a kernel or pool does not fit into what is left.
+        Raises ValueError if the lists differ in length or a kernel or pool is larger than its input.
         """
         super().__init__()
         self.layers = nn.Sequential(OrderedDict(standardize=Standardize()))

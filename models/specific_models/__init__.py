@@ -1,1 +1,1 @@
-"""Fixed networks, one a file."""
+"""Fixed architectures, one per file."""

@@ -1,4 +1,4 @@
-"""Two 3x3 convolutions of 32 channels, two of 64, FC 128-10, with batch norm and dropout: 468,138 parameters."""
+"""Two 3x3 convolutions with 32 channels, two with 64, FC 128-10, batch norm and dropout. 468,138 parameters."""
 
 from collections import OrderedDict
 
@@ -11,8 +11,8 @@ DROPOUT = 0.4
 
 
 class DeepConvNet(nn.Module):
-    """28 x 28 -> 14 x 14 -> 7 x 7 by padded convolutions and pools; batch norm after each convolution and after the
-    hidden fully connected layer, dropout after each pool and after the hidden fully connected layer."""
+    """28 x 28 -> 14 x 14 -> 7 x 7 with padded convolutions. Batch norm follows each convolution and the hidden fully
+    connected layer; dropout follows each pool and the hidden fully connected layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class DeepConvNet(nn.Module):
             self.layers.add_module(f"conv{number}", nn.Conv2d(width_in, width_out, 3, padding=1, bias=False))
             self.layers.add_module(f"conv{number}_norm", nn.BatchNorm2d(width_out))
             if number % 2 == 0:
-                self.layers.add_module(f"conv{number}_pool", nn.MaxPool2d(2))  # before ReLU: the same values, less work
+                self.layers.add_module(f"conv{number}_pool", nn.MaxPool2d(2))  # before ReLU: same values, less work
             self.layers.add_module(f"conv{number}_relu", nn.ReLU())
             if number % 2 == 0:
                 self.layers.add_module(f"conv{number}_dropout", Dropout(DROPOUT))

@@ -1,4 +1,4 @@
-"""Three valid convolutions of 16, 48 and 96 channels, FC 128-10: the best accuracy a second, 161,114 parameters."""
+"""Three valid convolutions with 16, 48 and 96 channels, FC 128-10: the best accuracy per second. 161,114 parameters."""
 
 from collections import OrderedDict
 
@@ -9,11 +9,11 @@ from models.layers import Standardize
 
 
 class FastConvNet(nn.Module):
-    """28 x 28 -> 24 -> 12 -> 10 -> 5 -> 3; 864 values enter the fully connected layers.
+    """28 x 28 -> 24 -> 12 -> 10 -> 5 -> 3; the fully connected layers have 864 inputs.
 
-    A block is convolution, max pooling, batch norm, ReLU: after pooling, norm and ReLU have a quarter of the work.
-    The numbers of channels are multiples of 16, which vector units fill; benchmarks/SPEED_LOG.md says what else was
-    tried.
+    A block is convolution, max pooling, batch norm, ReLU. Pooling first saves batch norm and ReLU three quarters of
+    the work. Channel counts are multiples of 16, the width of the CPU's vector units. benchmarks/SPEED_LOG.md lists the
+    alternatives that were measured.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Multinomial logistic regression: 784 pixels to 10 logits, 7,850 parameters."""
+"""Multinomial logistic regression: 784 pixels to 10 logits. 7,850 parameters."""
 
 from models.parametric_models.parametric_fc import ParametricFCNet
 

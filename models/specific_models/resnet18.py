@@ -1,4 +1,4 @@
-"""ResNet-18 for 28 x 28 digits: a 3x3 stem without stride, no first pool. 11,172,810 parameters.
+"""ResNet-18 for 28 x 28 images: a 3x3 first convolution with stride 1, no first pool. 11,172,810 parameters.
 
 Source: He et al. 2016, Deep Residual Learning for Image Recognition, arXiv 1512.03385.
 """
@@ -12,9 +12,9 @@ from models.layers import GlobalAveragePool, Standardize
 
 
 class ResidualBlock(nn.Module):
-    """ReLU(shortcut + two 3x3 convolutions with batch norm); the first of them may halve the sides.
+    """ReLU(shortcut + two 3x3 convolutions with batch norm); the first convolution may halve height and width.
 
-    Where the shape changes the shortcut is a 1x1 convolution with batch norm, else the input itself.
+    The shortcut is the identity, or a 1x1 convolution with batch norm if the shape changes.
     """
 
     def __init__(self, width_in: int, width_out: int, stride: int) -> None:
@@ -38,7 +38,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet18(nn.Module):
-    """Two residual blocks each of 64, 128, 256 and 512 channels at 28, 14, 7 and 4 px, global average pooling, FC10."""
+    """Two residual blocks each with 64, 128, 256 and 512 channels at 28, 14, 7 and 4 px, a global mean, FC10."""
 
     def __init__(self) -> None:
         super().__init__()

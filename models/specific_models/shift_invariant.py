@@ -1,4 +1,4 @@
-"""Fully convolutional with global average pooling: where a digit lies matters little. 112,362 parameters."""
+"""Fully convolutional with global average pooling: nearly invariant to shifts. 112,362 parameters."""
 
 from collections import OrderedDict
 
@@ -9,10 +9,10 @@ from models.layers import GlobalAveragePool, Standardize
 
 
 class ShiftInvariantNet(nn.Module):
-    """Four padded 3x3 convolutions of 32, 64, 64 and 96 channels, two pools, then the mean over all 7 x 7 places.
+    """Four padded 3x3 convolutions with 32, 64, 64 and 96 channels, two pools, then the mean over the 7 x 7 maps.
 
-    A shift by 4 px, the stride of both pools together, moves the last 7 x 7 maps by one place and leaves their means
-    as they are, but for what the padding at the image's edges adds.
+    A shift by 4 px, the stride of both pools together, moves the last 7 x 7 maps by one position. Their means change
+    only through the padding at the image's edges.
     """
 
     def __init__(self) -> None:

@@ -1,10 +1,10 @@
-"""Three 3x3 convolutions of 32, 64 and 64 channels with batch norm, then 512-128-10: 1,729,162 parameters."""
+"""Three 3x3 convolutions with 32, 64 and 64 channels and batch norm, then FC 512-128-10. 1,729,162 parameters."""
 
 from models.parametric_models.parametric_conv import ParametricConvNet
 
 
 class StandardConvNet(ParametricConvNet):
-    """28 x 28 -> 14 x 14 -> 7 x 7, where it stays; 3,136 values enter the fully connected layers."""
+    """28 x 28 -> 14 x 14 -> 7 x 7 -> 7 x 7; the fully connected layers have 3,136 inputs."""
 
     def __init__(self) -> None:
         super().__init__(

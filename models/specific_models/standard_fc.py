@@ -1,4 +1,4 @@
-"""784-128-64-10 with ReLU, 109,386 parameters."""
+"""784-128-64-10 with ReLU. 109,386 parameters."""
 
 from models.parametric_models.parametric_fc import ParametricFCNet
 

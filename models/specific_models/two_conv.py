@@ -1,6 +1,6 @@
-"""Two 3x3 convolutions of 32 and 64 channels, dropout, one fully connected layer: 34,826 parameters.
+"""Two 3x3 convolutions with 32 and 64 channels, dropout, one fully connected layer. 34,826 parameters.
 
-Source: the convolutional network of Keras' examples, https://keras.io/examples/vision/mnist_convnet/
+Source: the convolutional network of the Keras examples, https://keras.io/examples/vision/mnist_convnet/
 """
 
 from collections import OrderedDict
@@ -12,9 +12,9 @@ from models.layers import Dropout, Standardize
 
 
 class TwoConvNet(nn.Module):
-    """28 x 28 -> 26 -> 13 -> 11 -> 5, valid convolutions and pools that drop partial windows; 1,600 values at the end.
+    """28 x 28 -> 26 -> 13 -> 11 -> 5 with valid convolutions; the last layer has 1,600 inputs.
 
-    Pooling stands before ReLU: the values are the same, and ReLU has a quarter of the work.
+    Pooling drops partial windows. It precedes ReLU, which gives the same values with a quarter of the work for ReLU.
     """
 
     def __init__(self) -> None:

@@ -1,1 +1,1 @@
-"""Runs side by side: tables over seeds, curves, and tests on the same digits."""
+"""Comparison of runs: means over seeds, learning curves, and tests on the same images."""

@@ -1,1 +1,1 @@
-"""Many recipes as one: which points, on which engine, with what result."""
+"""Sweeps: many recipes trained by one command, as a grid or a search, on this machine or on a Ray cluster."""

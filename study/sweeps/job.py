@@ -1,141 +1,140 @@
-"""The smallest piece of a sweep: a recipe with some seeds, whose runs are named by what the recipe holds."""
+"""The unit of work of a sweep: one recipe with some seeds. A run's name is a hash of its recipe and the seed."""
 
-import dataclasses
-import hashlib
-import json
-import re
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
-from trainers.generic_trainers.training_run import Setting, train, train_seeds
-from trainers.recipe import Recipe, TrainConfig
+from trainers.train import DataSplits, resume, train_seeds
 from utils.errors import UserError
-from utils.paths import runs_folder
-from utils.run_folder import EpochMetrics, RunFolder
+from utils.files import runs_folder
+from utils.recipe import Execution, Recipe
+from utils.run import EpochMetrics, Run
 
 
 class Pruned(Exception):
-    """The run is not worth going on with."""
+    """The validation accuracy of a run is too low to continue."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A recipe, whose own seed does not count, and seeds that are trained together where that pays."""
+    """A recipe, whose own seed is ignored, and the seeds to train it with."""
 
     recipe: Recipe
     seeds: tuple[int, ...]
-    bar: tuple[float, ...] = ()
-    """The validation accuracy to hold after each epoch, from where there is one; below it a run is pruned."""
-
-    @cached_property
-    def prefix(self) -> str:
-        """The runs' name but for the seed: the model, and a hash of all settings that are not the defaults."""
-        defaults = dataclasses.asdict(TrainConfig())
-        settings = {
-            name: value
-            for name, value in dataclasses.asdict(self.recipe.train).items()
-            if name != "seed" and value != defaults[name]
-        }
-        content = json.dumps([self.recipe.model, settings], sort_keys=True)
-        plain_model = re.sub(r"[^A-Za-z0-9_.]+", "_", self.recipe.model).strip("_")[:60]
-        return f"{plain_model}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
-
-    def run(self, seed: int) -> RunFolder:
-        return RunFolder(runs_folder() / f"{self.prefix}-s{seed}")
+    required_accuracy: tuple[float, ...] = ()
+    """Best validation accuracy that a run must reach by each epoch, else it is pruned; empty for no pruning."""
 
     @property
-    def runs(self) -> list[RunFolder]:
-        return [self.run(seed) for seed in self.seeds]
+    def prefix(self) -> str:
+        """The names of the runs without `-s<seed>`."""
+        return f"{self.recipe.plain_model}-{self.recipe.hash}"
 
-    def with_seed(self, seed: int) -> Recipe:
-        return replace(self.recipe, train=replace(self.recipe.train, seed=seed))
+    def run(self, seed: int) -> Run:
+        return Run(runs_folder() / f"{self.prefix}-s{seed}")
+
+    @property
+    def runs(self) -> list[Run]:
+        return [self.run(seed) for seed in self.seeds]
 
     @property
     def unfinished(self) -> "Job":
-        """The same without the seeds whose runs are finished."""
+        """The same job without the seeds whose runs are finished."""
         return replace(self, seeds=tuple(seed for seed in self.seeds if not self.run(seed).is_finished))
 
-    def is_below(self, rows: Sequence[EpochMetrics]) -> bool:
-        """Whether the best epoch so far does not hold the bar."""
-        if not 0 < len(rows) <= len(self.bar):
+    def falls_short(self, metrics: Sequence[EpochMetrics]) -> bool:
+        """Whether a run with these epochs is to be pruned."""
+        if not 0 < len(metrics) <= len(self.required_accuracy):
             return False
-        return max(row.val_accuracy for row in rows) < self.bar[len(rows) - 1]
+        return max(row.val_accuracy for row in metrics) < self.required_accuracy[len(metrics) - 1]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: seeds that are in neither of these are finished."""
+    """The result of a job. A seed that is neither failed nor pruned is finished."""
 
     job: Job
     failures: dict[int, str]
-    """Why a run could not be trained, by seed."""
+    """Seed -> reason."""
     pruned: tuple[int, ...] = ()
     seconds: float = 0.0
-    """That it took, the runs' pictures and checkpoints included."""
+    """Wall-clock time of the job, including checkpoints and pictures."""
 
     @staticmethod
-    def of_error(job: Job, error: Exception) -> "Outcome":
-        """None of the runs could be trained, for this reason."""
+    def failed(job: Job, error: Exception) -> "Outcome":
+        """All runs of the job failed with this error."""
         return Outcome(job, dict.fromkeys(job.seeds, _reason(error)))
 
 
-def do_job(job: Job, setting_of: Callable[[Recipe], Setting] = Setting.of) -> Outcome:
-    """Trains what is not finished: goes on with runs that were stopped, and makes the others, in runs/.
+def do_job(job: Job, execution: Execution, splits: DataSplits) -> Outcome:
+    """Trains the unfinished runs of the job in runs/; an interrupted run is resumed.
 
-    What goes wrong with a run is told in the outcome and stops nothing. No other process may be at these runs.
+    A run that fails is reported in the outcome and does not stop the others. The caller holds the locks of the runs.
     """
     started = time.perf_counter()
     failures: dict[int, str] = {}
-    pruned, fresh = [], []
+    pruned, new_seeds = [], []
     for seed in job.unfinished.seeds:
         run = job.run(seed)
         if run.path.exists() and not (run.path / "config.json").exists():
-            shutil.rmtree(run.path)  # killed before it began
-        if job.bar or run.path.exists():
-            try:
-                _train_one(job, seed, run, setting_of)
-            except Pruned:
-                pruned.append(seed)
-            except Exception as error:  # the others go on whatever it is
-                failures[seed] = _reason(error)
-        else:
-            fresh.append(seed)
-    if fresh:
+            shutil.rmtree(run.path)  # the process was killed while it created the folder
+        if not run.path.exists() and not job.required_accuracy:
+            new_seeds.append(seed)
+            continue
         try:
-            _, failed = train_seeds(job.recipe, fresh, job.prefix, setting_of(job.recipe))
-            failures |= {seed: _reason(error) for seed, error in failed.items()}
+            failures |= _train_one(job, seed, execution, splits)
+        except Pruned:
+            pruned.append(seed)
+        except Exception as error:  # any error: the other runs continue
+            failures[seed] = _reason(error)
+    if new_seeds:
+        try:
+            failures |= _train_new(job, new_seeds, execution, splits)
         except Exception as error:
-            failures |= {seed: _reason(error) for seed in fresh if not job.run(seed).is_finished}
+            failures |= {seed: _reason(error) for seed in new_seeds if not job.run(seed).is_finished}
     return Outcome(job, failures, tuple(pruned), time.perf_counter() - started)
 
 
-def _train_one(job: Job, seed: int, run: RunFolder, setting_of: Callable[[Recipe], Setting]) -> None:
-    recipe = job.with_seed(seed)
-    resumed = None
-    if run.path.exists():
-        found = Recipe.from_json(run.config())
-        if found != recipe:
-            raise UserError(f"runs/{run.path.name} is of another recipe: {'; '.join(found.differences(recipe))}")
-        if job.is_below(run.rows()):
-            raise Pruned
-        resumed = run
-    train(recipe, run.path.name, resumed, setting_of(job.recipe), [_Pruner(job, run)])
+def _train_new(
+    job: Job, seeds: Sequence[int], execution: Execution, splits: DataSplits, callbacks: Sequence["_Pruner"] = ()
+) -> dict[int, str]:
+    """Trains new runs. Returns the reasons of those that failed, by seed."""
+    _, failures = train_seeds(
+        job.recipe, seeds, run_name=job.prefix, execution=execution, splits=splits, callbacks=callbacks
+    )
+    return {seed: _reason(error) for seed, error in failures.items()}
+
+
+def _train_one(job: Job, seed: int, execution: Execution, splits: DataSplits) -> dict[int, str]:
+    """Trains or resumes the run of one seed, with pruning. Returns its failure, if any."""
+    run, pruner = job.run(seed), _Pruner(job)
+    if not run.path.exists():
+        return _train_new(job, [seed], execution, splits, [pruner])
+    recipe = job.recipe.with_seed(seed)
+    if run.recipe != recipe:
+        raise UserError(f"runs/{run.name} has another recipe: {'; '.join(run.recipe.differences(recipe))}")
+    pruner.metrics = run.metrics
+    pruner.check()
+    resume(run, execution=execution, splits=splits, callbacks=[pruner])
+    return {}
 
 
 class _Pruner:
-    """An observer of the trainer that ends it where the bar is not held."""
+    """A callback that ends training when the run falls short of the required accuracy."""
 
-    def __init__(self, job: Job, run: RunFolder) -> None:
-        self.job, self.run = job, run
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.metrics: list[EpochMetrics] = []
 
     def step_done(self) -> None:
         pass
 
-    def epoch_done(self, _row: EpochMetrics) -> None:
-        if self.job.is_below(self.run.rows()):
+    def epoch_done(self, metrics: EpochMetrics) -> None:
+        self.metrics = [*self.metrics[: metrics.epoch - 1], metrics]
+        self.check()
+
+    def check(self) -> None:
+        if self.job.falls_short(self.metrics):
             raise Pruned
 
 

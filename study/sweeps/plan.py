@@ -1,6 +1,5 @@
-"""What a sweep consists of: models, settings with their values, seeds, and how points are chosen among them."""
+"""What a sweep trains: models, recipe fields with their values, seeds, and how the points are chosen."""
 
-import dataclasses
 import itertools
 import math
 import sys
@@ -8,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from trainers.recipe import Recipe, TrainConfig
-from trainers.run_recipe import parse_seeds, with_lasting_names
-from trainers.train_command import recipe_of_trainer, trainer_names
+from trainers.recipes import get_recipe, parse_seeds, with_absolute_paths
 from utils.errors import UserError, brief
-from utils.paths import shown
+from utils.files import shown
+from utils.recipe import FIELDS, Recipe
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,141 +18,122 @@ else:
     import tomli as tomllib
 
 Search = Literal["grid", "random", "tpe"]
-SETTINGS = {setting.name for setting in dataclasses.fields(TrainConfig)} - {"seed"}
+SWEPT_FIELDS = [name for name in FIELDS if name not in ("model", "seed")]
+FILE_KEYS = ("recipe", "models", "seeds", "search", "num_points", "pruning", "fields")
 MAX_POINTS = 100_000
 MAX_FILE_BYTES = 2**20
-KINDS = {int: "a whole number", bool: "true or false", str: "text", list: "a list", dict: "a table"}
+TYPE_NAMES = {int: "a whole number", bool: "true or false", str: "text", list: "a list", dict: "a table"}
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from low to high, evenly spread, or their logarithms where `log`."""
+    """Numbers from low to high: uniform, or uniform in the logarithm with `log`."""
 
     low: float
     high: float
     log: bool = False
 
 
-Choice = tuple[Any, ...] | Range  # the values of a setting
+Values = tuple[Any, ...] | Range  # of one recipe field
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep as its file or command line tells it; every point is a recipe, trained with every seed."""
+    """A sweep. Every point is a recipe, which is trained with every seed."""
 
     name: str
     base: Recipe
+    """The recipe that all points share, apart from the model and the swept fields."""
     models: tuple[str, ...]
-    settings: dict[str, Choice]
+    fields: dict[str, Values]
+    """Recipe field -> its values."""
     seeds: tuple[int, ...]
     search: Search = "grid"
     num_points: int = 20
-    """How many points random and tpe try."""
+    """Number of points of a random or tpe search."""
     pruning: bool = False
-    """random, tpe: stop runs that fall below the median of the finished ones."""
+    """random, tpe: stop a run whose validation accuracy is below the median of the finished runs."""
 
     def __post_init__(self) -> None:
-        """Raises UserError where a value makes no sense, so that nothing is begun that cannot be."""
-        unknown = sorted(set(self.settings) - SETTINGS)
+        """Raises UserError for any value that a recipe or a search refuses, before anything is trained."""
+        unknown = [name for name in self.fields if name not in SWEPT_FIELDS]
         if unknown:
-            raise UserError(f"unknown setting '{brief(unknown[0])}': expected one of {', '.join(sorted(SETTINGS))}")
+            raise UserError(f"unknown recipe field '{brief(unknown[0])}': expected one of {', '.join(SWEPT_FIELDS)}")
         if not all(self.models) or not self.models:
             raise UserError("a sweep needs a model: --model NAME, or models = [...] in its file")
         for model in self.models:
             self.recipe(model, {})
-        for name, choice in self.settings.items():
-            self._check_choice(name, choice)
+        for name, values in self.fields.items():
+            self._check_values(name, values)
         if self.search == "grid" and self.pruning:
-            raise UserError("a grid is trained whole: pruning needs search random or tpe")
+            raise UserError("a grid trains all its points: pruning needs search random or tpe")
         if not 1 <= self.num_points <= MAX_POINTS:
             raise UserError(f"--num-points {brief(self.num_points)}: expected 1 to {MAX_POINTS:,}")
         if self.search == "grid" and not 0 < self.grid_size <= MAX_POINTS:
             raise UserError(f"a grid of {self.grid_size:,} points: expected 1 to {MAX_POINTS:,}")
 
-    def _check_choice(self, name: str, choice: Choice) -> None:
-        if isinstance(choice, Range):
+    def _check_values(self, name: str, values: Values) -> None:
+        if isinstance(values, Range):
             if self.search == "grid":
                 raise UserError(f"a range of {name} cannot make a grid: list its values, or search random or tpe")
-            if not choice.low < choice.high or (choice.log and choice.low <= 0):
+            if not values.low < values.high or (values.log and values.low <= 0):
                 raise UserError(f"the range of {name} is empty: expected low below high, and above 0 with log")
-            values: tuple[Any, ...] = (choice.low, choice.high)
-        else:
-            values = choice
-            if not values:
-                raise UserError(f"{name} has no values: the grid is empty")
+            values = (values.low, values.high)
+        if not values:
+            raise UserError(f"{name} has no values: the grid is empty")
         for value in values:
             self.recipe(self.models[0], {name: value})
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        choice = self.settings.get("dataset", ())
-        return choice if isinstance(choice, tuple) and choice else (self.base.train.dataset,)
+        values = self.fields.get("dataset")
+        return values if isinstance(values, tuple) else (self.base.dataset,)
 
     @property
     def grid_size(self) -> int:
-        counts = [len(values) for values in self.settings.values() if isinstance(values, tuple)]
+        counts = [len(values) for values in self.fields.values() if isinstance(values, tuple)]
         return len(self.models) * math.prod(counts)
 
-    def recipe(self, model: str, settings: dict[str, Any]) -> Recipe:
+    def recipe(self, model: str, fields: dict[str, Any]) -> Recipe:
         """The recipe of a point. Raises UserError for a value of the wrong type or size."""
-        train = {**dataclasses.asdict(self.base.train), "seed": 0, **settings}
-        return with_lasting_names(Recipe.from_json({"model": model, "train": train}))
+        return with_absolute_paths(Recipe.from_json({**self.base.to_json(), "model": model, "seed": 0, **fields}))
 
     def grid(self) -> list[Recipe]:
-        """All points, the last setting changing the quickest. Raises UserError."""
-        values = [choice for choice in self.settings.values() if isinstance(choice, tuple)]
+        """All points of the grid; the last field changes fastest."""
+        values = [choice for choice in self.fields.values() if isinstance(choice, tuple)]
         return [
-            self.recipe(model, dict(zip(self.settings, point, strict=True)))
+            self.recipe(model, dict(zip(self.fields, point, strict=True)))
             for model in self.models
             for point in itertools.product(*values)
         ]
 
 
-def base_recipe(trainer: str | None) -> Recipe:
-    """What all points share: a trainer's recipe, or the defaults. Raises UserError for an unknown trainer."""
-    if trainer is None:
-        return Recipe("")
-    if trainer not in trainer_names():
-        raise UserError(f"unknown trainer '{trainer[:60]}': expected one of {', '.join(trainer_names())}")
-    return recipe_of_trainer(trainer)
-
-
 def read_plan(file: Path) -> Plan:
-    """The sweep of a TOML file. Raises UserError where it is missing, no TOML, or holds what a sweep does not.
+    """The sweep that a TOML file describes. Raises UserError for a file that is unreadable or not a sweep.
 
-    models = ["standard_fc", "C(16,3)-P2-FC10"]   # or trainer = "fc", or both
+    models = ["standard_fc", "C(16,3)-P2-FC10"]   # or recipe = "fc", or both
     seeds = "0:5"                                 # or [0, 3]
-    search = "random"                             # or "tpe"; "grid" by default
+    search = "random"                             # or "tpe"; default "grid"
     num_points = 20
-    [settings]
+    [fields]
     num_epochs = 3
     learning_rate = [1e-3, 1e-2]                  # or { low = 1e-4, high = 1e-1, log = true }
     """
-    try:
-        if file.stat().st_size > MAX_FILE_BYTES:
-            raise UserError(f"{shown(file)} is larger than {MAX_FILE_BYTES // 2**20} MiB: expected a sweep")
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {shown(file)}: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(f"{shown(file)} is no TOML: {error}") from None
-    except RecursionError:
-        raise UserError(f"{shown(file)} is nested too deeply: expected a sweep") from None
-    known = {"trainer", "models", "seeds", "search", "num_points", "pruning", "settings"}
-    unknown = sorted(set(values) - known)
+    values = _read_toml(file)
+    unknown = sorted(set(values) - set(FILE_KEYS))
     if unknown:
-        raise UserError(f"{shown(file)}: unknown key '{brief(unknown[0])}': expected {', '.join(sorted(known))}")
+        raise UserError(f"{shown(file)}: unknown key '{brief(unknown[0])}': expected {', '.join(FILE_KEYS)}")
     search = _typed(values, "search", str, "grid")
     if search not in get_args(Search):
         raise UserError(f"search '{search[:60]}': expected one of {', '.join(get_args(Search))}")
-    trainer = _typed(values, "trainer", str, None)
-    base = base_recipe(trainer)
-    settings = _typed(values, "settings", dict, {})
+    recipe = _typed(values, "recipe", str, None)
+    base = Recipe() if recipe is None else get_recipe(recipe)
+    models = _typed(values, "models", list, [base.model])
     return Plan(
         name=file.stem,
         base=base,
-        models=tuple(_expect("models", model, str) for model in _typed(values, "models", list, [base.model])),
-        settings={name: _choice(name, value) for name, value in settings.items()},
+        models=tuple(_checked("models", model, str) for model in models),
+        fields={name: _values(name, value) for name, value in _typed(values, "fields", dict, {}).items()},
         seeds=_seeds(values.get("seeds", "0")),
         search=search,
         num_points=_typed(values, "num_points", int, 20),
@@ -162,17 +141,31 @@ def read_plan(file: Path) -> Plan:
     )
 
 
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        if file.stat().st_size > MAX_FILE_BYTES:
+            raise UserError(f"{shown(file)} is larger than {MAX_FILE_BYTES // 2**20} MiB: expected a sweep")
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {shown(file)}: {error.strerror}") from None
+    except ValueError as error:
+        raise UserError(f"{shown(file)} is not valid TOML: {error}") from None
+    except RecursionError:
+        raise UserError(f"{shown(file)} is nested too deeply: expected a sweep") from None
+
+
 def _typed(values: dict[str, Any], name: str, kind: type, default: Any) -> Any:
-    return _expect(name, values[name], kind) if name in values else default
+    return _checked(name, values[name], kind) if name in values else default
 
 
-def _expect(name: str, value: Any, kind: type) -> Any:
+def _checked(name: str, value: Any, kind: type) -> Any:
     if type(value) is not kind:
-        raise UserError(f"{name} = {brief(value)}: expected {KINDS[kind]}")
+        raise UserError(f"{name} = {brief(value)}: expected {TYPE_NAMES[kind]}")
     return value
 
 
-def _choice(name: str, value: Any) -> Choice:
+def _values(name: str, value: Any) -> Values:
+    """The values of a recipe field as TOML has them: one value, a list, or a table with low and high."""
     if not isinstance(value, dict):
         return tuple(value) if isinstance(value, list) else (value,)
     kinds = {"low": (int, float), "high": (int, float), "log": (bool,)}
@@ -184,7 +177,7 @@ def _choice(name: str, value: Any) -> Choice:
 
 
 def _seeds(value: Any) -> tuple[int, ...]:
-    """Of `0:5`, `1,5,7`, a number, or a list."""
+    """Seeds as TOML has them: `0:5`, `1,5,7`, a number, or a list of numbers."""
     if isinstance(value, list):
-        value = ",".join(brief(one) for one in value)
+        value = ",".join(brief(seed) for seed in value)
     return tuple(parse_seeds(value if isinstance(value, str) else brief(value)))

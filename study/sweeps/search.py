@@ -1,8 +1,7 @@
-"""Points of a random or guided search, by Optuna's samplers, asked and told."""
+"""Random and guided (tpe) search for points of a sweep, with Optuna's samplers."""
 
 from collections.abc import Sequence
 from statistics import fmean, median
-from typing import Any, get_type_hints
 
 import optuna
 from optuna.distributions import (
@@ -13,16 +12,17 @@ from optuna.distributions import (
 )
 
 from study.sweeps.job import Job, Outcome
-from study.sweeps.plan import Choice, Plan, Range
-from trainers.recipe import Recipe, TrainConfig
+from study.sweeps.plan import Plan, Range, Values
+from utils.recipe import FIELDS, Recipe
+from utils.run import Run
 
 PRUNED, FAIL = optuna.trial.TrialState.PRUNED, optuna.trial.TrialState.FAIL
-NUM_UNPRUNED = 4  # finished points before any is measured by them
+NUM_UNPRUNED = 4  # runs that must be finished before any run is pruned
 MODEL = "model"
 
 
 class Searcher:
-    """Gives points and takes their results; the same results give the same points again."""
+    """Proposes points and receives their results. It is deterministic: the same results give the same points."""
 
     def __init__(self, plan: Plan) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -30,48 +30,49 @@ class Searcher:
         self.plan = plan
         self.study = optuna.create_study(direction="maximize", sampler=sampler(seed=0))
         self.distributions: dict[str, BaseDistribution] = {MODEL: CategoricalDistribution(plan.models)}
-        self.distributions |= {name: _distribution(name, choice) for name, choice in plan.settings.items()}
+        self.distributions |= {name: _distribution(name, values) for name, values in plan.fields.items()}
         self.trials: dict[Recipe, list[optuna.Trial]] = {}
         self.curves: list[list[float]] = []
+        """Best validation accuracy so far after each epoch, of each finished run."""
 
     def ask(self, count: int) -> list[Job]:
-        """So many further points; a point that comes again is trained once."""
-        bar = self._bar()
+        """Jobs for this many further points; equal points make one job."""
+        required_accuracy = self.required_accuracy()
         for _ in range(count):
             trial = self.study.ask(self.distributions)
-            settings = {name: value for name, value in trial.params.items() if name != MODEL}
-            self.trials.setdefault(self.plan.recipe(trial.params[MODEL], settings), []).append(trial)
-        return [Job(recipe, self.plan.seeds, bar) for recipe in self.trials]
+            fields = {name: value for name, value in trial.params.items() if name != MODEL}
+            self.trials.setdefault(self.plan.recipe(trial.params[MODEL], fields), []).append(trial)
+        return [Job(recipe, self.plan.seeds, required_accuracy) for recipe in self.trials]
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """How the points ended that were asked for last."""
+        """Records the outcomes of the jobs of the last `ask`."""
         by_recipe = {outcome.job.recipe: outcome for outcome in outcomes}
         for recipe, trials in self.trials.items():
             outcome = by_recipe.get(recipe)
             runs = [run for run in outcome.job.runs if run.is_finished] if outcome else []
             for trial in trials:
                 if runs:
-                    self.study.tell(trial, fmean(run.summary()["val_accuracy"] for run in runs))
+                    self.study.tell(trial, fmean(run.summary.val_accuracy for run in runs))
                 else:
                     self.study.tell(trial, state=PRUNED if outcome and outcome.pruned else FAIL)
             self.curves += [_best_so_far(run) for run in runs]
         self.trials = {}
 
-    def _bar(self) -> tuple[float, ...]:
-        """After each epoch the median of what the finished runs had reached."""
+    def required_accuracy(self) -> tuple[float, ...]:
+        """The median of `curves` after each epoch; empty without pruning or with too few finished runs."""
         if not self.plan.pruning or len(self.curves) < NUM_UNPRUNED:
             return ()
         return tuple(median(values) for values in zip(*self.curves, strict=False))
 
 
-def _best_so_far(run: Any) -> list[float]:
+def _best_so_far(run: Run) -> list[float]:
     best = 0.0
-    return [best := max(best, row.val_accuracy) for row in run.rows()]
+    return [best := max(best, row.val_accuracy) for row in run.metrics]
 
 
-def _distribution(name: str, choice: Choice) -> BaseDistribution:
-    if not isinstance(choice, Range):
-        return CategoricalDistribution(choice)
-    if get_type_hints(TrainConfig)[name] is int:
-        return IntDistribution(int(choice.low), int(choice.high), log=choice.log)
-    return FloatDistribution(choice.low, choice.high, log=choice.log)
+def _distribution(name: str, values: Values) -> BaseDistribution:
+    if not isinstance(values, Range):
+        return CategoricalDistribution(values)
+    if FIELDS[name] is int:
+        return IntDistribution(int(values.low), int(values.high), log=values.log)
+    return FloatDistribution(values.low, values.high, log=values.log)

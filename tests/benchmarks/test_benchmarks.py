@@ -1,20 +1,42 @@
-"""The benchmarks' own promises: the README shows what was measured, and the measure is right."""
+"""The documents show the newest measurements, and the measurements are right."""
 
+import importlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pytest
+from torchvision.datasets import MNIST
 
 from benchmarks.epoch_speed import flops_per_epoch
-from benchmarks.readme_tables import DOCUMENTS, with_tables
-from benchmarks.results import in_a_process, spread
+from benchmarks.peers import raw_folder, training_arrays
+from benchmarks.results import DOCUMENTS, finished_runs, in_a_process, runs_to_throw_away, spread, with_tables
+from utils.errors import UserError
+from utils.files import PROJECT_FOLDER, runs_folder
+from utils.recipe import Recipe
+
+SCRIPTS = sorted(path.stem for path in (PROJECT_FOLDER / "benchmarks").glob("*.py") if path.stem != "__init__")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
-def test_documents_show_what_the_benchmarks_printed_last(document):
+def test_documents_show_the_newest_tables(document):
     assert with_tables(document.read_text()) == document.read_text()
 
 
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_benchmark_can_be_imported(script):
+    module = importlib.import_module(f"benchmarks.{script}")
+    assert script == "results" or callable(module.main)
+
+
+def test_table_without_measurement_names_the_missing_file():
+    with pytest.raises(UserError, match=r"no_such.json is missing: run the benchmark"):
+        with_tables("<!-- table no_such -->\n<!-- end -->")
+
+
 def test_flops_by_hand():
-    forward = 784 * 128 + 128 * 64 + 64 * 10  # multiplications with additions of one digit
-    # Backward: the gradient of every weight, and of every input but the pixels.
+    forward = 784 * 128 + 128 * 64 + 64 * 10  # multiply-add operations of one image
+    # Backward: the gradient of every weight, and of every input except the pixels.
     backward = forward + 128 * 64 + 64 * 10
     assert flops_per_epoch("standard_fc") == 2 * (forward + backward) * 60_000
 
@@ -23,17 +45,43 @@ def test_spread_is_median_and_range():
     assert spread([3.0, 1.0, 2.0]) == "2.00 (1.00 to 3.00)"
 
 
-def test_a_missing_package_is_told_from_a_failure(tmp_path, monkeypatch):
+def test_finished_runs_trains_only_what_is_missing():
+    recipe = Recipe("linear", dataset="digits", num_epochs=1)
+    first = finished_runs(recipe, "one", [0])
+    both = finished_runs(recipe, "one", [0, 1])
+    assert [run.name for run in both] == ["one-s0", "one-s1"] and [run.recipe.seed for run in both] == [0, 1]
+    assert both[0].environment == first[0].environment
+    with pytest.raises(UserError, match=r"one-s0 has another recipe: batch_size is 64, not 32"):
+        finished_runs(replace(recipe, batch_size=32), "one", [0])
+
+
+def test_runs_to_throw_away_are_removed(home):
+    with runs_to_throw_away():
+        (run,) = finished_runs(Recipe("linear", dataset="digits", num_epochs=1), "one", [0])
+        assert run.is_finished and not run.path.is_relative_to(home)
+    assert not run.path.exists() and runs_folder() == home / "runs"
+
+
+def test_missing_package_differs_from_a_failure(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "lonely.py").write_text("import no_such_package")
+    Path("lonely.py").write_text("import no_such_package")
     with pytest.raises(ModuleNotFoundError, match="no_such_package"):
         in_a_process("lonely")
     with pytest.raises(RuntimeError, match="failed"):
-        in_a_process("benchmarks.peers.bare_loop", "unknown network")
+        in_a_process("benchmarks.peers", "bare_loop", "unknown network")
 
 
 @pytest.mark.real_mnist
-def test_a_peer_reports_an_epoch_and_its_memory(real_mirror):
-    measured = in_a_process("benchmarks.peers.bare_loop", "fc", "--epochs", "1")
+def test_data_of_the_peers(real_mirror):
+    images, labels = training_arrays()
+    assert images.shape == (60_000, 1, 28, 28) and images.dtype == np.float32 and labels.shape == (60_000,)
+    assert abs(images.mean()) < 0.01 and abs(images.std() - 1) < 0.01
+    assert len(MNIST(str(raw_folder()))) == 60_000
+
+
+@pytest.mark.real_mnist
+def test_a_peer_reports_an_epoch_and_its_memory(real_mirror, home):
+    (home / "data").mkdir()
+    measured = in_a_process("benchmarks.peers", "platform", "fc", "--epochs", "1")
     assert len(measured["epoch_seconds"]) == 1 and measured["epoch_seconds"][0] > 0
     assert 10**8 < measured["peak_bytes"] < 10**10

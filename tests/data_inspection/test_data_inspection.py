@@ -1,4 +1,4 @@
-"""Statistics that can be checked by hand, pictures for what they draw, and the command."""
+"""Statistics equal hand-computed ones, figures show the data, and the command writes both."""
 
 import json
 
@@ -6,13 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from data_inspection import dataset_figures
-from data_inspection.dataset_statistics import describe_dataset, describe_duplicates, describe_writers
-from data_inspection.digit_shapes import measure_shapes
-from data_inspection.unusual_digits import most_typical_and_strangest, strangeness
-from data_inspection.verdict import statistics_table, verdict
-from utils.image_set import ImageSet
-from utils.writers import mnist_writers
+from data_inspection import figures
+from data_inspection.inspect_dataset import add_statistics
+from data_inspection.statistics import (
+    describe_dataset,
+    describe_duplicates,
+    describe_writers,
+    measure_shapes,
+    neighbour_distances,
+    statistics_table,
+    summary_text,
+    typical_and_unusual,
+)
+from utils.data import ImageSet, load_dataset
+from utils.data.datasets import mnist_writers
 
 
 def images_of(*boxes):
@@ -23,7 +30,7 @@ def images_of(*boxes):
     return images
 
 
-def test_boxes_and_centres_by_hand():
+def test_boxes_and_centres_of_rectangles():
     shapes = measure_shapes(images_of((4, 9, 20, 10), (0, 0, 28, 28), (0, 0, 1, 1)))
     assert shapes.height.tolist() == [20, 28, 1]
     assert shapes.width.tolist() == [10, 28, 1]
@@ -33,7 +40,7 @@ def test_boxes_and_centres_by_hand():
     assert shapes.off_centre[2] == pytest.approx(13.5 * 2**0.5)
 
 
-def test_lean_of_a_line():
+def test_the_lean_of_a_slanted_line():
     image = np.zeros((1, 28, 28), np.uint8)
     for row in range(4, 24):
         image[0, row, 20 - row // 2] = 255  # two rows down, one column to the left: leans right by arctan(1/2)
@@ -42,7 +49,7 @@ def test_lean_of_a_line():
     assert measure_shapes(image[:, :, ::-1].copy()).lean_degrees[0] == pytest.approx(-lean, abs=0.5)
 
 
-def test_image_without_ink():
+def test_an_image_without_ink_has_no_centre_and_no_lean():
     shapes = measure_shapes(np.zeros((1, 28, 28), np.uint8))
     assert (shapes.height[0], shapes.width[0]) == (0, 0)
     assert np.isnan(shapes.centre_x[0]) and np.isnan(shapes.lean_degrees[0])
@@ -52,7 +59,7 @@ def small_set(boxes, labels, name="toy/train"):
     return ImageSet(name, torch.from_numpy(images_of(*boxes)), torch.tensor(labels))
 
 
-def test_description_by_hand():
+def test_the_description_of_three_rectangles():
     train = small_set([(4, 4, 20, 20), (4, 4, 20, 10), (4, 9, 20, 10)], [0, 1, 1])
     description = describe_dataset(train, train)
     split = description["splits"]["train"]
@@ -66,11 +73,11 @@ def test_description_by_hand():
     assert split["share_with_longer_side_20"] == 1.0
     assert split["share_within_1_px_of_middle"] == pytest.approx(2 / 3)
     assert split["classes"]["1"]["num_digits"] == 2 and split["classes"]["7"]["width"] is None
-    text = verdict("toy", description) + statistics_table(description)
+    text = summary_text("toy", description) + statistics_table(description)
     assert "100.0% have exactly 20 px" in text and "train all" in text
 
 
-def test_duplicates_by_hand():
+def test_duplicates_are_counted_within_and_between_splits():
     box = (4, 4, 20, 20)
     train = small_set([box, box, (5, 5, 3, 3)], [0, 1, 2])
     test = small_set([box, (6, 6, 2, 2), (6, 6, 2, 2)], [0, 3, 3])
@@ -82,7 +89,7 @@ def test_duplicates_by_hand():
     }
 
 
-def test_writers_by_hand():
+def test_writers_are_counted():
     assert describe_writers(np.array([7, 7, 7, 9])) == {
         "num_writers": 2,
         "digits_per_writer_mean": 2.0,
@@ -91,52 +98,52 @@ def test_writers_by_hand():
     }
 
 
-def test_the_odd_one_is_the_strangest():
+def test_the_image_unlike_its_class_is_the_most_unusual():
     boxes = [(4, 9 + shift % 2, 20, 10) for shift in range(12)] + [(0, 0, 5, 28)]
     image_set = small_set(boxes, [3] * 13)
-    distances = strangeness(image_set)
+    distances = neighbour_distances(image_set)
     assert int(distances.argmax()) == 12
-    typical, strange = most_typical_and_strangest(image_set, 2)
-    assert strange[3][0] == 12 and 12 not in typical[3].tolist() and len(typical[3]) == 2
+    typical, unusual = typical_and_unusual(image_set, 2)
+    assert unusual[3][0] == 12 and 12 not in typical[3].tolist() and len(typical[3]) == 2
     assert len(typical) == 10 and len(typical[0]) == 0
 
 
-def test_single_digit_of_a_class_has_no_neighbours():
-    assert strangeness(small_set([(4, 4, 20, 20)], [0])).tolist() == [0.0]
+def test_the_only_image_of_a_class_has_distance_0():
+    assert neighbour_distances(small_set([(4, 4, 20, 20)], [0])).tolist() == [0.0]
 
 
-def test_examples_are_in_order_of_class(digits):
-    chosen = dataset_figures.examples_per_class(digits, 10)
+def test_examples_are_ordered_by_class_and_always_the_same(digits):
+    chosen = figures.examples_per_class(digits, 10)
     assert [digits.labels[indices].tolist() for indices in chosen] == [[label] * 10 for label in range(10)]
-    again = dataset_figures.examples_per_class(digits, 10)
+    again = figures.examples_per_class(digits, 10)
     assert all(torch.equal(one, other) for one, other in zip(chosen, again, strict=True))
 
 
-def test_classes_with_few_digits_keep_their_rows():
+def test_classes_with_few_images_have_rows_of_their_own():
     few = small_set([(4, 4, 20, 20)] * 4, [0, 0, 0, 2])
-    grid = dataset_figures.grid_of_10_figure(few).axes[0].images[0].get_array()
+    grid = figures.examples_figure(few, per_class=10, columns=10).axes[0].images[0].get_array()
     assert (np.nan_to_num(grid) > 0).any(axis=1).sum() == 2 * 20  # rows 0 and 2 have ink, each 20 pixels high
-    figure = dataset_figures.typical_and_strange_figure(few, *most_typical_and_strangest(few, 5))
+    figure = figures.extremes_figure(few, *typical_and_unusual(few, 5))
     assert [text.get_text() for text in figure.axes[0].texts if text.get_text()] != []
 
 
-def test_label_distribution_draws_the_counts(digits, few_digits):
-    left, right = dataset_figures.label_distribution_figure(digits, few_digits).axes
+def test_the_label_distribution_shows_the_counts(digits, few_digits):
+    left, right = figures.label_distribution_figure(digits, few_digits).axes
     assert [bar.get_height() for bar in left.patches] == digits.labels.bincount().tolist()
     assert [bar.get_height() for bar in right.patches] == few_digits.labels.bincount(minlength=10).tolist()
 
 
-def test_pixel_values_are_written_into_the_digit(digits):
-    texts = dataset_figures.pixel_values_figure(digits, 3).axes[0].texts
+def test_every_pixel_value_is_shown(digits):
+    texts = figures.pixel_values_figure(digits, 3).axes[0].texts
     assert [int(text.get_text()) for text in texts] == digits.images[3].flatten().tolist()
 
 
-def test_mean_and_deviation_of_each_class(digits):
-    axes = dataset_figures.mean_and_deviation_figure(digits).axes[0]
+def test_mean_and_deviation_are_shown_for_each_class(digits):
+    axes = figures.mean_and_deviation_figure(digits).axes[0]
     assert [text.get_text() for text in axes.texts][::10] == ["mean of 0", "deviation of 0"]
 
 
-def test_command_on_the_bundled_digits(command, home):
+def test_inspect_writes_statistics_and_figures(command, home):
     code, printed, error = command("inspect", "--dataset", "digits", "--output", str(home / "out"))
     assert code == 0, error
     assert "test all" in printed and "centring" in printed and "writers" not in printed
@@ -146,14 +153,12 @@ def test_command_on_the_bundled_digits(command, home):
         f"digits_{name}.png"
         for name in (
             "digits_grid_10ex", "digits_grid_100ex", "label_distribution", "mean_and_deviation",
-            "ink", "centring_size_slant", "typical_and_strange", "pixel_values",
+            "ink", "centring_size_slant", "typical_and_unusual", "pixel_values",
         )
     }  # fmt: skip
 
 
-def test_statistics_of_several_sets_stand_side_by_side(home):
-    from data_inspection.inspect_dataset import add_statistics
-
+def test_statistics_of_several_data_sets_share_a_file(home):
     add_statistics(home / "statistics.json", "one", {"a": 1})
     add_statistics(home / "statistics.json", "two", {"b": 2})
     assert json.loads((home / "statistics.json").read_text()) == {"one": {"a": 1}, "two": {"b": 2}}
@@ -169,15 +174,13 @@ def test_statistics_of_several_sets_stand_side_by_side(home):
         (["--dataset"], "--dataset"),
     ],
 )
-def test_bad_input(command, arguments, message):
+def test_bad_input_is_refused(command, arguments, message):
     code, _, error = command("inspect", *arguments)
     assert code == 2 and message in error and len(error.splitlines()) <= 2
 
 
 @pytest.mark.real_mnist
-def test_real_mnist_is_centred_even_and_written_by_539_people(real_mirror):
-    from utils.datasets import load_dataset
-
+def test_real_mnist_is_centred_and_written_by_539_people(real_mirror):
     train = load_dataset("mnist", "train")
     shapes = measure_shapes(train.images.numpy())
     assert (shapes.longer_side == 20).mean() > 0.999

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from utils.paths import PROJECT_FOLDER
+from utils.files import PROJECT_FOLDER
 
 QUICK = ("--dataset", "digits", "--num-epochs", "1", "--device", "cpu")
 FILES = {
@@ -19,6 +19,7 @@ FILES = {
     "checkpoints/last.pt",
     "checkpoints/best.pt",
     "predictions/test.npz",
+    "predictions/validation.npz",
 }
 SUMMARY_FIELDS = [
     "model", "num_parameters", "seed", "device", "precision", "num_epochs_run", "best_epoch", "best_val_accuracy",
@@ -30,14 +31,15 @@ def test_a_run_is_a_folder(finished_run):
     files = {str(path.relative_to(finished_run.path)) for path in finished_run.path.rglob("*") if path.is_file()}
     events = {name for name in files if name.startswith("events.out.tfevents")}
     assert files - events == FILES and len(events) == 1
-    summary = finished_run.read_json("summary.json")
+    summary = json.loads((finished_run.path / "summary.json").read_text())
     assert list(summary) == SUMMARY_FIELDS
-    predictions = np.load(finished_run.test_predictions, allow_pickle=False)
+    predictions = np.load(finished_run.predictions_file("test"), allow_pickle=False)
     right = int((predictions["logits"].argmax(1) == predictions["labels"]).sum())
     assert right == summary["test_num_correct"] == round(summary["test_accuracy"] * 359)
-    environment = finished_run.read_json("environment.json")
+    environment = finished_run.environment
     assert environment["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
-    assert {"python", "device", "git_commit", "git_tree_is_clean", "command"} <= set(environment)
+    assert {"python", "device", "git_commit", "git_tree_is_clean", "command", "execution"} <= set(environment)
+    assert "auto" not in environment["execution"].values()
 
 
 def test_train_and_evaluate(command, home):
@@ -45,7 +47,7 @@ def test_train_and_evaluate(command, home):
     assert code == 0
     assert "test accuracy" in printed and "tensorboard --logdir" in printed and "mine" in printed
     config = json.loads((home / "runs" / "mine" / "config.json").read_text())
-    assert (config["train"]["seed"], config["train"]["batch_size"]) == (3, 32)
+    assert (config["seed"], config["batch_size"]) == (3, 32)
     summary = json.loads((home / "runs" / "mine" / "summary.json").read_text())
     for split, number in (("test", 359), ("train", 1318), ("validation", 120)):
         code, printed, _ = command("evaluate", "mine", "--split", split)
@@ -128,11 +130,11 @@ def test_cuda_learns_as_the_cpu_does(command, home):
 
 
 def test_quickstart_without_mnist_says_so_and_uses_the_bundled_digits(command, home, no_network, monkeypatch):
-    monkeypatch.setattr("trainers.quickstart.EPOCHS_ON_DIGITS", 1)
+    monkeypatch.setattr("trainers.quickstart.NUM_EPOCHS_ON_DIGITS", 1)
     code, printed, error = command("quickstart")
     assert code == 0 and "NO MNIST" in error and "test accuracy" in printed
     (run,) = (home / "runs").iterdir()
-    assert json.loads((run / "config.json").read_text())["train"]["dataset"] == "digits"
+    assert json.loads((run / "config.json").read_text())["dataset"] == "digits"
 
 
 @pytest.mark.real_mnist
@@ -172,9 +174,9 @@ BAD_COMMANDS = {
     "compile mode of another device": (["train", "linear", *QUICK, "--compile", "cuda_graph"], "needs CUDA"),
     "unknown compile mode": (["train", "linear", *QUICK, "--compile", "fast"], "fast"),
     "unknown precision": (["train", "linear", *QUICK, "--precision", "fp8"], "fp8"),
-    "unknown judged epoch": (["train", "linear", *QUICK, "--judged-epoch", "first"], "first"),
+    "unknown checkpoint": (["train", "linear", *QUICK, "--checkpoint", "first"], "first"),
     "resume nothing": (["train", "--resume", "runs/nothing"], "no run at"),
-    "resume without a name": (["train", "--resume"], "no run at"),
+    "resume without a name": (["train", "--resume"], "--resume"),
     "evaluate nothing": (["evaluate"], "RUN"),
     "evaluate an unknown run": (["evaluate", "nothing"], "no run at"),
     "evaluate an unknown split": (["evaluate", "x", "--split", "all"], "all"),
@@ -211,7 +213,7 @@ def stopped_run(copied_run):
 def test_resume_after_the_last_epoch_only_judges(command, stopped_run, finished_run):
     code, _, error = command("train", "--resume", str(stopped_run))
     assert code == 0, error
-    old, new = finished_run.read_json("summary.json"), json.loads((stopped_run / "summary.json").read_text())
+    old, new = (json.loads((path / "summary.json").read_text()) for path in (finished_run.path, stopped_run))
     old.pop("total_seconds"), new.pop("total_seconds")
     assert old == new
 
@@ -220,7 +222,7 @@ def test_resume_after_the_last_epoch_only_judges(command, stopped_run, finished_
     ("arguments", "message"),
     [
         (["train", "--resume", "mine", "--batch-size", "7"], "batch_size is 64, not 7"),
-        (["train", "conv", "--resume", "mine"], "is a run of linear, not of standard_conv"),
+        (["train", "conv", "--resume", "mine"], "is a run of linear and keeps its recipe"),
         (["train", "--resume", "mine", "--model", "standard_fc"], "model is linear, not standard_fc"),
         (["train", "--resume", "mine", "--run-name", "other"], "--run-name"),
         (["train", "linear", "--run-name", "mine", *QUICK], "never overwritten"),

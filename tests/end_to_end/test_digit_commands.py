@@ -7,10 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from utils.answers import load_answers
-from utils.datasets import load_dataset
-from utils.run_folder import RunFolder
-from utils.terminal import terminal_picture
+from utils.data.datasets import load_dataset
+from utils.figures import terminal_picture
+from utils.run import Run
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +45,7 @@ def test_a_coloured_picture_has_both_rows_of_each_line():
 
 
 def test_predict_says_what_the_run_answered(command, copied_run, home):
-    answers = load_answers(RunFolder(copied_run).test_predictions)
+    answers = Run(copied_run).predictions("test")
     probabilities = torch.from_numpy(answers.logits[5]).softmax(0)
     code, printed, error = command("predict", "5", "--display")
     assert code == 0, error
@@ -89,14 +88,11 @@ def test_retrain_takes_the_next_seed_and_keeps_the_network_only_when_asked(comma
     code, printed, error = command("retrain")
     assert code == 0, error
     assert "mine had seed 0" in printed and "test accuracy" in printed
-    assert [run.path.name for run in RunFolder.all()] == ["mine"]
+    assert [run.path.name for run in Run.all()] == ["mine"]
 
     assert command("retrain", "-s")[0] == 0
-    newest = RunFolder.finished()[-1]
-    assert newest.config() == {
-        **RunFolder(copied_run).config(),
-        "train": {**RunFolder(copied_run).config()["train"], "seed": 1},
-    }
+    newest = Run.finished()[-1]
+    assert newest.recipe == Run(copied_run).recipe.with_seed(1)
     assert f"{newest.path.name}: " in command("predict", "5")[1]
 
 
@@ -104,4 +100,4 @@ def test_retrain_takes_the_next_seed_and_keeps_the_network_only_when_asked(comma
 def test_retrain_refuses_what_it_does_not_know(command, copied_run, arguments):
     code, _, error = command("retrain", *arguments)
     assert code == 2 and error.startswith("error: ") and len(error.splitlines()) <= 2
-    assert [run.path.name for run in RunFolder.all()] == ["mine"]
+    assert [run.path.name for run in Run.all()] == ["mine"]

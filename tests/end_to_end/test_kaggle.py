@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from models.trained import load_trained
-from trainers.submit_command import submission
-from utils.answers import load_answers
-from utils.datasets import load_dataset
+from models.registry import load_trained
+from trainers.kaggle import submission
+from utils.data.datasets import load_dataset
 from utils.evaluation import predict_logits
-from utils.run_folder import RunFolder
+from utils.run import Run
 
 PIXELS = [f"pixel{number}" for number in range(784)]
 
@@ -46,16 +45,16 @@ def test_an_ensemble_is_trained_and_its_mean_probability_counts(command, kaggle,
         "submit", "--train", "train.csv", "--test", "test.csv", "--model", "linear", "--ensemble", "2"
     )
     assert code == 0, error
-    runs = RunFolder.finished()
-    assert [run.summary()["seed"] for run in runs] == [0, 1]
-    assert [len(load_answers(run.test_predictions).labels) for run in runs] == [20, 20]  # a twentieth of 400
+    runs = Run.finished()
+    assert [run.summary.seed for run in runs] == [0, 1]
+    assert [len(run.predictions("test").labels) for run in runs] == [20, 20]  # a twentieth of 400
     images = digits.images[400:450]
     models = [load_trained(run) for run in runs]
     device = next(models[0].parameters()).device
     mean = sum(predict_logits(model, images, device).softmax(1) for model in models)
     assert written_labels(kaggle) == mean.argmax(1).tolist()
 
-    dataset = runs[0].config()["train"]["dataset"]
+    dataset = runs[0].recipe.dataset
     test_set = load_dataset(dataset, "test")
     mean = sum(predict_logits(model, test_set.images, device).softmax(1) for model in models)
     num_right = int((mean.argmax(1) == test_set.labels).sum())
@@ -66,7 +65,7 @@ def test_an_ensemble_is_trained_and_its_mean_probability_counts(command, kaggle,
 
 def test_a_trained_run_names_the_digits(command, kaggle, copied_run, digits):
     assert command("submit", "--test", "test.csv", "--run", "mine")[0] == 0
-    logits = predict_logits(load_trained(RunFolder(copied_run)), digits.images[400:450], digits.labels.device)
+    logits = predict_logits(load_trained(Run(copied_run)), digits.images[400:450], digits.labels.device)
     assert written_labels(kaggle) == logits.argmax(1).tolist()
 
 
@@ -90,7 +89,7 @@ def test_a_bad_cell_is_named_and_nothing_written(command, kaggle, file, line, co
     change_cell(kaggle / file, line, column, value)
     code, _, error = command("submit", "--train", "train.csv", "--test", "test.csv", "--model", "linear")
     assert code == 2 and message in error and len(error.splitlines()) <= 2
-    assert not (kaggle / "submission.csv").exists() and not RunFolder.all()
+    assert not (kaggle / "submission.csv").exists() and not Run.all()
 
 
 @pytest.mark.parametrize("width", [784, 786])
@@ -99,7 +98,7 @@ def test_rows_of_another_width_than_the_header(command, kaggle, width):
     changed = [",".join([*row.split(","), "0"][:width]) for row in rows]
     (kaggle / "train.csv").write_text("\n".join([header, *changed]) + "\n")
     code, _, error = command("submit", "--train", "train.csv", "--test", "test.csv", "--model", "linear")
-    assert code == 2 and f"train.csv, line 2: {width} columns" in error and not RunFolder.all()
+    assert code == 2 and f"train.csv, line 2: {width} columns" in error and not Run.all()
 
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".csv", "test.csv/submission.csv"])
@@ -133,4 +132,4 @@ def test_bad_input(command, kaggle, arguments, message):
     before = sorted(kaggle.iterdir())
     code, _, error = command("submit", *arguments)
     assert code == 2 and error.startswith("error: ") and message in error and len(error.splitlines()) <= 2
-    assert sorted(kaggle.iterdir()) == before and not RunFolder.all()
+    assert sorted(kaggle.iterdir()) == before and not Run.all()

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from utils.run_folder import RunFolder
+from utils.run import Run
 
 TRAIN = [
     sys.executable, "-m", "mnist", "train", "--model", "C(8,5)-P2-FC32-FC10", "--dataset", "digits", "--device", "cpu",
@@ -46,12 +46,12 @@ def start(name: str, num_epochs: int) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def untimed(run: RunFolder):
-    return [dataclasses.replace(row, epoch_seconds=0, images_per_second=0) for row in run.rows()]
+def untimed(run: Run):
+    return [dataclasses.replace(row, epoch_seconds=0, images_per_second=0) for row in run.metrics]
 
 
-def untimed_summary(run: RunFolder):
-    return {key: value for key, value in run.read_json("summary.json").items() if not key.endswith("seconds")}
+def untimed_summary(run: Run):
+    return {key: value for key, value in vars(run.summary).items() if not key.endswith("seconds")}
 
 
 def test_killed_in_mid_epoch_and_resumed_is_bit_equal(home):
@@ -66,13 +66,13 @@ def test_killed_in_mid_epoch_and_resumed_is_bit_equal(home):
     resume = [sys.executable, "-m", "mnist", "train", "--resume", str(runs / "killed")]
     subprocess.run(resume, check=True, stdout=subprocess.DEVNULL)
 
-    through, killed = RunFolder(runs / "through"), RunFolder(runs / "killed")
+    through, killed = Run(runs / "through"), Run(runs / "killed")
     assert untimed(through) == untimed(killed) and len(untimed(killed)) == num_epochs
     for file in ("last.pt", "best.pt"):
         one, other = (torch.load(run.path / "checkpoints" / file, weights_only=True) for run in (through, killed))
         assert one["epoch"] == other["epoch"]
         assert all(torch.equal(one["model"][name], other["model"][name]) for name in one["model"])
-    one, other = (np.load(run.test_predictions) for run in (through, killed))
+    one, other = (np.load(run.predictions_file("test")) for run in (through, killed))
     assert np.array_equal(one["logits"], other["logits"])
     assert untimed_summary(through) == untimed_summary(killed)
 

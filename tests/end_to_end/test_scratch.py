@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from models.numpy_models.weights_file import read_weights
-from models.trained import load_trained
-from utils.datasets import load_dataset
+from models.registry import load_trained
+from utils.data.datasets import load_dataset
 from utils.errors import UserError
 from utils.evaluation import predict_logits
-from utils.run_folder import RunFolder
+from utils.run import Run
 
 MODEL = "C(3,5)-P2-C(4,3)-P2-FC12-FC10"
 SHAPES = {
@@ -36,7 +36,7 @@ def weights(tmp_path):
 @pytest.fixture
 def bundled(monkeypatch):
     """What is imported is judged on the bundled digits."""
-    monkeypatch.setattr("trainers.weights_command.DATASET", "digits")
+    monkeypatch.setattr("trainers.numpy_commands.DATASET", "digits")
 
 
 @pytest.fixture
@@ -47,20 +47,20 @@ def scratch_run(command):
         "--run-name", "scratch",
     )  # fmt: skip
     assert code == 0, error
-    return RunFolder.find("scratch"), printed
+    return Run.find("scratch"), printed
 
 
 def test_training_ends_with_precision_loss_and_a_picture(command, scratch_run):
     run, printed = scratch_run
-    summary = run.summary()
-    assert run.config()["train"]["engine"] == "numpy" and summary["test_num_correct"] > 200
-    assert f"loss at the end of training {run.rows()[-1].train_loss:.4f}" in printed
-    wrong = 359 - summary["test_num_correct"]
+    summary = run.summary
+    assert run.recipe.backend == "numpy" and summary.test_num_correct > 200
+    assert f"loss at the end of training {run.metrics[-1].train_loss:.4f}" in printed
+    wrong = 359 - summary.test_num_correct
     assert f"would be {1 - 2 * wrong / 3590:.2%}" in printed
     assert len(re.findall(r"\d: +\d+\.\d\d%", printed)) == 10
     assert (run.path / "loss_per_epoch.png").stat().st_size > 5000
     code, printed, _ = command("scratch", "evaluate", "scratch")
-    assert code == 0 and f"({summary['test_num_correct']} of 359 right)" in printed
+    assert code == 0 and f"({summary.test_num_correct} of 359 right)" in printed
     assert sum(int(count) for count in re.findall(r"^  \d +(\d+) of", printed, flags=re.MULTILINE)) == wrong
     for words in (["evaluate", "scratch"], ["interpret", "scratch", "--output", str(run.path.parent.parent / "out")]):
         assert command(*words)[0] == 0
@@ -68,8 +68,8 @@ def test_training_ends_with_precision_loss_and_a_picture(command, scratch_run):
 
 def test_weights_there_and_back(command, bundled, weights, tmp_path):
     assert command("weights", "import", str(weights), "--run-name", "one")[0] == 0
-    run = RunFolder.find("one")
-    assert run.config()["train"]["start"] == weights.name and run.summary()["num_epochs_run"] == 0
+    run = Run.find("one")
+    assert run.recipe.init_from == weights.name and run.summary.num_epochs_run == 0
     code, _, error = command("weights", "export", "one", str(tmp_path / "out"))
     assert code == 0, error
     with np.load(weights) as before, np.load(tmp_path / "out" / weights.name) as after:
@@ -82,7 +82,7 @@ def test_weights_there_and_back(command, bundled, weights, tmp_path):
 def test_imported_weights_see_pixels_that_are_not_standardised(command, bundled, weights):
     command("weights", "import", str(weights), "--run-name", "one")
     images = load_dataset("digits", "test").images[:5]
-    logits = predict_logits(load_trained(RunFolder.find("one")), images, torch.device("cpu"))
+    logits = predict_logits(load_trained(Run.find("one")), images, torch.device("cpu"))
     with np.load(weights) as file:
         arrays = {name: torch.from_numpy(file[name]).float() for name in file.files}
     values = torch.conv2d(images[:, None] / 255, arrays["weight_1"], arrays["bias_1"]).relu()
@@ -100,7 +100,7 @@ def test_a_trained_network_gives_the_same_answers_after_export_and_import(comman
     assert command("weights", "import", str(file), "--run-name", "again")[0] == 0
     images = load_dataset("digits", "test").images
     one, other = (
-        predict_logits(load_trained(RunFolder.find(name)), images, torch.device("cpu")) for name in ("scratch", "again")
+        predict_logits(load_trained(Run.find(name)), images, torch.device("cpu")) for name in ("scratch", "again")
     )
     torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-4)
     code, _, error = command("weights", "export", "scratch", str(tmp_path / "out"))
@@ -110,12 +110,12 @@ def test_a_trained_network_gives_the_same_answers_after_export_and_import(comman
 def test_imported_weights_are_trained_on(command, bundled, weights):
     command("weights", "import", str(weights), "--run-name", "one")
     code, _, error = command(
-        "scratch", "train", "--start", "one", "--dataset", "digits", "--num-epochs", "2", "--run-name", "more"
+        "scratch", "train", "--init-from", "one", "--dataset", "digits", "--num-epochs", "2", "--run-name", "more"
     )
     assert code == 0, error
-    more = RunFolder.find("more")
-    assert more.config()["model"] == MODEL and more.config()["train"]["start"] == "one"
-    assert more.rows()[1].train_loss < RunFolder.find("one").rows()[0].train_loss
+    more = Run.find("more")
+    assert more.recipe.model == MODEL and more.recipe.init_from == "one"
+    assert more.metrics[1].train_loss < Run.find("one").metrics[0].train_loss
 
 
 def change(path, **arrays):
@@ -140,7 +140,7 @@ def test_bad_weights_are_refused(command, bundled, weights, arrays, message):
     change(weights, **arrays)
     code, _, error = command("weights", "import", str(weights))
     assert code == 2 and re.search(message, error) and len(error.splitlines()) <= 2
-    assert not RunFolder.all()
+    assert not Run.all()
 
 
 def test_damaged_files_are_refused(command, weights):
@@ -159,30 +159,30 @@ def test_damaged_files_are_refused(command, weights):
         for name in SHAPES:
             archive.writestr(f"{name}.npy", lying.getvalue())
     code, _, error = command("weights", "import", str(weights))
-    assert code == 2 and "weight_1 has the shape (10000000000000,)" in error and not RunFolder.all()
+    assert code == 2 and "weight_1 has the shape (10000000000000,)" in error and not Run.all()
 
 
 def test_an_import_that_is_stopped_leaves_nothing(command, bundled, weights, monkeypatch):
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("trainers.generic_trainers.imported_run.judge", stopped)
+    monkeypatch.setattr("trainers.train.judge", stopped)
     assert command("weights", "import", str(weights), "--run-name", "one")[0] == 130
-    assert not RunFolder.all()
+    assert not Run.all()
 
 
 def test_a_run_that_started_from_another_goes_on_from_there_though_nothing_was_saved_yet(command, bundled, weights):
     command("weights", "import", str(weights), "--run-name", "one")
-    flags = ["--start", "one", "--dataset", "digits", "--num-epochs", "1", "--learning-rate", "0.001"]
+    flags = ["--init-from", "one", "--dataset", "digits", "--num-epochs", "1", "--learning-rate", "0.001"]
     assert command("scratch", "train", *flags, "--run-name", "whole")[0] == 0
-    whole = RunFolder.find("whole")
+    whole = Run.find("whole")
     killed = whole.path.with_name("killed")
     for folder in (killed, killed / "checkpoints", killed / "predictions"):
         folder.mkdir()
     for name in ("config.json", "environment.json"):
         (killed / name).write_bytes((whole.path / name).read_bytes())
     assert command("scratch", "train", "--resume", "killed")[0] == 0
-    assert RunFolder(killed).rows()[0].train_loss == whole.rows()[0].train_loss
+    assert Run(killed).metrics[0].train_loss == whole.metrics[0].train_loss
 
 
 @pytest.mark.parametrize(
@@ -202,9 +202,9 @@ def test_a_run_that_started_from_another_goes_on_from_there_though_nothing_was_s
         (["scratch", "train", "standard_conv", "--dataset", "digits"], "runs model strings"),
         (["scratch", "train", "FC10", "--learning-rate", "fast"], "fast"),
         (["scratch", "train", "FC10", "--num-epochs", "0"], "--num-epochs 0"),
-        (["scratch", "train", "FC8-FC10", "--start", "mine", "--dataset", "digits"], "another network"),
-        (["scratch", "train", "FC10", "--start", "nothing"], "no run at 'nothing'"),
-        (["scratch", "train", "FC10", "--engine", "torch"], "leave --engine out"),
+        (["scratch", "train", "FC8-FC10", "--init-from", "mine", "--dataset", "digits"], "another network"),
+        (["scratch", "train", "FC10", "--init-from", "nothing"], "no run at 'nothing'"),
+        (["scratch", "train", "FC10", "--backend", "torch"], "leave --backend out"),
         (["scratch", "evaluate", "mine"], "runs model strings"),
         (["scratch", "evaluate", "nothing"], "no run at 'nothing'"),
         (["scratch", "play"], "expected mnist scratch train"),
@@ -213,7 +213,7 @@ def test_a_run_that_started_from_another_goes_on_from_there_though_nothing_was_s
 def test_bad_input(command, copied_run, words, message):
     code, _, error = command(*words)
     assert code == 2 and error.startswith("error: ") and message in error and len(error.splitlines()) <= 2
-    assert [run.path.name for run in RunFolder.all()] == ["mine"]
+    assert [run.path.name for run in Run.all()] == ["mine"]
 
 
 @pytest.mark.real_mnist

@@ -1,22 +1,32 @@
-"""Which pixels decide: by hand on a linear network, and checks that catch what cannot be believed."""
+"""Attribution methods against hand-computed maps of a linear model, the sanity checks, and the written pages."""
+
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from model_interpretation.attribution import main, other_seeds
-from model_interpretation.attribution_checks import check, likeness, randomised
-from model_interpretation.attribution_methods import METHODS, PATCH, STRIDE, methods_for
-from models.registry import MODELS, build_model
+from model_interpretation.attribution import attribute, load_siblings, other_seeds
+from model_interpretation.attribution_methods import (
+    METHODS,
+    PATCH_SIZE,
+    PATCH_STRIDE,
+    check_method,
+    methods_for,
+    rank_correlation,
+    with_random_weights,
+)
+from model_interpretation.predict import chosen_digit
+from models.registry import MODELS, build_model, load_trained
+from utils.data.batches import to_pixels
 from utils.errors import UserError
-from utils.preloading import to_pixels
-from utils.run_folder import RunFolder
+from utils.run import Run
 
 
 @pytest.fixture(scope="module")
 def linear():
-    """Logits W (x - mean) / std + b, and what each pixel weighs for class 4."""
+    """A linear model, logits W (x - mean) / std + b, and its weight of each pixel for class 4."""
     torch.manual_seed(0)
     model = build_model("linear").eval().requires_grad_(False)
     std = next(buffer for name, buffer in model.named_buffers() if name.endswith("std"))
@@ -29,106 +39,139 @@ def pixels(digits):
     return to_pixels(digits.images[:1])
 
 
-def ask(method, model, pixels, label=4):
+def attribution_map(method, model, pixels, label=4):
     return METHODS[method](model, pixels, torch.tensor([label]))[0]
 
 
-def test_a_linear_network_by_hand(linear, pixels):
+def test_maps_of_a_linear_model_equal_the_hand_computed_ones(linear, pixels):
     model, weights = linear
-    torch.testing.assert_close(ask("saliency", model, pixels), weights.abs())
-    torch.testing.assert_close(ask("guided_backprop", model, pixels), weights)
-    torch.testing.assert_close(ask("integrated_gradients", model, pixels), weights * pixels[0, 0], atol=1e-5, rtol=1e-4)
-    shares = weights * pixels[0, 0]
-    squares = shares.unfold(0, PATCH, STRIDE).unfold(1, PATCH, STRIDE).sum((2, 3))
+    torch.testing.assert_close(attribution_map("saliency", model, pixels), weights.abs())
+    torch.testing.assert_close(attribution_map("guided_backprop", model, pixels), weights)
+    contributions = weights * pixels[0, 0]
+    integrated = attribution_map("integrated_gradients", model, pixels)
+    torch.testing.assert_close(integrated, contributions, atol=1e-5, rtol=1e-4)
+    sums = contributions.unfold(0, PATCH_SIZE, PATCH_STRIDE).unfold(1, PATCH_SIZE, PATCH_STRIDE).sum((2, 3))
     expected, counts = torch.zeros(28, 28), torch.zeros(28, 28)
-    for row in range(squares.shape[0]):
-        for column in range(squares.shape[1]):
-            square = np.s_[STRIDE * row : STRIDE * row + PATCH, STRIDE * column : STRIDE * column + PATCH]
-            expected[square] += squares[row, column]
-            counts[square] += 1
-    covered = ask("occlusion", model, pixels)[:24, :24]  # behind that the squares are cut off
+    for row in range(sums.shape[0]):
+        for column in range(sums.shape[1]):
+            top, left = PATCH_STRIDE * row, PATCH_STRIDE * column
+            patch = np.s_[top : top + PATCH_SIZE, left : left + PATCH_SIZE]
+            expected[patch] += sums[row, column]
+            counts[patch] += 1
+    covered = attribution_map("occlusion", model, pixels)[:24, :24]  # the last patches are cut off at the border
     torch.testing.assert_close(covered, (expected / counts)[:24, :24], atol=1e-4, rtol=1e-3)
 
 
-def test_integrated_gradients_add_up_to_the_logits_rise(pixels):
+def test_integrated_gradients_sum_to_the_difference_of_the_logits(pixels):
     torch.manual_seed(1)
     model = build_model("two_conv").eval().requires_grad_(False)
-    found = ask("integrated_gradients", model, pixels)
-    rise = model(pixels)[0, 4] - model(torch.zeros_like(pixels))[0, 4]
-    assert found.sum().item() == pytest.approx(rise.item(), abs=0.02)
+    attribution = attribution_map("integrated_gradients", model, pixels)
+    difference = model(pixels)[0, 4] - model(torch.zeros_like(pixels))[0, 4]
+    assert attribution.sum().item() == pytest.approx(difference.item(), abs=0.02)
 
 
 @pytest.mark.parametrize("name", [*MODELS, "C(3,5)-A2-G-FC10", "BN-FC12-BN-D0.2-FC10"])
-def test_every_network_answers(name, pixels):
+def test_methods_apply_to_every_model_and_remove_their_hooks(name, pixels):
     model = build_model(name).eval().requires_grad_(False)
     methods = methods_for(model)
     has_convolution = any(isinstance(module, torch.nn.Conv2d) for module in model.modules())
     assert ("grad_cam" in methods) == has_convolution
     for method in methods.values():
-        found = method(model, pixels.repeat(2, 1, 1, 1), torch.tensor([1, 2]))
-        assert found.shape == (2, 28, 28) and found.isfinite().all()
+        maps = method(model, pixels.repeat(2, 1, 1, 1), torch.tensor([1, 2]))
+        assert maps.shape == (2, 28, 28) and maps.isfinite().all()
     hooks = [module._forward_hooks or module._backward_hooks for module in model.modules()]
     assert not any(hooks)
 
 
 def test_grad_cam_is_refused_without_a_convolution(linear, pixels):
     with pytest.raises(UserError, match="grad_cam needs a convolution"):
-        ask("grad_cam", linear[0], pixels)
+        attribution_map("grad_cam", linear[0], pixels)
 
 
 def test_a_method_that_ignores_the_weights_fails(linear, pixels):
-    trust = check(linear[0], lambda model, images, classes: images[:, 0], pixels, 4)
-    assert trust.likeness_to_random == pytest.approx(1) and trust.failure == "much the same with random weights"
+    checked = check_method(linear[0], lambda model, images, classes: images[:, 0], pixels, 4)
+    assert checked.random_correlation == pytest.approx(1) and checked.failure == "similar with random weights"
 
 
-def test_the_gradient_of_a_linear_network_passes(linear, pixels):
-    trust = check(linear[0], METHODS["saliency"], pixels, 4)
-    assert abs(trust.likeness_to_random) < 0.2 and not trust.failure
-    signed = check(linear[0], METHODS["guided_backprop"], pixels, 4)
-    assert signed.infidelity < 1e-6  # the gradient of a linear network says exactly what noise does
+def test_the_gradient_of_a_linear_model_passes(linear, pixels):
+    checked = check_method(linear[0], METHODS["saliency"], pixels, 4)
+    assert abs(checked.random_correlation) < 0.2 and not checked.failure
+    signed = check_method(linear[0], METHODS["guided_backprop"], pixels, 4)
+    assert signed.infidelity < 1e-6  # the gradient predicts the effect of noise exactly
     assert signed.sensitivity < 1e-5 and signed.deletion[0] == pytest.approx(signed.insertion[-1])
 
 
 def test_an_empty_map_fails(linear, pixels):
-    trust = check(linear[0], lambda model, images, classes: torch.zeros(len(images), 28, 28), pixels, 4)
-    assert trust.failure == "the map is empty"
+    checked = check_method(linear[0], lambda model, images, classes: torch.zeros(len(images), 28, 28), pixels, 4)
+    assert checked.failure == "the map is empty"
 
 
-def test_deletion_falls_and_insertion_rises_at_once_for_the_pixels_that_decide(linear, pixels):
+def test_deletion_and_insertion_tell_a_good_map_from_its_opposite(linear, pixels):
     model, weights = linear
-    good = check(model, lambda m, images, c: weights * images[:, 0], pixels, 4)
-    bad = check(model, lambda m, images, c: -weights * images[:, 0], pixels, 4)
+    good = check_method(model, lambda _, images, classes: weights * images[:, 0], pixels, 4)
+    bad = check_method(model, lambda _, images, classes: -weights * images[:, 0], pixels, 4)
     assert good.deletion_area < bad.deletion_area and good.insertion_area > bad.insertion_area
 
 
-def test_likeness_is_rank_correlation_of_sizes():
-    one = torch.arange(784.0).view(28, 28)
-    assert likeness(one, -(one**3)) == pytest.approx(1)
-    assert likeness(one, torch.zeros(28, 28)) == 0
-    background = torch.zeros(28, 28)
-    background[0, :3] = torch.tensor([1.0, 2, 3])
-    assert likeness(background, background.flip(1).roll(3, 1)) == pytest.approx(-1)  # blank pixels do not count
+def test_rank_correlation_uses_absolute_values_and_ignores_blank_pixels():
+    ramp = torch.arange(784.0).view(28, 28)
+    assert rank_correlation(ramp, -(ramp**3)) == pytest.approx(1)
+    assert rank_correlation(ramp, torch.zeros(28, 28)) == 0
+    mostly_blank = torch.zeros(28, 28)
+    mostly_blank[0, :3] = torch.tensor([1.0, 2, 3])
+    assert rank_correlation(mostly_blank, mostly_blank.flip(1).roll(3, 1)) == pytest.approx(-1)
 
 
-def test_randomised_weights_are_others(linear):
-    drawn = randomised(linear[0])
-    assert not torch.equal(next(iter(drawn.parameters())), next(iter(linear[0].parameters())))
+def test_random_weights_differ_from_the_models(linear):
+    random_model = with_random_weights(linear[0])
+    assert not torch.equal(next(iter(random_model.parameters())), next(iter(linear[0].parameters())))
 
 
-def test_command_writes_pictures_and_a_page(copied_run, tmp_path, digits):
+def attribute_digit(path, index, picture, output, method="all", means=False):
+    run = Run(path)
+    attribute(run, load_trained(run), chosen_digit(run, "test", index, picture), output, means, method)
+
+
+def test_a_digit_and_a_picture_get_pictures_and_a_page(copied_run, tmp_path, digits):
     file = tmp_path / "mine.png"
     Image.fromarray(digits.images[0].numpy()).resize((280, 280)).save(file)
-    main([str(copied_run), "--id", "3", "--means", "--output", str(tmp_path)])
+    attribute_digit(copied_run, 3, None, tmp_path, means=True)
     folder = tmp_path / copied_run.name / "attribution-test-3"
     assert {path.name for path in folder.iterdir()} == {"attribution.html", "decision.png", "classes.png", "means.png"}
-    main([str(copied_run), "--image", str(file), "--method", "saliency", "--output", str(tmp_path)])
+    attribute_digit(copied_run, None, file, tmp_path, "saliency")
     assert (tmp_path / copied_run.name / "attribution-image-mine" / "decision.png").exists()
 
 
-def test_other_seeds_are_runs_of_the_same_recipe(copied_run, command):
-    assert other_seeds(RunFolder(copied_run)) == []
-    command("retrain", "--save")
-    assert [run.config()["train"]["seed"] for run in other_seeds(RunFolder(copied_run))] == [1]
+def with_seed(path, name, seed):
+    """A copy of the run under another name, with another seed in its recipe."""
+    shutil.copytree(path, path.with_name(name))
+    config = path.with_name(name) / "config.json"
+    config.write_text(config.read_text().replace('"seed": 0', f'"seed": {seed}'))
+    return path.with_name(name)
+
+
+def test_other_seeds_are_the_other_runs_of_the_same_recipe(copied_run):
+    with_seed(copied_run, "copy", 0)
+    with_seed(copied_run, "second", 1)
+    other_recipe = with_seed(copied_run, "other_recipe", 2) / "config.json"
+    other_recipe.write_text(other_recipe.read_text().replace('"num_epochs": 2', '"num_epochs": 3'))
+    assert [run.name for run in other_seeds(Run(copied_run))] == ["second"]
+
+
+def test_damaged_runs_are_left_out(copied_run, tmp_path, capsys):
+    (with_seed(copied_run, "damaged", 1) / "config.json").write_text("{")
+    (with_seed(copied_run, "without_weights", 2) / "checkpoints" / "best.pt").unlink()
+    with_seed(copied_run, "whole", 3)
+    assert len(load_siblings(Run(copied_run))) == 1
+    assert "left out without_weights" in capsys.readouterr().err
+    attribute_digit(copied_run, 3, None, tmp_path, "saliency")
+    assert (tmp_path / copied_run.name / "attribution-test-3" / "decision.png").exists()
+
+
+def test_the_command_passes_its_options_on(command, copied_run, tmp_path):
+    options = ["--id", "3", "--method", "saliency", "--output", str(tmp_path)]
+    code, out, _ = command("attribution", str(copied_run), *options)
+    assert code == 0 and "attribution.html" in out
 
 
 @pytest.mark.parametrize(
@@ -137,12 +180,12 @@ def test_other_seeds_are_runs_of_the_same_recipe(copied_run, command):
         (["--id", "359"], "expected 0 to 358"),
         (["--id", "1", "--image", "x.png"], "leave one of them out"),
         (["--image", "nothing.png"], "nothing.png"),
-        (["--method", "magic"], "magic"),
+        (["--method", "magic"], "unknown attribution method 'magic': expected one of saliency, "),
         (["--method", "grad_cam", "--id", "1"], "needs a convolution"),
         (["--id", "one"], "one"),
     ],
 )
-def test_bad_input(copied_run, tmp_path, flags, message):
-    with pytest.raises(UserError, match=message):
-        main([str(copied_run), "--output", str(tmp_path / "none"), *flags])
+def test_bad_input_of_the_command(command, copied_run, tmp_path, flags, message):
+    code, _, error = command("attribution", str(copied_run), "--output", str(tmp_path / "none"), *flags)
+    assert code == 2 and message in error
     assert not (tmp_path / "none").exists()

@@ -1,4 +1,4 @@
-"""The drawing page in a real browser, served as a user serves it: ten drawings, and every tool on the page."""
+"""The drawing page in a real browser with its real server: ten drawings, and every tool on the page."""
 
 import base64
 import os
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.real_mnist]
 
 @pytest.fixture(scope="module")
 def served(quick_run, tmp_path_factory):
-    """The address of the page with two runs, their folder, and the server's process."""
+    """The address of the page with two runs, their home folder, and the server's process."""
     from conftest import MIRROR
 
     home = tmp_path_factory.mktemp("draw")
@@ -36,16 +36,16 @@ def served(quick_run, tmp_path_factory):
 
 @pytest.fixture
 def page(browser, served):
-    """The page, whose console must stay silent."""
+    """The page. Its browser console must have no messages."""
     page = browser.new_page(viewport={"width": 1100, "height": 900})
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    messages: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
     page.goto(served[0])
-    page.wait_for_selector("#answer-0 select")
+    page.wait_for_selector("#prediction-0 select")
     yield page
     page.close()
-    assert not [text for text in complaints if "422" not in text]
+    assert not [text for text in messages if "422" not in text]
 
 
 def draw(page, strokes):
@@ -61,35 +61,39 @@ def draw(page, strokes):
     page.wait_for_selector("body[aria-busy=false]")
 
 
-def verdict(page, number=0):
-    return page.locator(f"#answer-{number} .verdict")
+def result(page, number=0):
+    return page.locator(f"#prediction-{number} .result")
 
 
-def seen(page):
+def expect_prediction(page, digit, number=0):
+    expect(result(page, number)).to_contain_text(f"Prediction: {digit}")
+
+
+def model_input(page):
     """The 28 x 28 values on the page."""
-    return page.evaluate("[...seen.getContext('2d').getImageData(0, 0, 28, 28).data].filter((_, i) => i % 4 === 0)")
+    return page.evaluate("[...digit.getContext('2d').getImageData(0, 0, 28, 28).data].filter((_, i) => i % 4 === 0)")
 
 
-def test_ten_drawings_are_read_and_the_bars_move(page):
+def test_ten_drawings_are_predicted_correctly(page):
     for digit, strokes in DRAWINGS.items():
         draw(page, strokes)
-        expect(verdict(page)).to_contain_text(str(digit))
-        best = page.locator("#answer-0 .bar.best")
+        expect_prediction(page, digit)
+        best = page.locator("#prediction-0 .bar.best")
         assert best.locator("span").first.inner_text() == str(digit)
         assert float(best.locator("b").inner_text().rstrip("%")) > 50
         page.click("#clear")
-        expect(verdict(page)).to_be_empty()
+        expect(result(page)).to_be_empty()
 
 
-def test_undo_goes_back_stroke_by_stroke(page):
+def test_undo_removes_one_stroke_at_a_time(page):
     draw(page, DRAWINGS[4])
-    expect(verdict(page)).to_contain_text("4")
+    expect_prediction(page, 4)
     for _ in DRAWINGS[4]:
         page.keyboard.press("Control+z")
-    expect(verdict(page)).to_be_empty()
+    expect(result(page)).to_be_empty()
 
 
-def test_undo_in_the_middle_of_a_stroke_ends_it(page):
+def test_undo_during_a_stroke_ends_the_stroke(page):
     draw(page, DRAWINGS[4][:1])
     frame = page.locator("#paper").bounding_box()
     page.mouse.move(frame["x"] + 30, frame["y"] + 30)
@@ -98,13 +102,13 @@ def test_undo_in_the_middle_of_a_stroke_ends_it(page):
     page.mouse.move(frame["x"] + 200, frame["y"] + 200, steps=5)
     page.mouse.up()
     page.wait_for_selector("body[aria-busy=false]")
-    one_stroke = seen(page)
+    one_stroke = model_input(page)
     page.click("#clear")
     draw(page, DRAWINGS[4][:1])
-    assert seen(page) == one_stroke
+    assert model_input(page) == one_stroke
 
 
-def test_the_keyboard_moves_the_drawing_once_the_paper_has_the_focus(page):
+def test_arrow_keys_move_the_drawing_when_the_canvas_has_the_focus(page):
     page.check("input[value=move]")
     expect(page.locator("#paper")).to_be_focused()
     page.check("input[value=draw]")
@@ -116,55 +120,55 @@ def test_the_keyboard_moves_the_drawing_once_the_paper_has_the_focus(page):
     assert page.evaluate("paper.toDataURL()") == before
 
 
-def test_shifting_matters_only_without_centring(page):
+def test_moving_the_drawing_matters_only_without_centring(page):
     draw(page, DRAWINGS[7])
-    expect(verdict(page)).to_contain_text("7")
-    centred = seen(page)
+    expect_prediction(page, 7)
+    centred = model_input(page)
     page.check("input[value=move]")
     draw(page, [[(140, 140), (100, 100)]])
     page.keyboard.press("ArrowLeft")
     page.wait_for_selector("body[aria-busy=false]")
-    expect(verdict(page)).to_contain_text("7")
-    assert sum(abs(one - other) for one, other in zip(seen(page), centred, strict=True)) < 0.1 * sum(centred)
+    expect_prediction(page, 7)
+    assert sum(abs(one - other) for one, other in zip(model_input(page), centred, strict=True)) < 0.1 * sum(centred)
     page.click("#stages-panel summary")
     for step in ("crop", "centre"):
         page.uncheck(f"[data-step={step}] input")
     expect(page.locator("[data-step=centre]")).to_have_class("off")
     page.wait_for_function(
-        "() => { const d = seen.getContext('2d').getImageData(0, 0, 28, 28).data;"
+        "() => { const d = digit.getContext('2d').getImageData(0, 0, 28, 28).data;"
         " return d.slice(4 * 28 * 22).every((value, i) => i % 4 === 3 || value === 0) }"
-    )  # the 7 stands where it was moved: the lower rows are empty
+    )  # the 7 stays where it was moved: the lower rows are empty
 
 
 def test_two_runs_side_by_side_with_all_panels(page):
     draw(page, DRAWINGS[3])
-    page.select_option("#answer-1 select", "second")
-    page.check("#show-pixels")
+    page.select_option("#prediction-1 select", "second")
+    page.check("#show-attribution")
     page.click("#stages-panel summary")
-    page.click("#layers-panel summary")
+    page.click("#activations-panel summary")
     for number in (0, 1):
-        expect(verdict(page, number)).to_contain_text("3")
-    expect(page.locator("#pixels")).to_be_visible()
-    expect(page.locator("#layers .network")).to_have_count(2)
+        expect_prediction(page, 3, number)
+    expect(page.locator("#attribution")).to_be_visible()
+    expect(page.locator("#activations .model")).to_have_count(2)
     expect(page.locator("#stages img[src^='data:']")).to_have_count(8)
 
 
 def test_digits_are_loaded_and_drawings_saved(page, served):
-    for kind in ("test wrong", "test right"):  # they are judged as they lie in the data set
+    for kind in ("test wrong", "test correct"):  # predicted as in the data set, without preprocessing
         page.select_option("#kind", kind)
         page.click("#load")
-        expect(page.locator("#notice")).to_contain_text("labelled")
+        expect(page.locator("#notice")).to_contain_text(", label ")
         label = page.locator("#label").input_value()
-        best = page.locator("#answer-0 .bar.best span").first
-        assert (best.inner_text() == label) == (kind == "test right")
-        page.keyboard.press("0")  # leaves the list of kinds
+        best = page.locator("#prediction-0 .bar.best span").first
+        assert (best.inner_text() == label) == (kind == "test correct")
+        page.keyboard.press("0")  # moves the focus away from the list
     page.select_option("#label", label)
     page.click("#save")
     expect(page.locator("#notice")).to_contain_text("saved as")
     assert [file.name[0] for file in (served[1] / "runs" / "drawings").iterdir()] == [label]
 
 
-def test_a_photo_is_dropped(page, tmp_path):
+def test_a_dropped_photo_is_predicted(page, tmp_path):
     from PIL import Image, ImageDraw
 
     photo = Image.new("RGB", (1600, 1200), (205, 200, 180))
@@ -179,24 +183,24 @@ def test_a_photo_is_dropped(page, tmp_path):
         document.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true })) }""",
         list(content),
     )
-    expect(verdict(page)).to_contain_text("5")
+    expect_prediction(page, 5)
     (tmp_path / "text.txt").write_text("five")
     page.set_input_files("#photo", str(tmp_path / "text.txt"))
     expect(page.locator("#notice")).to_contain_text("cannot read")
-    expect(verdict(page)).to_contain_text("5")
+    expect_prediction(page, 5)
 
 
-def test_a_scribble_is_called_strange(page):
+def test_a_scribble_is_flagged_as_out_of_distribution(page):
     scribble = [(60 + 37 * i % 170, 60 + 61 * i % 160) for i in range(24)]
     draw(page, [scribble])
-    expect(verdict(page)).to_contain_text("does not look like a digit")
+    expect(result(page)).to_contain_text("does not look like a digit")
 
 
-def test_a_phone_with_a_finger(browser, served):
+def test_drawing_with_a_finger_on_a_phone(browser, served):
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.goto(served[0])
-    page.wait_for_selector("#answer-0 select")
+    page.wait_for_selector("#prediction-0 select")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     frame = page.locator("#paper").bounding_box()
     touch = context.new_cdp_session(page)
@@ -208,19 +212,19 @@ def test_a_phone_with_a_finger(browser, served):
     for point in points[1:]:
         touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    expect(verdict(page)).to_contain_text("1")
+    expect_prediction(page, 1)
     context.close()
 
 
-def test_many_drawings_do_not_grow_the_memory(page, served):
+def test_many_predictions_need_no_more_memory(page, served):
     address, _, process = served
     draw(page, DRAWINGS[2])
     encoded = page.evaluate("paper.toDataURL()").partition(",")[2]
 
-    def ask():
-        request = urllib.request.Request(f"{address}/api/read?run=first", base64.b64decode(encoded))
-        with urllib.request.urlopen(request) as answer:
-            assert answer.status == 200
+    def predict():
+        request = urllib.request.Request(f"{address}/api/predict?run=first", base64.b64decode(encoded))
+        with urllib.request.urlopen(request) as response:
+            assert response.status == 200
 
     def resident_megabytes():
         [line] = [line for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if "VmRSS" in line]
@@ -229,8 +233,8 @@ def test_many_drawings_do_not_grow_the_memory(page, served):
     if not Path("/proc/self/status").exists():
         pytest.skip("no /proc on this machine")
     for _ in range(10):
-        ask()
+        predict()
     before = resident_megabytes()
     for _ in range(100):
-        ask()
+        predict()
     assert resident_megabytes() < before + 20

@@ -1,70 +1,78 @@
-"""Images that excite channels: the way goes up, the bests are the digits' own, the command says what there is."""
+"""Optimized images exceed the activations of all digits; the pages of a layer, a channel and a digit."""
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from model_interpretation import activation_maximisation
-from model_interpretation.activation_maximisation import climb, likeness, most_exciting_images, total_variation
-from model_interpretation.feature_visualization import default_layer, main
-from model_interpretation.model_layers import (
+from model_interpretation.activations import (
+    HighestActivations,
     channel_means,
     find_layer,
     highest_activations,
     layer_output,
     leaf_layers,
-    watching,
+    record_outputs,
 )
-from models.registry import build_model
-from utils.errors import UserError
-from utils.preloading import to_pixels
+from model_interpretation.feature_visualization import (
+    FeatureVisualizer,
+    default_layer,
+    layer_figures,
+    similarity,
+    total_variation,
+    visualize_features,
+)
+from model_interpretation.predict import chosen_digit
+from models.registry import build_model, load_trained
+from utils.data.batches import to_pixels
+from utils.run import Run
 
 
 @pytest.fixture(scope="module")
 def network():
-    """A small convolutional network with weights as they are drawn."""
+    """A small convolutional network with random weights."""
     torch.manual_seed(0)
     return build_model("C(6,5)-P2-C(8,3)-FC10").eval().requires_grad_(False)
 
 
-def test_the_bests_are_those_of_the_digits(network, few_digits):
+def visualizer(network, layer, num_channels, seed=0, num_steps=15):
+    """A visualizer whose reference activations are all 1."""
+    references = HighestActivations(torch.ones(num_channels), torch.zeros(num_channels, 28, 28))
+    return FeatureVisualizer(network, find_layer(network, layer), references, seed, num_steps)
+
+
+def test_the_highest_activations_are_those_of_the_returned_digits(network, few_digits):
     layer = find_layer(network, "conv3")
-    bests = highest_activations(network, layer, few_digits.images.repeat(4, 1, 1))  # in two batches
+    highest = highest_activations(network, layer, few_digits.images.repeat(4, 1, 1))  # two batches
     means = channel_means(layer_output(network, layer, to_pixels(few_digits.images)))
-    torch.testing.assert_close(bests.activations, means.max(0).values)
-    again = channel_means(layer_output(network, layer, bests.digits[:, None]))
-    torch.testing.assert_close(again.diagonal(), bests.activations)
+    torch.testing.assert_close(highest.activations, means.max(0).values)
+    again = channel_means(layer_output(network, layer, highest.digits[:, None]))
+    torch.testing.assert_close(again.diagonal(), highest.activations)
 
 
-def test_the_images_excite_their_channels_more_than_any_digit(network, few_digits):
+def test_optimized_images_exceed_every_digit(network, few_digits):
     layer = find_layer(network, "conv3")
-    bests = highest_activations(network, layer, few_digits.images).activations
+    references = highest_activations(network, layer, few_digits.images)
     channels = torch.arange(8)
-    found = most_exciting_images(network, layer, channels, bests)
-    assert found.images.shape == (8, 28, 28) and found.images.min() >= 0 and found.images.max() <= 1
-    reached = channel_means(layer_output(network, layer, found.images[:, None]))[channels, channels]
-    torch.testing.assert_close(reached, found.reached, atol=1e-4, rtol=1e-4)
-    assert (found.reached >= bests).all()
+    optimized = FeatureVisualizer(network, layer, references).best_images(channels)
+    assert optimized.images.shape == (8, 28, 28) and optimized.images.min() >= 0 and optimized.images.max() <= 1
+    reached = channel_means(layer_output(network, layer, optimized.images[:, None]))[channels, channels]
+    torch.testing.assert_close(reached, optimized.activations, atol=1e-4, rtol=1e-4)
+    assert (optimized.activations >= references.activations).all()
 
 
-@pytest.fixture
-def short_climb(monkeypatch):
-    monkeypatch.setattr(activation_maximisation, "NUM_STEPS", 15)
-
-
-def test_the_same_seed_gives_the_same_images_and_another_one_others(network, short_climb):
-    layer, channels, bests = find_layer(network, "conv1"), torch.tensor([0, 3]), torch.ones(2)
-    first, again, other = (climb(network, layer, channels, bests, seed).images for seed in (0, 0, 1))
+def test_the_seed_decides_the_images(network):
+    channels = torch.tensor([0, 3])
+    first, again, other = (visualizer(network, "conv1", 6, seed).optimize(channels).images for seed in (0, 0, 1))
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
-def test_images_of_one_channel_are_kept_apart(network, monkeypatch):
-    monkeypatch.setattr(activation_maximisation, "NUM_STEPS", 80)
-    layer, channels = find_layer(network, "conv3"), torch.tensor([2, 2, 2])
-    alone, apart = (climb(network, layer, channels, torch.ones(3), 0, diversity).images for diversity in (0.0, 5.0))
-    assert likeness(apart[:, None], channels) < likeness(alone[:, None], channels)
-    assert likeness(apart[:, None], torch.arange(3)) == 0
+def test_the_similarity_penalty_keeps_images_of_one_channel_different(network):
+    channels = torch.tensor([2, 2, 2])
+    optimize = visualizer(network, "conv3", 8, num_steps=80).optimize
+    without, penalized = (optimize(channels, weight).images[:, None] for weight in (0.0, 5.0))
+    assert similarity(penalized, channels) < similarity(without, channels)
+    assert similarity(penalized, torch.arange(3)) == 0
 
 
 def test_total_variation_by_hand():
@@ -74,7 +82,7 @@ def test_total_variation_by_hand():
 
 
 def test_hooks_are_removed_after_errors(network):
-    with pytest.raises(RuntimeError), watching(leaf_layers(network)):
+    with pytest.raises(RuntimeError), record_outputs(leaf_layers(network)):
         network(torch.zeros(1, 1, 28, 28, dtype=torch.float64))
     with pytest.raises(RuntimeError):
         layer_output(network, find_layer(network, "conv1"), torch.zeros(1, 1, 28, 28, dtype=torch.float64))
@@ -87,19 +95,25 @@ def test_the_default_layer_is_the_last_convolution():
     assert default_layer(build_model("linear")) == "logits"
 
 
-def test_pages_of_a_layer_a_channel_a_digit_and_a_picture(short_climb, copied_run, tmp_path, digits, capsys):
-    picture = tmp_path / "mine.png"
-    Image.fromarray(digits.images[0].numpy()).resize((280, 280)).save(picture)
-    for flags, folder, names in [
-        ([], "features-logits", {"images.png", "digits.png"}),
-        (["--unit", "3"], "features-logits-channel-3", {"images.png"}),
-        (["--id", "5"], "features-logits-test-5", {"activations.png", "collage.png"}),
-        (["--image", str(picture)], "features-logits-image-mine", {"activations.png", "collage.png"}),
+def test_pages_of_a_layer_a_channel_a_digit_and_a_picture(copied_run, tmp_path, digits, capsys):
+    file = tmp_path / "mine.png"
+    Image.fromarray(digits.images[0].numpy()).resize((280, 280)).save(file)
+    run = Run(copied_run)
+    model = load_trained(run)
+    for options, folder, names in [
+        ({}, "features-logits", {"images.png", "digits.png"}),
+        ({"channel": 3}, "features-logits-channel-3", {"images.png"}),
+        ({"digit": chosen_digit(run, "test", 5, None)}, "features-logits-test-5", {"activations.png", "collage.png"}),
+        (
+            {"digit": chosen_digit(run, "test", None, file)},
+            "features-logits-image-mine",
+            {"activations.png", "collage.png"},
+        ),
     ]:
-        main([str(copied_run), "--output", str(tmp_path), *flags])
-        written = {file.name for file in (tmp_path / copied_run.name / folder).iterdir()}
+        visualize_features(run, model, tmp_path, num_steps=15, **options)
+        written = {path.name for path in (tmp_path / copied_run.name / folder).iterdir()}
         assert written == {*names, "features.html"}
-    assert "of 10 images excite their channel" in capsys.readouterr().out
+    assert "of 10 images activate their channel" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -108,7 +122,7 @@ def test_pages_of_a_layer_a_channel_a_digit_and_a_picture(short_climb, copied_ru
         (["--layer", "conv9"], "expected one of standardize, flatten, logits"),
         (["--channel", "10"], "logits has 10"),
         (["--channel", "-1"], "logits has 10"),
-        (["--channel", "1", "--id", "2"], "leave all but one out"),
+        (["--channel", "1", "--id", "2"], "exclude each other"),
         (["--id", "359"], "expected 0 to 358"),
         (["--image", "nothing.png"], "nothing.png"),
         (["--run"], "--run"),
@@ -116,22 +130,21 @@ def test_pages_of_a_layer_a_channel_a_digit_and_a_picture(short_climb, copied_ru
         (["--layer", "flatten"], "flatten has 784 channels, too many"),
     ],
 )
-def test_bad_input(copied_run, tmp_path, flags, message):
-    with pytest.raises(UserError, match=message):
-        main([str(copied_run), "--output", str(tmp_path / "none"), *flags])
+def test_bad_input_of_the_command(command, copied_run, tmp_path, flags, message):
+    code, _, error = command("features", str(copied_run), "--output", str(tmp_path / "none"), *flags)
+    assert code == 2 and message in error
     assert not (tmp_path / "none").exists()
 
 
-def test_a_run_without_checkpoint(copied_run, tmp_path):
+def test_the_command_refuses_a_run_without_checkpoint(command, copied_run):
     (copied_run / "checkpoints" / "best.pt").unlink()
-    with pytest.raises(UserError, match=r"best\.pt"):
-        main([str(copied_run), "--output", str(tmp_path / "none")])
+    code, _, error = command("features", str(copied_run))
+    assert code == 2 and "best.pt" in error
 
 
-def test_figures_have_no_missing_values(network, few_digits, short_climb):
-    from model_interpretation.feature_visualization import layer_figures
-
+def test_figures_have_no_missing_values(network, few_digits):
     layer = find_layer(network, "conv1")
-    figures = layer_figures(network, layer, highest_activations(network, layer, few_digits.images), seed=0)
+    references = highest_activations(network, layer, few_digits.images)
+    figures = layer_figures(FeatureVisualizer(network, layer, references, num_steps=15))
     sheet = figures["images"].axes[0].images[0].get_array()
     assert np.isfinite(sheet.filled(np.nan)).sum() == 6 * 28 * 28

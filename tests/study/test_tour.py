@@ -1,4 +1,4 @@
-"""The tour: it runs from top to bottom, tells the truth about its run, and defines nothing of its own."""
+"""The tour notebook runs from top to bottom and shows the results of its own run."""
 
 import ast
 import json
@@ -6,7 +6,7 @@ import json
 import pytest
 
 from study.tour import NOTEBOOK
-from utils.run_folder import RunFolder
+from utils.run import Run
 
 
 def code_cells():
@@ -14,7 +14,7 @@ def code_cells():
     return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
-def test_the_notebook_defines_nothing_anew_and_is_kept_without_outputs():
+def test_the_notebook_defines_no_functions_and_stores_no_outputs():
     for source in code_cells():
         tree = ast.parse("\n".join(line for line in source.splitlines() if not line.startswith("%")))
         assert not [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda)]
@@ -26,11 +26,10 @@ def test_the_tour_runs_from_top_to_bottom(command, home):
     assert code == 0, error
     page = (home / "page" / "tour.html").read_text()
     assert page.count("<img ") == 8 and 'src="http' not in page and 'href="http' not in page
-    (run,) = RunFolder.finished()
-    summary = run.summary()
-    assert summary["num_epochs_run"] == 2
-    verdict = f"accuracy {summary['test_accuracy']:.2%} ({summary['test_num_correct']:,} of 359 right)"
-    assert verdict in printed and verdict in page
+    (run,) = Run.finished()
+    assert run.summary.num_epochs_run == 2
+    result = f"accuracy {run.summary.test_accuracy:.2%} ({run.summary.test_num_correct:,} of 359"
+    assert result in printed and result in page
     assert "epoch   2/2" in printed and "## What it cannot do" in printed
 
 
@@ -44,7 +43,7 @@ def test_the_tour_runs_from_top_to_bottom(command, home):
         (["--network", "conv"], "--network"),
     ],
 )
-def test_bad_input(command, home, arguments, message):
+def test_bad_input_is_refused(command, home, arguments, message):
     code, printed, error = command("tour", "--output", str(home / "page"), *arguments)
     assert code == 2 and printed == "" and error.startswith("error: ") and message in error
-    assert not (home / "page").exists() and not RunFolder.all()
+    assert not (home / "page").exists() and not Run.all()

@@ -1,4 +1,4 @@
-"""The ways in which a step may run give the same training."""
+"""Every way in which a step may run gives the same training."""
 
 from dataclasses import replace
 from itertools import chain
@@ -6,23 +6,24 @@ from itertools import chain
 import pytest
 import torch
 
-from trainers.generic_trainers import basic_trainer, graphed_step
-from trainers.generic_trainers.graphed_step import WARM_UP_STEPS, GraphedStep
-from trainers.generic_trainers.training_run import train, train_seeds
-from trainers.recipe import Recipe, TrainConfig
-from utils.devices import choose_compile
+from trainers import BasicTrainer, Execution, Recipe, train
+from trainers.generic_trainers.cuda_graph import WARM_UP_STEPS, GraphedStep
+from trainers.generic_trainers.stacked_trainer import StackedTrainer
+from trainers.train import build_trainer, initial_model, load_splits
 from utils.errors import UserError
+from utils.runtime import choose_compile
 
 CPU = torch.device("cpu")
-CONFIG = TrainConfig(
-    dataset="digits", num_epochs=2, batch_size=200, ema_decay=0.5, gradient_clip_norm=1.0, rotation_degrees=5,
-    device="cpu", schedule="one_cycle",
-)  # fmt: skip
 MODEL = "C(4,5)-P2-FC10"
+RECIPE = Recipe(
+    MODEL, dataset="digits", num_epochs=2, batch_size=200, ema_decay=0.5, gradient_clip_norm=1.0, rotation_degrees=5,
+    schedule="one_cycle",
+)  # fmt: skip
+ON_CPU, ON_CUDA = Execution(device="cpu", precision="fp32"), Execution(device="cuda", precision="fp32")
 
 
 class ReplayedByHand(GraphedStep):
-    """What a CUDA graph does, on any device: a replay reads and writes the places that were recorded."""
+    """Does on any device what a CUDA graph does: a replay reads and writes the recorded memory."""
 
     num_replays = 0
 
@@ -34,62 +35,73 @@ class ReplayedByHand(GraphedStep):
         self.logits = torch.full((*labels.shape, 10), torch.nan)
 
     def replay(self):
-        type(self).num_replays += 1
+        self.num_replays += 1
         self.logits.copy_(self.step(self.images, self.labels))
 
 
+def fitted(model, is_recorded):
+    """Two seeds: the metrics of both, and the steps that were replayed. Together if the model can be stacked."""
+    recipe = replace(RECIPE, model=model)
+    splits = load_splits(recipe)
+    trainers = [
+        build_trainer(initial_model(recipe.with_seed(seed)), splits, recipe.with_seed(seed), ON_CPU) for seed in (0, 1)
+    ]
+    loops = [StackedTrainer(trainers)] if model == "standard_fc" else trainers
+    for loop in loops:
+        if is_recorded:
+            loop.step = ReplayedByHand(loop.train_step, loop.optimizer, recipe.batch_size)
+        loop.fit()
+    return [trainer.metrics for trainer in trainers], [getattr(loop.step, "num_replays", 0) for loop in loops]
+
+
 @pytest.mark.parametrize("model", [MODEL, "standard_fc"])
-def test_a_recorded_step_trains_as_a_plain_one(monkeypatch, model):
-    seeds = [0, 1]
-    plain = [run.rows() for run, _ in train_seeds(Recipe(model, CONFIG), seeds)[0]]
-    monkeypatch.setattr(graphed_step, "GraphedStep", ReplayedByHand)
-    monkeypatch.setattr("trainers.generic_trainers.training_run.choose_compile", lambda *_: "cuda_graph")
-    ReplayedByHand.num_replays = 0
-    recorded = [run.rows() for run, _ in train_seeds(Recipe(model, CONFIG), seeds)[0]]
+def test_a_recorded_step_trains_as_a_plain_one(model):
+    plain, _ = fitted(model, is_recorded=False)
+    recorded, num_replays = fitted(model, is_recorded=True)
     for ours, expected in zip(chain(*recorded), chain(*plain), strict=True):
         assert (ours.train_loss, ours.val_loss, ours.grad_norm) == pytest.approx(
             (expected.train_loss, expected.val_loss, expected.grad_norm), rel=1e-6
         )
     full_steps = 2 * (1_317 // 200)  # the eighth and last step of an epoch is a smaller batch
-    loops = 1 if model == "standard_fc" else len(seeds)
-    assert ReplayedByHand.num_replays == loops * (full_steps - WARM_UP_STEPS)
+    assert set(num_replays) == {full_steps - WARM_UP_STEPS}
 
 
 @pytest.mark.cuda
 @pytest.mark.parametrize("model", ["standard_fc", "standard_conv"])
-def test_a_cuda_graph_trains_as_a_plain_step_does(model):
-    config = replace(CONFIG, device="cuda", precision="fp32")
-    plain, recorded = (train(Recipe(model, replace(config, compile=mode)))[0].rows() for mode in ("none", "cuda_graph"))
+def test_a_cuda_graph_trains_as_a_plain_step(model):
+    plain, recorded = (
+        train(RECIPE, model=model, execution=replace(ON_CUDA, compile=mode)).metrics for mode in ("none", "cuda_graph")
+    )
     for ours, expected in zip(recorded, plain, strict=True):
         assert ours.train_loss == pytest.approx(expected.train_loss, rel=1e-3)
         assert ours.val_loss == pytest.approx(expected.val_loss, rel=1e-2)
 
 
-@pytest.mark.cuda
-@pytest.mark.parametrize("mode", ["none", "cuda_graph"])
-def test_no_step_waits_for_the_gpu(monkeypatch, mode):
-    step = basic_trainer.BasicTrainer.train_step
-
-    def without_sync(self, images, labels):
+class WithoutSync(BasicTrainer):
+    def train_step(self, images, labels):
         torch.cuda.set_sync_debug_mode("error")
         try:
-            return step(self, images, labels)
+            return super().train_step(images, labels)
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
-    monkeypatch.setattr(basic_trainer.BasicTrainer, "train_step", without_sync)
-    run, _ = train(Recipe(MODEL, replace(CONFIG, device="cuda", compile=mode)))
-    assert len(run.rows()) == 2
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("mode", ["none", "cuda_graph"])
+def test_no_step_waits_for_the_gpu(digits, few_digits, mode):
+    trainer = WithoutSync(initial_model(RECIPE), digits, few_digits, RECIPE, Execution(device="cuda", compile=mode))
+    assert len(trainer.fit()) == 2
 
 
-def test_inductor_trains_as_a_plain_step_does():
-    config = replace(CONFIG, num_epochs=1, precision="fp32")
-    plain, compiled = (train(Recipe(MODEL, replace(config, compile=mode)))[0].rows() for mode in ("none", "inductor"))
+def test_inductor_trains_as_a_plain_step():
+    plain, compiled = (
+        train(RECIPE, num_epochs=1, execution=replace(ON_CPU, compile=mode)).metrics for mode in ("none", "inductor")
+    )
     assert compiled[0].train_loss == pytest.approx(plain[0].train_loss, rel=1e-4)
     assert compiled[0].val_loss == pytest.approx(plain[0].val_loss, rel=1e-3)
 
 
-def test_auto_takes_what_measures_best_and_other_modes_are_refused_by_name(monkeypatch):
+def test_auto_is_the_fastest_mode_and_unsupported_modes_are_refused(monkeypatch):
     assert choose_compile("auto", CPU) == choose_compile("none", CPU) == "none"
     assert choose_compile("auto", torch.device("cuda")) == "cuda_graph"
     with pytest.raises(UserError, match="'cuda_graph' needs CUDA, this is cpu: expected auto, none or inductor"):

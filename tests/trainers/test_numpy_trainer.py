@@ -1,74 +1,87 @@
-"""Training by the NumPy engine: the run that torch would have made, and what a run promises."""
+"""Training with the NumPy backend: the same run as torch's, and every promise of a run."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
-from models.trained import load_trained
-from trainers.generic_trainers.training_run import train
-from trainers.recipe import Recipe, TrainConfig
-from utils.datasets import load_dataset
+from models.numpy_models.network import cross_entropy_gradient
+from models.registry import load_trained
+from trainers import Execution, Recipe, resume, train
+from trainers.generic_trainers.numpy_trainer import NumpyTrainer
+from trainers.generic_trainers.optimization import cross_entropy_loss
+from trainers.train import initial_model
+from utils.data.datasets import load_dataset
 from utils.errors import UserError
-from utils.evaluation import predict_logits
-from utils.run_folder import MEDIANS, RunFolder
+from utils.evaluation import predict
+from utils.run import Run
 
-CONFIG = TrainConfig(dataset="digits", num_epochs=2, batch_size=100, engine="numpy", device="cpu", precision="fp32")
 MODEL = "C(4,5)-BN-P2-FC16-FC10"
+RECIPE = Recipe(MODEL, dataset="digits", num_epochs=2, batch_size=100, backend="numpy")
 EVERYTHING = replace(
-    CONFIG, schedule="one_cycle", learning_rate=0.01, label_smoothing=0.05, gradient_clip_norm=1.0,
+    RECIPE, schedule="one_cycle", learning_rate=0.01, label_smoothing=0.05, gradient_clip_norm=1.0,
     rotation_degrees=10, translation_pixels=1,
 )  # fmt: skip
+FP32 = Execution(device="cpu", precision="fp32")
 
 
 @pytest.mark.parametrize(
-    ("config", "apart"),
-    [(CONFIG, 5e-3), (EVERYTHING, 5e-2), (replace(EVERYTHING, optimizer="sgd"), 5e-2)],  # large steps let rounding grow
+    ("recipe", "tolerance"),
+    [(RECIPE, 5e-3), (EVERYTHING, 5e-2), (replace(EVERYTHING, optimizer="sgd"), 5e-2)],  # rounding grows with the steps
     ids=["plain", "everything", "sgd"],
 )
-def test_the_run_is_torchs_within_rounding(config, apart):
-    ours, summary = train(Recipe(MODEL, config), "numpy")
-    theirs, torch_summary = train(Recipe(MODEL, replace(config, engine="torch")), "torch")
-    for row, torch_row in zip(ours.rows(), theirs.rows(), strict=True):
-        assert row.train_loss == pytest.approx(torch_row.train_loss, rel=apart)
-        assert row.val_loss == pytest.approx(torch_row.val_loss, rel=apart)
-        assert row.grad_norm == pytest.approx(torch_row.grad_norm, rel=10 * apart)
-    assert abs(summary["test_num_correct"] - torch_summary["test_num_correct"]) <= 3
-    assert set(summary) == set(torch_summary) and summary["num_parameters"] == torch_summary["num_parameters"]
+def test_the_run_equals_torchs_within_rounding(recipe, tolerance):
+    ours = train(recipe, run_name="numpy", execution=FP32)
+    theirs = train(recipe, backend="torch", run_name="torch", execution=FP32)
+    for row, torch_row in zip(ours.metrics, theirs.metrics, strict=True):
+        assert row.train_loss == pytest.approx(torch_row.train_loss, rel=tolerance)
+        assert row.val_loss == pytest.approx(torch_row.val_loss, rel=tolerance)
+        assert row.grad_norm == pytest.approx(torch_row.grad_norm, rel=10 * tolerance)
+    assert abs(ours.summary.test_num_correct - theirs.summary.test_num_correct) <= 3
+    assert ours.summary.num_parameters == theirs.summary.num_parameters
 
 
-def test_the_saved_network_is_the_trained_one_and_medians_are_written_down():
-    run, summary = train(Recipe(MODEL, replace(CONFIG, learning_rate=0.01)), "numpy")
-    test_set = load_dataset("digits", "test")
-    logits = predict_logits(load_trained(run), test_set.images, torch.device("cpu"))
-    assert int((logits.argmax(1) == test_set.labels).sum()) == summary["test_num_correct"] > 200
-    medians = [json.loads(line) for line in (run.path / MEDIANS).read_text().splitlines()]
-    assert [entry["epoch"] for entry in medians] == [1, 2]
-    assert 0 < medians[1]["median_loss"] < run.rows()[1].train_loss
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_numpy_and_torch_have_the_same_loss(label_smoothing):
+    logits = torch.randn(7, 10, dtype=torch.float64, requires_grad=True)
+    labels = torch.randint(10, (7,))
+    (expected,) = torch.autograd.grad(cross_entropy_loss(logits, labels, label_smoothing), logits)
+    ours = cross_entropy_gradient(logits.detach().numpy(), labels.numpy(), label_smoothing)
+    np.testing.assert_allclose(ours, expected.numpy(), atol=1e-12)
+
+
+def test_the_saved_network_is_the_trained_one_and_metrics_have_the_median_loss():
+    run = train(RECIPE, learning_rate=0.01, execution=FP32)
+    predictions = predict(load_trained(run), load_dataset("digits", "test"))
+    assert int(predictions.is_correct.sum()) == run.summary.test_num_correct > 200
+    assert all(0 < row.median_train_loss < row.train_loss for row in run.metrics)
+
+
+class StopInEpoch3:
+    """A callback that interrupts the training in its third epoch."""
+
+    num_epochs = 0
+
+    def step_done(self):
+        if self.num_epochs == 2:
+            raise KeyboardInterrupt
+
+    def epoch_done(self, _):
+        self.num_epochs += 1
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp64"])
-def test_a_resumed_run_ends_bit_equal(precision, monkeypatch):
-    recipe = Recipe("C(4,5)-P2-D0.3-FC10", replace(CONFIG, num_epochs=3, precision=precision))
-    whole, _ = train(recipe, "whole")
-
-    from trainers.generic_trainers.numpy_trainer import NumpyTrainer
-
-    plain = NumpyTrainer.plan_epoch
-
-    def stopped(self, epoch):
-        if epoch == 3:
-            raise KeyboardInterrupt
-        return plain(self, epoch)
-
-    monkeypatch.setattr(NumpyTrainer, "plan_epoch", stopped)
+def test_a_resumed_run_is_bit_equal(precision):
+    recipe = replace(RECIPE, model="C(4,5)-P2-D0.3-FC10", num_epochs=3)
+    execution = Execution(precision=precision)
+    whole = train(recipe, run_name="whole", execution=execution)
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, "stopped")
-    monkeypatch.setattr(NumpyTrainer, "plan_epoch", plain)
-    resumed, _ = train(recipe, None, RunFolder.find("stopped"))
-    for one, other in zip(whole.rows(), resumed.rows(), strict=True):
+        train(recipe, run_name="stopped", execution=execution, callbacks=[StopInEpoch3()])
+    resumed = resume(Run.find("stopped"))
+    assert resumed.execution.precision == precision
+    for one, other in zip(whole.metrics, resumed.metrics, strict=True):
         assert replace(one, epoch_seconds=0, images_per_second=0) == replace(
             other, epoch_seconds=0, images_per_second=0
         )
@@ -78,24 +91,34 @@ def test_a_resumed_run_ends_bit_equal(precision, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("model", "changes", "message"),
+    ("changes", "execution", "message"),
     [
-        ("standard_conv", {}, "runs model strings"),
-        (MODEL, {"optimizer": "adamw"}, "--optimizer adamw"),
-        (MODEL, {"weight_decay": 0.1}, "--weight-decay"),
-        (MODEL, {"ema_decay": 0.9}, "--ema-decay"),
-        (MODEL, {"precision": "bf16"}, "--precision bf16"),
-        (MODEL, {"compile": "inductor"}, "--compile inductor"),
-        (MODEL, {"device": "cuda"}, "cuda"),
-        (MODEL, {"engine": "torch", "precision": "fp64"}, "fp64"),
+        ({"model": "standard_conv"}, FP32, "runs model strings"),
+        ({"optimizer": "adamw"}, FP32, "--optimizer adamw: expected one of adam, sgd"),
+        ({"weight_decay": 0.1}, FP32, "--weight-decay 0.1: not in the NumPy backend"),
+        ({"ema_decay": 0.9}, FP32, "--ema-decay"),
+        ({}, Execution(precision="bf16"), "--precision bf16: the NumPy backend expects auto or fp32 or fp64"),
+        ({}, Execution(compile="inductor"), "--compile inductor"),
+        ({}, Execution(device="cuda"), "--device cuda"),
+        ({"backend": "torch"}, Execution(precision="fp64"), "'fp64' needs --backend numpy"),
     ],
 )
-def test_what_the_engine_does_not_do_is_refused_before_a_folder_is_made(model, changes, message):
+def test_what_the_backend_lacks_is_refused_before_a_folder_is_made(changes, execution, message):
     with pytest.raises(UserError, match=message):
-        train(Recipe(model, replace(CONFIG, **changes)))
-    assert not RunFolder.all()
+        train(RECIPE, execution=execution, **changes)
+    assert not Run.all()
 
 
-def test_a_loss_that_is_not_finite_stops_the_run():
+class MarginTrainer(NumpyTrainer):
+    def compute_loss(self, logits, labels):
+        return F.multi_margin_loss(logits, labels)
+
+
+def test_another_loss_is_refused(few_digits):
+    with pytest.raises(UserError, match="only the cross-entropy loss"):
+        MarginTrainer(initial_model(RECIPE), few_digits, few_digits, RECIPE)
+
+
+def test_a_loss_that_is_not_finite_stops_the_training():
     with pytest.raises(UserError, match="not finite"), np.errstate(all="ignore"):
-        train(Recipe("FC16-FC10", replace(CONFIG, optimizer="sgd", learning_rate=1e30)))
+        train(RECIPE, model="FC16-FC10", optimizer="sgd", learning_rate=1e30)

@@ -1,123 +1,178 @@
-"""Networks trained together end as they would alone; and what cannot be stacked is not."""
+"""Networks trained together end as they would alone; networks that cannot be stacked are trained in turn."""
 
 import time
 from dataclasses import replace
 
 import pytest
 import torch
-from training_configs import ALL_AT_ONCE
+import torch.nn.functional as F
+from training_configs import ALL_AT_ONCE, CPU_FP32
 
-from models.registry import build_model
-from models.trained import load_trained
-from trainers.generic_trainers.basic_trainer import BasicTrainer
-from trainers.generic_trainers.stacked_trainer import StackedTrainer, stack_size
-from trainers.generic_trainers.training_run import train, train_seeds
-from trainers.recipe import Recipe, TrainConfig
+from models.registry import load_trained
+from trainers import BasicTrainer, Execution, Recipe, resume, train, train_seeds
+from trainers.generic_trainers.numpy_trainer import NumpyTrainer
+from trainers.generic_trainers.stacked_trainer import StackedTrainer
+from trainers.train import initial_model, num_together
 from utils.errors import UserError
-from utils.run_folder import RunFolder
+from utils.run import Run
+from utils.runtime import describe_environment
 
-CPU = torch.device("cpu")
-CONFIG = TrainConfig(dataset="digits", num_epochs=3, batch_size=100, learning_rate=0.003, device="cpu")
-EVERYTHING = replace(ALL_AT_ONCE, learning_rate=0.003, device="cpu")
-MOMENTUM = replace(CONFIG, optimizer="sgd", learning_rate=0.05, judged_epoch="last")
+CPU = Execution(device="cpu")
+RECIPE = Recipe("standard_fc", dataset="digits", num_epochs=3, batch_size=100, learning_rate=0.003)
+EVERYTHING = replace(ALL_AT_ONCE, model="standard_fc", learning_rate=0.003)
+MOMENTUM = replace(RECIPE, optimizer="sgd", learning_rate=0.05, checkpoint="last")
 
 
-@pytest.mark.parametrize("config", [CONFIG, EVERYTHING, MOMENTUM], ids=["plain", "everything", "momentum"])
-def test_each_network_is_what_it_would_be_alone(config):
-    together, failures = train_seeds(Recipe("standard_fc", config), [0, 3], "together")
+@pytest.mark.parametrize("recipe", [RECIPE, EVERYTHING, MOMENTUM], ids=["plain", "everything", "momentum"])
+def test_each_network_ends_as_it_would_alone(recipe):
+    together, failures = train_seeds(recipe, [0, 3], run_name="together", execution=CPU)
     assert not failures
-    for seed, (run, summary) in zip([0, 3], together, strict=True):
-        alone, alone_summary = train(Recipe("standard_fc", replace(config, seed=seed)), f"alone-s{seed}")
-        assert run.path.name == f"together-s{seed}"
-        assert Recipe.from_json(run.config()) == Recipe.from_json(alone.config())
-        assert run.read_json("environment.json")["num_together"] == 2
+    for seed, run in zip([0, 3], together, strict=True):
+        alone = train(recipe, seed=seed, run_name=f"alone-s{seed}", execution=CPU)
+        assert run.name == f"together-s{seed}"
+        assert run.recipe == alone.recipe
+        assert run.environment["execution"]["num_together"] == 2
         for name, weights in load_trained(alone).state_dict().items():
             torch.testing.assert_close(load_trained(run).state_dict()[name], weights, rtol=1e-3, atol=1e-4)
-        for ours, expected in zip(run.rows(), alone.rows(), strict=True):
+        for ours, expected in zip(run.metrics, alone.metrics, strict=True):
             assert ours.learning_rate == expected.learning_rate and ours.step == expected.step
             assert ours.train_loss == pytest.approx(expected.train_loss, rel=1e-3)
             assert ours.val_loss == pytest.approx(expected.val_loss, rel=1e-3)
             assert ours.grad_norm == pytest.approx(expected.grad_norm, rel=1e-2)
-        assert summary["best_epoch"] == alone_summary["best_epoch"]
-        assert abs(summary["test_num_correct"] - alone_summary["test_num_correct"]) <= 1
+        assert run.summary.best_epoch == alone.summary.best_epoch
+        assert abs(run.summary.test_num_correct - alone.summary.test_num_correct) <= 1
 
 
-def test_a_network_of_a_stack_goes_on_alone(monkeypatch):
-    recipe = Recipe("linear", EVERYTHING)
-    whole, _ = train_seeds(recipe, [0, 1], "whole")[0][1]
-    train_epoch = StackedTrainer.train_epoch
+class StopAfterEpoch2:
+    """A callback that interrupts the training after the second epoch of the last of two networks."""
 
-    def stop_in_the_third(self, epoch, *values):
-        if epoch == 3:
+    def step_done(self):
+        pass
+
+    def epoch_done(self, metrics):
+        self.num_second_epochs = getattr(self, "num_second_epochs", 0) + (metrics.epoch == 2)
+        if self.num_second_epochs == 2:
             raise KeyboardInterrupt
-        train_epoch(self, epoch, *values)
 
-    monkeypatch.setattr(StackedTrainer, "train_epoch", stop_in_the_third)
-    with pytest.raises(KeyboardInterrupt, match=r"--resume .*cut-s0\nand likewise with the other runs up to .*cut-s1"):
-        train_seeds(recipe, [0, 1], "cut")
-    run = RunFolder.find("cut-s1")
-    assert len(run.rows()) == 2
-    assert run.last_checkpoint.stat().st_size < 400_000  # its own tensors alone, not the whole stack's
-    train(Recipe.from_json(run.config()), resumed=run)
-    for ours, expected in zip(run.rows(), whole.rows(), strict=True):
+
+def test_a_network_of_a_stack_resumes_alone():
+    recipe = replace(EVERYTHING, model="linear")
+    _, whole = train_seeds(recipe, [0, 1], run_name="whole")[0]
+    with pytest.raises(KeyboardInterrupt, match=r"--resume .*cut-s0\nand the same for the other runs up to .*cut-s1"):
+        train_seeds(recipe, [0, 1], run_name="cut", callbacks=[StopAfterEpoch2()])
+    run = Run.find("cut-s1")
+    assert len(run.metrics) == 2
+    assert run.last_checkpoint.stat().st_size < 400_000  # its own tensors, not those of the stack
+    resume(run)
+    for ours, expected in zip(run.metrics, whole.metrics, strict=True):
         assert ours.train_loss == pytest.approx(expected.train_loss, rel=1e-3)
         assert ours.val_loss == pytest.approx(expected.val_loss, rel=1e-3)
 
 
-def test_networks_stop_early_each_by_itself():
-    config = replace(CONFIG, num_epochs=12, early_stopping="val_loss", early_stopping_patience=1, learning_rate=0.1)
+def test_each_network_stops_early_by_itself():
+    recipe = replace(RECIPE, num_epochs=12, early_stopping="val_loss", early_stopping_patience=1, learning_rate=0.1)
     seeds = [0, 1, 2]
-    together = [run for run, _ in train_seeds(Recipe("standard_fc", config), seeds, "together")[0]]
-    alone = [train(Recipe("standard_fc", replace(config, seed=seed)), f"alone-{seed}")[0] for seed in seeds]
-    assert [len(run.rows()) for run in together] == [len(run.rows()) for run in alone]
-    assert len({len(run.rows()) for run in together}) > 1
+    together, _ = train_seeds(recipe, seeds, run_name="together")
+    alone = [train(recipe, seed=seed) for seed in seeds]
+    assert [len(run.metrics) for run in together] == [len(run.metrics) for run in alone]
+    assert len({len(run.metrics) for run in together}) > 1
 
 
-def test_a_network_that_fails_does_not_stop_the_others(monkeypatch):
+class FailsForSeed1(BasicTrainer):
+    def measure_epoch(self, *arguments):
+        if self.recipe.seed == 1:
+            raise UserError("the loss is not finite")
+        return super().measure_epoch(*arguments)
 
-    judge = BasicTrainer.judge_epoch
 
-    def fail_for_seed_1(self, *values):
-        if self.config.seed == 1:
-            self.refuse_to_go_on(1, 1)
-        return judge(self, *values)
+def stack_of(seeds, few_digits, kind=BasicTrainer, recipe=RECIPE, with_runs=False):
+    environment = describe_environment(replace(CPU_FP32, threads=1))
+    return StackedTrainer(
+        [
+            kind(
+                initial_model(recipe.with_seed(seed)), few_digits, few_digits, recipe.with_seed(seed), CPU,
+                Run.create(f"s{seed}", recipe.with_seed(seed), environment) if with_runs else None,
+            )
+            for seed in seeds
+        ]
+    )  # fmt: skip
 
-    monkeypatch.setattr(BasicTrainer, "judge_epoch", fail_for_seed_1)
-    verdicts, failures = train_seeds(Recipe("linear", CONFIG), [0, 1, 2], "some")
-    assert [run.is_finished for run in RunFolder.all()] == [True, False, True]
-    assert [summary["seed"] for _, summary in verdicts] == [0, 2] and list(failures) == [1]
-    verdicts, failures = train_seeds(Recipe("C(2,5)-P2-FC10", CONFIG), [1, 2], "in-turn")  # in turn likewise
-    assert [run.path.name for run, _ in verdicts] == ["in-turn-s2"] and "not finite" in str(failures[1])
+
+def test_a_network_that_fails_does_not_stop_the_others(few_digits):
+    stacked = stack_of([0, 1, 2], few_digits, FailsForSeed1, with_runs=True)
+    stacked.fit()
+    assert [len(trainer.run.metrics) for trainer in stacked.trainers] == [3, 0, 3]
+    assert list(stacked.failures) == [1]
+
+
+class FailOnce:
+    """A callback that stops the first network it sees."""
+
+    has_failed = False
+
+    def step_done(self):
+        pass
+
+    def epoch_done(self, _):
+        if not self.has_failed:
+            self.has_failed = True
+            raise UserError("stopped on purpose")
+
+
+@pytest.mark.parametrize("model", ["linear", "C(2,5)-P2-FC10"])  # together and in turn
+def test_train_seeds_returns_finished_runs_and_failures(model):
+    runs, failures = train_seeds(replace(RECIPE, model=model), [1, 2], run_name="some", callbacks=[FailOnce()])
+    assert [run.name for run in runs] == ["some-s2"] and "on purpose" in str(failures[1])
+    assert [run.is_finished for run in Run.all()] == [False, True]
+
+
+class MarginTrainer(BasicTrainer):
+    def compute_loss(self, logits, labels):
+        return F.multi_margin_loss(logits, labels)
 
 
 @pytest.mark.parametrize(
-    ("model", "change", "expected"),
+    ("kind", "recipe", "message"),
     [
-        ("linear", {}, 8),
-        ("standard_fc", {}, 8),
-        ("FC20-FC10", {}, 8),
-        ("standard_conv", {}, 1),
-        ("C(2,5)-P2-FC10", {}, 1),
-        ("standard_fc", {"schedule": "plateau"}, 1),
-        ("standard_fc", {"preload": False}, 1),
+        (MarginTrainer, RECIPE, "MarginTrainer overrides compute_loss"),
+        (NumpyTrainer, replace(RECIPE, model="FC16-FC10"), "NumpyTrainer overrides train_step"),
+        (BasicTrainer, replace(RECIPE, model="C(2,5)-P2-FC10"), "cannot be trained together"),
     ],
 )
-def test_what_is_stacked_on_a_cpu(model, change, expected):
-    assert stack_size(build_model(model), replace(CONFIG, **change), CPU, "none") == expected
+def test_networks_that_cannot_be_stacked_are_refused(few_digits, kind, recipe, message):
+    with pytest.raises(UserError, match=message):
+        stack_of([0, 1], few_digits, kind, recipe)
+
+
+@pytest.mark.parametrize(
+    ("changes", "execution", "expected"),
+    [
+        ({"model": "linear"}, CPU, 8),
+        ({"model": "standard_fc"}, CPU, 8),
+        ({"model": "FC20-FC10"}, CPU, 8),
+        ({"model": "standard_conv"}, CPU, 1),
+        ({"model": "C(2,5)-P2-FC10"}, CPU, 1),
+        ({"model": "FC20-FC10", "backend": "numpy"}, CPU, 1),
+        ({"schedule": "plateau"}, CPU, 1),
+        ({}, replace(CPU, preload=False), 1),
+        ({}, replace(CPU, compile="inductor"), 1),
+    ],
+)
+def test_number_of_networks_trained_together_on_a_cpu(changes, execution, expected):
+    assert num_together(replace(RECIPE, **changes), execution) == expected
 
 
 def test_networks_that_do_not_stack_are_trained_in_turn():
-    config = replace(CONFIG, num_epochs=1)
     started = time.perf_counter()
-    verdicts, _ = train_seeds(Recipe("C(2,5)-P2-FC10", config), [4, 5])
+    runs, _ = train_seeds(replace(RECIPE, model="C(2,5)-P2-FC10", num_epochs=1), [4, 5])
     seconds = time.perf_counter() - started
-    assert [summary["seed"] for _, summary in verdicts] == [4, 5]
-    assert sum(summary["total_seconds"] for _, summary in verdicts) <= seconds  # each its own, none counted twice
-    assert all(run.read_json("environment.json")["num_together"] == 1 for run, _ in verdicts)
+    assert [run.summary.seed for run in runs] == [4, 5]
+    assert sum(run.summary.total_seconds for run in runs) <= seconds  # no time is counted twice
+    assert all(run.environment["execution"]["num_together"] == 1 for run in runs)
 
 
-def test_a_name_that_is_taken_is_found_before_anything_is_trained():
-    RunFolder.create("mine-s2", "linear", 0)
+def test_a_taken_name_is_refused_before_training():
+    Run.create("mine-s2", RECIPE, describe_environment(replace(CPU_FP32, threads=1)))
     with pytest.raises(UserError, match="mine-s2 exists and is never overwritten"):
-        train_seeds(Recipe("linear", CONFIG), [0, 1, 2], "mine")
-    assert len(RunFolder.all()) == 1
+        train_seeds(replace(RECIPE, model="linear"), [0, 1, 2], run_name="mine")
+    assert len(Run.all()) == 1

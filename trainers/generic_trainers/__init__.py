@@ -1,1 +1,1 @@
-"""The loop that trains any network, and what it is made of."""
+"""The trainers that every recipe uses, and their parts."""

@@ -1,142 +1,134 @@
-"""The loop: fit -> train_epoch -> train_step."""
+"""The training loop: fit -> train_epoch -> train_step."""
 
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
+from torch.utils.data import DataLoader
 
-from trainers.generic_trainers.graphed_step import as_compiled
+from models.registry import check_output
+from trainers.generic_trainers.cuda_graph import as_compiled
+from trainers.generic_trainers.logging import Callback, Progress
 from trainers.generic_trainers.optimization import (
     build_average,
     build_optimizer,
+    clip_gradients,
+    cross_entropy_loss,
     gradient_norm,
     learning_rates,
     set_learning_rate,
 )
-from trainers.recipe import TrainConfig
-from utils.augmentation import RandomAffine, transform
 from utils.checkpoints import load_checkpoint, load_weights, save_checkpoint
-from utils.devices import autocast, memory_format, synchronize
+from utils.data.augmentation import RandomAffine, transform
+from utils.data.batches import BatchSource, PreloadedBatches, StreamedBatches
+from utils.data.datasets import ImageSet
 from utils.errors import UserError
 from utils.evaluation import predict_logits, score
-from utils.image_set import ImageSet
-from utils.paths import shown
-from utils.preloading import BatchSource, PreloadedBatches, StreamedBatches
-from utils.randomness import random_seed
-from utils.run_folder import EpochMetrics, RunFolder, judged_row
+from utils.files import shown
+from utils.recipe import Execution, Recipe
+from utils.run import EpochMetrics, Run, selected_epoch
+from utils.runtime import autocast, memory_format, random_seed, resolve_execution, synchronize
 
 LAST_KEYS = {"epoch", "seconds", "model", "optimizer", "average"}
-BATCH_NORM_DIGITS = 10_000  # training digits from which the average's batch-norm statistics are taken
+NUM_BATCH_NORM_IMAGES = 10_000  # training images for the batch-norm statistics of the averaged weights
 
-
-@runtime_checkable
-class Observer(Protocol):
-    """Sees a training go by, and only looks; or ends it, by raising."""
-
-    def step_done(self) -> None: ...
-
-    def epoch_done(self, row: EpochMetrics) -> None: ...
+LabelledImages = ImageSet | tuple[Tensor, Tensor] | DataLoader
 
 
 @dataclass(frozen=True)
 class EpochPlan:
-    """What an epoch will do, step by step."""
+    """Everything random in an epoch, and its learning rates."""
 
+    epoch: int
+    """Counted from 1."""
     rates: list[float]
+    """Learning rate of each step."""
     order: Int64[Tensor, " n"]
+    """Indices of the training images."""
     maps: Float[Tensor, "n 2 3"]
+    """Augmentation of each image, in this order."""
 
 
 class BasicTrainer:
-    """Trains one network on one data set and keeps its run folder up to date."""
+    """Trains one network. For another loss, override `compute_loss`; for another step, override `train_step`."""
 
     def __init__(
         self,
         model: nn.Module,
-        config: TrainConfig,
-        train_set: ImageSet,
-        validation_set: ImageSet,
-        run: RunFolder,
-        device: torch.device,
-        precision: str,
-        compile_mode: str = "none",
-        observers: Sequence[Observer] = (),
-        started: float | None = None,
+        train_set: LabelledImages,
+        validation_set: LabelledImages,
+        recipe: Recipe = Recipe(),
+        execution: Execution = Execution(),
+        run: Run | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
-        """`precision` is fp32 or bf16 (or fp64 in the NumPy engine), `compile_mode` none, inductor or cuda_graph. The
-        model moves to the device.
+        """The model maps pixels in [0, 1] of shape (n, 1, 28, 28) to logits (n, 10), and moves to the device.
 
-        `started` is when the clock began that `seconds` reads: now, unless loading the data is to count as well.
+        A set is an ImageSet, a pair of tensors (images, labels), or a DataLoader that yields such pairs; a loader is
+        read once into memory. Images are uint8, or float in [0, 1], of shape (n, 28, 28) or (n, 1, 28, 28).
+
+        With a run, metrics and checkpoints are written after each epoch. Without a run nothing is written.
+
+        Raises UserError if model, data, recipe and execution do not fit together.
         """
-        self.model = model.to(device).to(memory_format=memory_format(model))
-        self.config = config
+        self.recipe = recipe
         self.run = run
-        self.device = device
-        self.precision = precision
-        self.observers = observers
-        self.optimizer = build_optimizer(self.model.parameters(), config, device)
-        self.average = build_average(self.model, config)
+        self.execution = resolve_execution(recipe, model, execution)
+        self.device = torch.device(self.execution.device)
+        self.model = model.to(self.device).to(memory_format=memory_format(model))
+        check_output(self.model)
+        train_images = as_image_set(train_set, "training set")
+        validation_images = as_image_set(validation_set, "validation set")
+
+        self.optimizer = build_optimizer(self.model.parameters(), recipe, self.device)
+        self.average = build_average(self.model, recipe)
         self.augmentation = RandomAffine(
-            config.rotation_degrees, config.translation_pixels, config.scale_fraction, config.shear_degrees
+            recipe.rotation_degrees, recipe.translation_pixels, recipe.scale_fraction, recipe.shear_degrees
         )
         self.batches: BatchSource = (
-            PreloadedBatches(train_set, config.batch_size, device)
-            if config.preload
-            else StreamedBatches(train_set, config.batch_size, device, config.num_workers)
+            PreloadedBatches(train_images, recipe.batch_size, self.device)
+            if self.execution.preload
+            else StreamedBatches(train_images, recipe.batch_size, self.device, self.execution.num_workers)
         )
-        self.forward = compiled(self.model) if compile_mode == "inductor" else self.model
-        self.step = as_compiled(self.train_step, self.optimizer, self.config.batch_size, compile_mode)
-        self.num_digits = len(train_set)
-        self.steps_per_epoch = math.ceil(self.num_digits / config.batch_size)
-        self.validation_images = validation_set.images.to(device)
-        self.validation_labels = validation_set.labels.to(device)
-        self.rows: list[EpochMetrics] = []
+        self.validation_set = validation_images.to(self.device)
+        self.num_images = len(train_images)
+        self.steps_per_epoch = math.ceil(self.num_images / recipe.batch_size)
+        self.forward = compiled(self.model) if self.execution.compile == "inductor" else self.model
+        self.step = as_compiled(self.train_step, self.optimizer, recipe.batch_size, self.execution.compile)
+
+        self.metrics: list[EpochMetrics] = []
+        self.progress = Progress(recipe.num_epochs, self.steps_per_epoch)
+        self.callbacks: list[Callback] = [self.progress, *callbacks]
+        self.started = time.perf_counter()
         self.seconds_before = 0.0
-        self.started = time.perf_counter() if started is None else started
 
-    @property
-    def seconds(self) -> float:
-        """Wall-clock time of this training and of those that it goes on with, by time.perf_counter."""
-        return self.seconds_before + time.perf_counter() - self.started
+    def fit(self) -> list[EpochMetrics]:
+        """Trains to the last epoch or to early stopping and returns the metrics of all epochs.
 
-    def fit(self) -> None:
-        """Trains to the last epoch or to an early stop; metrics and checkpoints are on disk after each epoch.
-
-        Raises UserError where a loss is not finite; the checkpoints of the epoch before stay.
+        Afterwards `model` has the weights of the last epoch; best.pt of the run has those of the selected epoch.
+        Raises UserError if a loss is not finite; the checkpoints of the epoch before remain.
         """
-        if not self.rows:
+        if not self.metrics:
             self.save_last()
-        while len(self.rows) < self.config.num_epochs and not self.has_stalled():
-            self.fit_epoch()
+        with self.progress.shown(len(self.metrics)):
+            while not self.is_done:
+                self.train_epoch()
+        return self.metrics
 
-    def fit_epoch(self) -> None:
-        """The next epoch, with all that is written down after it."""
-        self.record(self.train_epoch(len(self.rows) + 1))
-
-    def record(self, row: EpochMetrics) -> None:
-        """Writes an epoch down."""
-        self.rows.append(row)
-        self.run.append_row(row)
-        if judged_row(self.rows, self.config.judged_epoch) is row:
-            save_checkpoint(self.run.best_checkpoint, {"epoch": row.epoch, "model": self.judged().state_dict()})
-        self.save_last()
-        for observer in self.observers:
-            observer.epoch_done(row)
-
-    def train_epoch(self, epoch: int) -> EpochMetrics:
-        """Shows each training digit once, then judges on the validation digits. Epochs count from 1."""
+    def train_epoch(self) -> EpochMetrics:
+        """The next epoch: one step per batch, validation, metrics and checkpoints."""
         started = time.perf_counter()
-        plan = self.plan_epoch(epoch)
+        plan = self.begin_epoch(len(self.metrics) + 1)
         self.model.train()
-        logits, labels = [], []  # kept on the device: one look at the end of the epoch instead of one a step
-        all_maps = plan.maps.split(self.config.batch_size)
+        logits, labels = [], []  # stay on the device: the host waits once per epoch, not once per step
+        all_maps = plan.maps.split(self.recipe.batch_size)
         batches = zip(plan.rates, all_maps, self.batches.epoch(plan.order), strict=True)
         for rate, maps, (images, batch_labels) in batches:
             set_learning_rate(self.optimizer, rate, self.device)
@@ -144,110 +136,136 @@ class BasicTrainer:
                 images = transform(images, maps)
             logits.append(self.step(images, batch_labels))
             labels.append(batch_labels)
-            for observer in self.observers:
-                observer.step_done()
+            for callback in self.callbacks:
+                callback.step_done()
         synchronize(self.device)
         seconds = time.perf_counter() - started
-        return self.judge_epoch(epoch, plan.rates[-1], torch.cat(logits), torch.cat(labels), seconds)
-
-    def plan_epoch(self, epoch: int) -> EpochPlan:
-        """All that is random in an epoch, as a function of the seed and the epoch alone."""
-        seed = self.config.seed
-        torch.manual_seed(random_seed(seed, epoch, "dropout"))
-        order_generator = torch.Generator().manual_seed(random_seed(seed, epoch, "order"))
-        affine_generator = torch.Generator(self.device).manual_seed(random_seed(seed, epoch, "augmentation"))
-        return EpochPlan(
-            rates=learning_rates(self.config, epoch, self.steps_per_epoch, [row.val_loss for row in self.rows]),
-            order=torch.randperm(self.num_digits, generator=order_generator),
-            maps=self.augmentation.draw(self.num_digits, affine_generator),
-        )
+        return self.finish_epoch(plan, torch.cat(logits), torch.cat(labels), seconds)
 
     def train_step(
         self, images: Float[Tensor, "batch 1 28 28"], labels: Int64[Tensor, " batch"]
     ) -> Float[Tensor, "batch 10"]:
-        """One step down the gradient of one batch. Returns the logits from before the step, float32."""
+        """One optimizer step on one batch. Returns the logits from before the step as float32, detached."""
         self.optimizer.zero_grad()
-        with autocast(self.device, self.precision):
+        with autocast(self.device, self.execution.precision):
             logits: Tensor = self.forward(images).float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
-        loss.backward()
-        if self.config.gradient_clip_norm:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip_norm)
+        self.compute_loss(logits, labels).backward()
+        if self.recipe.gradient_clip_norm:
+            clip_gradients(self.model.parameters(), self.recipe.gradient_clip_norm)
         self.optimizer.step()
         if self.average is not None:
             self.average.update(self.model)
         return logits.detach()
 
-    def judge_epoch(
+    def compute_loss(self, logits: Float[Tensor, "batch 10"], labels: Int64[Tensor, " batch"]) -> Float[Tensor, ""]:
+        """The loss of a batch, a scalar that is minimised."""
+        return cross_entropy_loss(logits, labels, self.recipe.label_smoothing)
+
+    def begin_epoch(self, epoch: int) -> EpochPlan:
+        """Seeds dropout and draws everything else that is random in the epoch, from the seed and the epoch alone."""
+        seed = self.recipe.seed
+        torch.manual_seed(random_seed(seed, epoch, "dropout"))
+        order_generator = torch.Generator().manual_seed(random_seed(seed, epoch, "order"))
+        affine_generator = torch.Generator(self.device).manual_seed(random_seed(seed, epoch, "augmentation"))
+        val_losses = [metrics.val_loss for metrics in self.metrics]
+        return EpochPlan(
+            epoch=epoch,
+            rates=learning_rates(self.recipe, epoch, self.steps_per_epoch, val_losses),
+            order=torch.randperm(self.num_images, generator=order_generator),
+            maps=self.augmentation.draw(self.num_images, affine_generator),
+        )
+
+    def finish_epoch(
         self,
-        epoch: int,
-        rate: float,
+        plan: EpochPlan,
         logits: Float[Tensor, "n 10"],
         labels: Int64[Tensor, " n"],
         epoch_seconds: float,
     ) -> EpochMetrics:
-        """The epoch's row: training figures from the logits of its steps, validation figures from a look now."""
+        """Validates after the steps of an epoch, then writes metrics and checkpoints and calls the callbacks.
+
+        `logits` and `labels` are those of the epoch's steps, in order.
+        """
+        metrics = self.measure_epoch(plan, logits, labels, epoch_seconds)
+        self.metrics.append(metrics)
+        if self.run:
+            self.run.append_metrics(metrics)
+            if selected_epoch(self.metrics, self.recipe.checkpoint) is metrics:
+                best = {"epoch": metrics.epoch, "model": self.evaluated_model.state_dict()}
+                save_checkpoint(self.run.best_checkpoint, best)
+        self.save_last()
+        for callback in self.callbacks:
+            callback.epoch_done(metrics)
+        return metrics
+
+    def measure_epoch(
+        self,
+        plan: EpochPlan,
+        logits: Float[Tensor, "n 10"],
+        labels: Int64[Tensor, " n"],
+        epoch_seconds: float,
+    ) -> EpochMetrics:
+        """The epoch's metrics: training from the logits of its steps, validation from a pass over the validation set.
+
+        Raises UserError if a loss or the gradient is not finite.
+        """
         losses = F.cross_entropy(logits, labels, reduction="none")
-        unusable = torch.nonzero(~losses.isfinite())
-        if len(unusable):
-            self.refuse_to_go_on(epoch, int(unusable[0]) // self.config.batch_size + 1)
+        not_finite = torch.nonzero(~losses.isfinite())
+        if len(not_finite):
+            self._refuse_to_continue(plan.epoch, int(not_finite[0]) // self.recipe.batch_size + 1)
         grad_norm = gradient_norm(self.model.parameters())
         train = score(logits, labels)
         if self.average is not None:
-            self.renew_batch_norm(self.average.module)
-        validation = score(self.predict(self.validation_images), self.validation_labels)
+            self._update_batch_norm(self.average.module)
+        validation = score(self.predict(self.validation_set.images), self.validation_set.labels)
         if not math.isfinite(validation.loss + grad_norm):
-            self.refuse_to_go_on(epoch, self.steps_per_epoch)
+            self._refuse_to_continue(plan.epoch, self.steps_per_epoch)
         return EpochMetrics(
-            epoch=epoch,
-            step=epoch * self.steps_per_epoch,
-            learning_rate=rate,
+            epoch=plan.epoch,
+            step=plan.epoch * self.steps_per_epoch,
+            learning_rate=plan.rates[-1],
             train_loss=train.loss,
             train_accuracy=train.accuracy,
             val_loss=validation.loss,
             val_accuracy=validation.accuracy,
             grad_norm=grad_norm,
             epoch_seconds=epoch_seconds,
-            images_per_second=self.num_digits / epoch_seconds,
+            images_per_second=self.num_images / epoch_seconds,
         )
 
-    def refuse_to_go_on(self, epoch: int, step: int) -> None:
-        kept = (
-            f"The checkpoint of epoch {epoch - 1} stays in {shown(self.run.path)}" if epoch > 1 else "Nothing is lost"
-        )
-        raise UserError(
-            f"the loss is not finite in epoch {epoch}, step {step} of {self.steps_per_epoch}. {kept}.\n"
-            "Try a lower --learning-rate or --gradient-clip-norm 1 in a new run."
-        )
-
-    def judged(self) -> nn.Module:
-        """The network whose figures count: the average of the weights where there is one."""
+    @property
+    def evaluated_model(self) -> nn.Module:
+        """The model that is validated and saved: with ema_decay the average of the weights, else the model itself."""
         return self.model if self.average is None else self.average.module
 
     def predict(self, images: Tensor) -> Float[Tensor, "n 10"]:
-        return predict_logits(self.judged(), images, self.device, self.precision)
+        """Logits of the evaluated model for uint8 images (n, 28, 28)."""
+        return predict_logits(self.evaluated_model, images, self.device, self.execution.precision)
 
-    def renew_batch_norm(self, average: nn.Module) -> None:
-        """Takes the average's batch-norm statistics anew: averaged weights do not fit those of the last steps."""
-        images = torch.arange(min(BATCH_NORM_DIGITS, self.num_digits))
-        with autocast(self.device, self.precision):
-            update_bn(self.batches.epoch(images), average)
-
-    def has_stalled(self) -> bool:
-        """Whether the early-stopping metric has not improved for as many epochs as patience allows."""
-        metric = self.config.early_stopping
-        if metric == "none" or not self.rows:
+    @property
+    def is_done(self) -> bool:
+        """Whether the last epoch is over or early stopping ends the training."""
+        if len(self.metrics) >= self.recipe.num_epochs:
+            return True
+        if self.recipe.early_stopping == "none" or not self.metrics:
             return False
-        sign = 1 if metric.endswith("loss") else -1
-        values = [sign * getattr(row, metric) for row in self.rows]
-        return len(values) - 1 - values.index(min(values)) >= self.config.early_stopping_patience
+        sign = 1 if self.recipe.early_stopping.endswith("loss") else -1
+        values = [sign * getattr(metrics, self.recipe.early_stopping) for metrics in self.metrics]
+        return len(values) - 1 - values.index(min(values)) >= self.recipe.early_stopping_patience
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time since `started`, plus the time of the sessions before a resume."""
+        return self.seconds_before + time.perf_counter() - self.started
 
     def save_last(self) -> None:
-        """Writes all that going on needs; metrics.jsonl holds the rest."""
+        """Writes last.pt: everything that a resume needs besides metrics.jsonl."""
+        if self.run is None:
+            return
         save_checkpoint(
             self.run.last_checkpoint,
             {
-                "epoch": len(self.rows),
+                "epoch": len(self.metrics),
                 "seconds": self.seconds,
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
@@ -256,7 +274,8 @@ class BasicTrainer:
         )
 
     def load_last(self) -> None:
-        """Goes back to the last checkpoint of the run. Raises UserError where it is damaged or foreign."""
+        """Returns to the last checkpoint of the run. Raises UserError if it is damaged or foreign."""
+        assert self.run is not None
         path = self.run.last_checkpoint
         checkpoint = load_checkpoint(path, LAST_KEYS)
         load_weights(self.model, checkpoint["model"], path)
@@ -265,11 +284,77 @@ class BasicTrainer:
             if self.average is not None:
                 load_weights(self.average.module, checkpoint["average"], path)
             self.seconds_before = float(checkpoint["seconds"])
-            self.rows = self.run.keep_rows(int(checkpoint["epoch"]))
+            self.metrics = self.run.keep_metrics(int(checkpoint["epoch"]))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise UserError(f"{shown(path)} is damaged or of another recipe: {error}") from None
+            raise UserError(f"{shown(path)} is damaged or belongs to another recipe: {error}") from None
+
+    def adopt_step(self, rate: float, gradients: Sequence[Tensor], states: Sequence[dict[str, Any]]) -> None:
+        """Takes over the gradients and the optimizer state of a step that was computed elsewhere on the same weights,
+        one entry per parameter."""
+        set_learning_rate(self.optimizer, rate, self.device)
+        for parameter, gradient, state in zip(self.model.parameters(), gradients, states, strict=True):
+            parameter.grad = gradient
+            self.optimizer.state[parameter] = state
+
+    def _update_batch_norm(self, average: nn.Module) -> None:
+        """Measures the average's batch-norm statistics: those of the last steps do not fit averaged weights."""
+        indices = torch.arange(min(NUM_BATCH_NORM_IMAGES, self.num_images))
+        with autocast(self.device, self.execution.precision):
+            update_bn(self.batches.epoch(indices), average)
+
+    def _refuse_to_continue(self, epoch: int, step: int) -> None:
+        is_saved = self.run is not None and epoch > 1
+        saved = f" The checkpoint of epoch {epoch - 1} remains in {shown(self.run.path)}." if is_saved else ""
+        raise UserError(
+            f"the loss is not finite in epoch {epoch}, step {step} of {self.steps_per_epoch}.{saved}\n"
+            "Try a lower --learning-rate or --gradient-clip-norm 1 in a new run."
+        )
 
 
 def compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The network's forward and backward pass by torch.compile, with the same random draws as without."""
+    """Forward and backward pass by torch.compile, with the same random draws as without."""
     return torch.compile(model, dynamic=False, options={"fallback_random": True})
+
+
+def as_image_set(data: LabelledImages, name: str) -> ImageSet:
+    """The images and labels as an ImageSet. Float pixels are stored as 8 bits, in steps of 1/255.
+
+    Raises UserError unless images and labels are as `BasicTrainer` describes them.
+    """
+    if isinstance(data, DataLoader):
+        batches = list(data)
+        if not batches or not all(isinstance(batch, list | tuple) and len(batch) == 2 for batch in batches):
+            raise UserError(f"{name}: expected a DataLoader that yields pairs (images, labels)")
+        data = (torch.cat([images for images, _ in batches]), torch.cat([labels for _, labels in batches]))
+    if not isinstance(data, ImageSet):
+        images, labels = data
+        data = ImageSet(name, _as_bytes(images, name), _as_labels(labels, len(images), name))
+    if not len(data):
+        raise UserError(f"{name}: expected at least one image")
+    return data
+
+
+def _as_bytes(images: Tensor, name: str) -> Tensor:
+    """The images as uint8 (n, 28, 28)."""
+    if tuple(images.shape[1:]) not in ((28, 28), (1, 28, 28)):
+        raise UserError(f"{name}: images of shape {tuple(images.shape)}, expected (n, 28, 28) or (n, 1, 28, 28)")
+    images = images.reshape(-1, 28, 28)
+    if images.dtype == torch.uint8:
+        return images
+    if not images.is_floating_point() or not ((images >= 0) & (images <= 1)).all():
+        raise UserError(
+            f"{name}: {images.dtype} pixels from {float(images.min()):.3g} to {float(images.max()):.3g}, "
+            "expected uint8 or float in [0, 1].\nStandardisation belongs into the model, as its first layer."
+        )
+    return (images * 255).round().to(torch.uint8)
+
+
+def _as_labels(labels: Tensor, num_images: int, name: str) -> Tensor:
+    """The labels as int64 (n,)."""
+    whole = labels.long()
+    if labels.shape != (num_images,) or not ((whole == labels) & (whole >= 0) & (whole <= 9)).all():
+        raise UserError(
+            f"{name}: {labels.dtype} labels of shape {tuple(labels.shape)} for {num_images} images, expected one whole "
+            "number from 0 to 9 per image"
+        )
+    return whole

@@ -1,137 +1,164 @@
-"""Networks that differ only in seed, trained as one: their weights lie stacked, a layer is one batched product."""
+"""Trains several networks that differ only in seed as one: their weights are stacked, each layer is one batched
+product."""
 
 import time
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from trainers.generic_trainers.basic_trainer import BasicTrainer
-from trainers.generic_trainers.graphed_step import as_compiled
-from trainers.generic_trainers.optimization import build_optimizer, set_learning_rate
-from trainers.generic_trainers.progress import Progress
-from trainers.recipe import TrainConfig
-from utils.augmentation import transform
-from utils.devices import autocast, synchronize
+from trainers.generic_trainers.cuda_graph import as_compiled
+from trainers.generic_trainers.logging import Progress
+from trainers.generic_trainers.optimization import build_optimizer, clip_gradients, set_learning_rate
+from utils.data.augmentation import transform
+from utils.data.batches import PreloadedBatches
 from utils.errors import UserError
-from utils.image_set import ImageSet
-from utils.preloading import PreloadedBatches
+from utils.recipe import Execution, Recipe
+from utils.runtime import autocast, synchronize
 
-STACK_SIZES = {"cpu": 8, "cuda": 64}  # networks; on a CPU more gain little (benchmarks/SPEED_LOG.md), CUDA is a guess
+STACK_SIZES = {"cpu": 8, "cuda": 64}  # networks; more gain little on a CPU (benchmarks/SPEED_LOG.md), CUDA is a guess
 
 
-def stack_size(model: nn.Module, config: TrainConfig, device: torch.device, compile_mode: str) -> int:
-    """How many networks of one recipe are best trained together. 1 where it does not pay (convolutions) or where one
-    could not get what it gets alone (dropout draws, learning rates that follow the validation loss)."""
+def stack_size(model: nn.Module, recipe: Recipe, execution: Execution) -> int:
+    """How many networks of one recipe to train together, given the resolved execution.
+
+    1 if stacking does not pay (convolutions) or if a network would not get what it gets alone: its own dropout draws,
+    or a learning rate that follows its validation loss.
+    """
     with_weights = [module for module in model.modules() if any(True for _ in module.parameters(recurse=False))]
     only_linear = all(isinstance(module, nn.Linear) for module in with_weights)
     has_dropout = any(isinstance(module, nn.Dropout) for module in model.modules())
-    alone = has_dropout or config.schedule == "plateau" or not config.preload or config.engine == "numpy"
-    if not only_linear or alone:
+    alone = has_dropout or recipe.schedule == "plateau" or not execution.preload or recipe.backend == "numpy"
+    if not only_linear or alone or execution.compile == "inductor":
         return 1
-    return STACK_SIZES.get(device.type, 1) if compile_mode != "inductor" else 1
+    return STACK_SIZES.get(torch.device(execution.device).type, 1)
 
 
 class StackedTrainer:
-    """Trains the networks of several trainers in one loop. Each keeps its own run, order of digits, augmentation,
-    validation and checkpoints, and ends as it would alone, within rounding."""
+    """Trains the networks of several trainers in one loop. Each trainer has its own run, order of images, augmentation,
+    validation and checkpoints, and its network ends as it would alone, within rounding."""
 
-    def __init__(self, trainers: Sequence[BasicTrainer], train_set: ImageSet, compile_mode: str) -> None:
-        """The trainers are fresh and differ only in seed; their weights become views into the stack."""
+    def __init__(self, trainers: Sequence[BasicTrainer]) -> None:
+        """The trainers are new and differ only in seed. Their weights become views of the stack.
+
+        Raises UserError for trainers that cannot be stacked.
+        """
         first = trainers[0]
+        for trainer in trainers:
+            _check_stackable(trainer, first)
+        assert isinstance(first.batches, PreloadedBatches)
         self.trainers = trainers
-        self.config, self.device, self.precision, self.model = first.config, first.device, first.precision, first.model
+        self.recipe, self.execution, self.device = first.recipe, first.execution, first.device
+        self.model, self.compute_loss, self.batches = first.model, first.compute_loss, first.batches
+        self.has_augmentation = not first.augmentation.is_identity
         self.names = [name for name, _ in self.model.named_parameters()]
         self.parameters = _stack([list(trainer.model.parameters()) for trainer in trainers])
-        self.optimizer = build_optimizer(self.parameters, self.config, self.device, is_stacked=True)
+        self.optimizer = build_optimizer(self.parameters, self.recipe, self.device, is_stacked=True)
         self.averages = [trainer.average for trainer in trainers if trainer.average is not None]
         self.averaged = _stack([list(average.module.parameters()) for average in self.averages])
-        self.batches = PreloadedBatches(train_set, self.config.batch_size, self.device)
         self.forward = vmap(self.one_forward)
-        self.step = as_compiled(self.train_step, self.optimizer, self.config.batch_size, compile_mode)
-        self.failures: dict[int, UserError] = {}  # seed -> why its network could not go on
+        self.step = as_compiled(self.train_step, self.optimizer, self.recipe.batch_size, self.execution.compile)
+        self.progress = Progress(self.recipe.num_epochs, first.steps_per_epoch)
+        self.failures: dict[int, UserError] = {}
+        """Seed -> why the training of its network stopped."""
 
     def one_forward(self, parameters: list[Tensor], images: Tensor) -> Tensor:
-        """The logits of one network, which vmap makes those of all."""
+        """The logits of one network; vmap makes them those of all networks."""
         logits: Tensor = functional_call(self.model, dict(zip(self.names, parameters, strict=True)), (images,))
         return logits
 
-    def fit(self, progress: Progress) -> None:
-        """Trains until each network has had its epochs, has stalled or has failed; see `failures`."""
+    def fit(self) -> None:
+        """Trains until each network has reached its last epoch, early stopping or a failure; see `failures`."""
         for trainer in self.trainers:
             trainer.save_last()
         epoch = 0
-        while going_on := [trainer for trainer in self.trainers if self.goes_on(trainer)]:
-            epoch += 1
-            self.train_epoch(epoch, going_on, progress)
-            progress.epochs_done([trainer.rows[-1] for trainer in going_on if len(trainer.rows) == epoch])
+        with self.progress.shown():
+            while active := [trainer for trainer in self.trainers if self.is_active(trainer)]:
+                epoch += 1
+                self.train_epoch(epoch, active)
+                self.progress.epochs_done(
+                    [trainer.metrics[-1] for trainer in active if trainer.recipe.seed not in self.failures]
+                )
 
-    def goes_on(self, trainer: BasicTrainer) -> bool:
-        is_over = len(trainer.rows) == self.config.num_epochs or trainer.has_stalled()
-        return not is_over and trainer.config.seed not in self.failures
+    def is_active(self, trainer: BasicTrainer) -> bool:
+        return not trainer.is_done and trainer.recipe.seed not in self.failures
 
-    def train_epoch(self, epoch: int, going_on: list[BasicTrainer], progress: Progress) -> None:
-        """An epoch of all networks, written down for those that go on."""
+    def train_epoch(self, epoch: int, active: list[BasicTrainer]) -> None:
+        """An epoch of all networks. Only the active trainers finish it: validation, metrics and checkpoints."""
         started = time.perf_counter()
-        plans = [trainer.plan_epoch(epoch) for trainer in self.trainers]
-        orders = torch.stack([plan.order for plan in plans]).to(self.device)  # (network, digit)
-        all_maps = torch.stack([plan.maps for plan in plans])  # (network, digit, 2, 3)
+        plans = [trainer.begin_epoch(epoch) for trainer in self.trainers]
+        orders = torch.stack([plan.order for plan in plans]).to(self.device)  # (network, image)
+        all_maps = torch.stack([plan.maps for plan in plans])  # (network, image, 2, 3)
         all_logits = []
-        size = self.config.batch_size
+        size = self.recipe.batch_size
         steps = zip(plans[0].rates, orders.split(size, dim=1), all_maps.split(size, dim=1), strict=True)
         for rate, indices, maps in steps:
             set_learning_rate(self.optimizer, rate, self.device)
             images, labels = self.batches.take(indices.flatten())
-            if not self.trainers[0].augmentation.is_identity:
+            if self.has_augmentation:
                 images = transform(images, maps.flatten(0, 1))
             all_logits.append(self.step(images.unflatten(0, indices.shape), labels.view_as(indices)))
-            progress.step_done()
+            self.progress.step_done()
         synchronize(self.device)
-        seconds = (time.perf_counter() - started) / len(going_on)  # each network's share
+        seconds = (time.perf_counter() - started) / len(active)  # the share of each network
         logits = torch.cat(all_logits, dim=1)
-        for place, trainer in enumerate(self.trainers):
-            if trainer in going_on:
-                self.hand_back(place, plans[0].rates[-1])
+        for place, (trainer, plan) in enumerate(zip(self.trainers, plans, strict=True)):
+            if trainer in active:
+                trainer.adopt_step(plan.rates[-1], *self.state_of(place))
                 labels = self.batches.labels.index_select(0, orders[place])
                 try:
-                    trainer.record(trainer.judge_epoch(epoch, plans[0].rates[-1], logits[place], labels, seconds))
+                    trainer.finish_epoch(plan, logits[place], labels, seconds)
                 except UserError as error:
-                    self.failures[trainer.config.seed] = error
+                    self.failures[trainer.recipe.seed] = error
 
     def train_step(
         self, images: Float[Tensor, "network batch 1 28 28"], labels: Int64[Tensor, "network batch"]
     ) -> Float[Tensor, "network batch 10"]:
         """One step of every network on its own batch. Returns the logits from before the step, float32."""
         self.optimizer.zero_grad()
-        with autocast(self.device, self.precision):
+        with autocast(self.device, self.execution.precision):
             logits: Tensor = self.forward(self.parameters, images).float()
-        mean = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), label_smoothing=self.config.label_smoothing)
-        (mean * len(self.trainers)).backward()  # the sum of the networks' losses: each gets its own gradient
-        if self.config.gradient_clip_norm:
-            _clip_each(self.parameters, self.config.gradient_clip_norm)
+        mean = self.compute_loss(logits.flatten(0, 1), labels.flatten())
+        (mean * len(self.trainers)).backward()  # the sum of the networks' losses: each network gets its own gradient
+        if self.recipe.gradient_clip_norm:
+            clip_gradients(self.parameters, self.recipe.gradient_clip_norm, is_stacked=True)
         self.optimizer.step()
         if self.averages:
             self.averages[0].mix(self.averaged, self.parameters, 0)
         return logits.detach()
 
-    def hand_back(self, place: int, rate: float) -> None:
-        """Gives a trainer its network's gradients and optimizer state, as views, as if it had trained alone."""
-        trainer = self.trainers[place]
-        set_learning_rate(trainer.optimizer, rate, self.device)
-        for stacked, own in zip(self.parameters, trainer.model.parameters(), strict=True):
-            assert stacked.grad is not None
-            own.grad = stacked.grad[place]
-            state = self.optimizer.state[stacked]
-            trainer.optimizer.state[own] = {
-                key: value[place] if isinstance(value, Tensor) and value.ndim else value for key, value in state.items()
+    def state_of(self, place: int) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+        """The gradients and the optimizer state of one network, as views, one entry per parameter."""
+        gradients = [stacked.grad[place] for stacked in self.parameters if stacked.grad is not None]
+        states = [
+            {
+                key: value[place] if isinstance(value, Tensor) and value.ndim else value
+                for key, value in self.optimizer.state[stacked].items()
             }
+            for stacked in self.parameters
+        ]
+        return gradients, states
+
+
+def _check_stackable(trainer: BasicTrainer, first: BasicTrainer) -> None:
+    for hook in ("compute_loss", "train_step", "train_epoch"):
+        if getattr(type(trainer), hook) is not getattr(BasicTrainer, hook):
+            raise UserError(f"{type(trainer).__name__} overrides {hook}: train its networks one at a time")
+    if trainer.recipe.without_seed != first.recipe.without_seed or trainer.metrics:
+        raise UserError("networks are trained together only if they are new and their recipes differ only in seed")
+    if stack_size(trainer.model, trainer.recipe, trainer.execution) == 1:
+        raise UserError(
+            f"networks of {trainer.recipe.model or type(trainer.model).__name__} cannot be trained together by this "
+            "recipe: train them one at a time"
+        )
 
 
 def _stack(networks: list[list[Tensor]]) -> list[Tensor]:
-    """Stacks each parameter of several networks along a first axis and makes their own ones views into the stack."""
+    """Stacks each parameter of several networks along a first axis and makes their own parameters views of the
+    stack."""
     stacks = []
     for parameters in zip(*networks, strict=True):
         stack = torch.stack([parameter.detach() for parameter in parameters])
@@ -139,12 +166,3 @@ def _stack(networks: list[list[Tensor]]) -> list[Tensor]:
             parameter.data = stack[place]
         stacks.append(stack.requires_grad_(parameters[0].requires_grad))
     return stacks
-
-
-def _clip_each(parameters: list[Tensor], max_norm: float) -> None:
-    """As torch's clip_grad_norm_, for each network along the first axis by its own norm."""
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    squares = [gradient.flatten(1).square().sum(dim=1) for gradient in gradients]
-    factors = (max_norm / (torch.stack(squares).sum(dim=0).sqrt() + 1e-6)).clamp(max=1)
-    for gradient in gradients:
-        gradient.mul_(factors.view(-1, *[1] * (gradient.ndim - 1)))

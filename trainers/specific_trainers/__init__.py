@@ -1,1 +1,1 @@
-"""One recipe a file; each is a script."""
+"""Registered recipes, one per file NAME_trainer.py; each file is also a script."""

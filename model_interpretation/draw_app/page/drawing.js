@@ -1,49 +1,49 @@
-// The drawing: strokes and pictures that can be moved and taken back, and how they look on the paper.
+// The drawing on the canvas: strokes and pictures, with moving and undo.
 
 export class Drawing {
   constructor(canvas) {
     this.canvas = canvas;
-    this.past = [];
-    this.now = { items: [], x: 0, y: 0 };
+    this.history = [];
+    this.state = { items: [], x: 0, y: 0 };
     this.brush = 18;
     this.#draw();
   }
 
   get isEmpty() {
-    return this.now.items.length === 0;
+    return this.state.items.length === 0;
   }
 
-  // The picture as it was given, while it is all there is on the paper, which has other pixels. `isReady` where it is a
-  // digit in MNIST's form.
-  get given() {
-    const { items, x, y } = this.now;
+  // The original picture file, if the drawing is nothing but this picture, not moved: the canvas has a lower resolution.
+  // `isMnistForm` if it is a digit of a data set.
+  get original() {
+    const { items, x, y } = this.state;
     return items.length === 1 && items[0].file && !x && !y ? items[0] : null;
   }
 
   begin(point) {
-    this.#change({ items: [...this.now.items, { width: this.brush, points: [this.#onPaper(point)] }] });
+    this.#change({ items: [...this.state.items, { width: this.brush, points: [this.#relative(point)] }] });
   }
 
   extend(point) {
-    this.now.items.at(-1).points.push(this.#onPaper(point));
+    this.state.items.at(-1).points.push(this.#relative(point));
     this.#draw();
   }
 
-  // A function that shifts by so much from where the drawing is now; undo takes all that it does back at once.
-  shift() {
-    const { x, y } = this.now;
-    let hasBegun = false;
+  // A function that moves the drawing by (dx, dy) from its current position. One undo reverts all its calls.
+  startMove() {
+    const { x, y } = this.state;
+    let hasMoved = false;
     return (dx, dy) => {
-      if (!hasBegun) this.#change({});
-      hasBegun = true;
-      Object.assign(this.now, { x: x + dx, y: y + dy });
+      if (!hasMoved) this.#change({});
+      hasMoved = true;
+      Object.assign(this.state, { x: x + dx, y: y + dy });
       this.#draw();
     };
   }
 
-  // One picture in place of all that was there; `file` is what it was made of.
-  show(image, file = null, isReady = false) {
-    this.#change({ items: [{ image, file, isReady }], x: 0, y: 0 });
+  // Replaces the drawing with one picture; `file` is its content.
+  show(image, file = null, isMnistForm = false) {
+    this.#change({ items: [{ image, file, isMnistForm }], x: 0, y: 0 });
   }
 
   clear() {
@@ -51,7 +51,7 @@ export class Drawing {
   }
 
   undo() {
-    if (this.past.length) this.now = this.past.pop();
+    if (this.history.length) this.state = this.history.pop();
     this.#draw();
   }
 
@@ -60,13 +60,13 @@ export class Drawing {
   }
 
   #change(changes) {
-    this.past = [...this.past.slice(-99), { ...this.now }];
-    this.now = { ...this.now, ...changes };
+    this.history = [...this.history.slice(-99), { ...this.state }];
+    this.state = { ...this.state, ...changes };
     this.#draw();
   }
 
-  #onPaper([x, y]) {
-    return [x - this.now.x, y - this.now.y];
+  #relative([x, y]) {
+    return [x - this.state.x, y - this.state.y];
   }
 
   #draw() {
@@ -74,8 +74,8 @@ export class Drawing {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.fillStyle = "white";
     context.fillRect(0, 0, this.canvas.width, this.canvas.height);
-    context.translate(this.now.x, this.now.y);
-    for (const item of this.now.items) item.image ? this.#drawImage(context, item.image) : drawStroke(context, item);
+    context.translate(this.state.x, this.state.y);
+    for (const item of this.state.items) item.image ? this.#drawImage(context, item.image) : drawStroke(context, item);
   }
 
   #drawImage(context, image) {
@@ -92,6 +92,6 @@ function drawStroke(context, { width, points }) {
   context.strokeStyle = "black";
   context.beginPath();
   context.moveTo(...points[0]);
-  for (const point of points) context.lineTo(...point); // the first once more: a dot is a stroke too
+  for (const point of points) context.lineTo(...point); // includes the first point: a dot is a stroke too
   context.stroke();
 }

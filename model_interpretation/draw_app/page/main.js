@@ -1,60 +1,61 @@
-// Wires the page: what is drawn goes to the server, what it says is shown. At most one question is under way.
+// Connects the page's controls, the drawing and the server. At most one prediction request is active.
 
 import { Drawing } from "./drawing.js";
 import * as server from "./server.js";
-import { Bars, element, makeStages, showDigit, showLayers, showStages, stepsTakenOut } from "./view.js";
+import { PredictionView, element, makeStages, showActivations, showDigit, showStages, skippedSteps } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 const ORIGINAL = "grey";
+const EXTRA_PANELS = { "stages-panel": "stages", "activations-panel": "activations" };
 const paper = $("paper"), drawing = new Drawing(paper);
-let steps = [], choices = [], bars = [];
-let isAsking = false, isStale = false, hasComplained = false;
+let steps = [], runSelects = [], views = [];
+let isPredicting = false, isStale = false, hasError = false;
 
-// The answer to what is on the paper now; what changes meanwhile is asked when the answer is there.
-async function ask() {
+// Predicts the current drawing. Changes during a request are predicted after it.
+async function predict() {
   isStale = true;
-  if (isAsking) return;
-  setAsking(true);
+  if (isPredicting) return;
+  setPredicting(true);
   while (isStale) {
     isStale = false;
     try {
-      await askOnce();
+      await predictOnce();
     } catch (error) {
       show(null);
       notice(error.message);
-      hasComplained = true;
+      hasError = true;
     }
   }
-  setAsking(false);
+  setPredicting(false);
 }
 
-function setAsking(value) {
-  isAsking = value;
+function setPredicting(value) {
+  isPredicting = value;
   document.body.ariaBusy = String(value);
 }
 
-async function askOnce() {
+async function predictOnce() {
   if (drawing.isEmpty) {
     show(null);
     return;
   }
-  const extras = [["stages-panel", "stages"], ["layers-panel", "layers"]].filter(([id]) => $(id).open).map(([, name]) => name);
-  if ($("show-pixels").checked) extras.push("pixels");
-  const runs = [...new Set(choices.map((choice) => choice.value).filter(Boolean))];
-  const { file, isReady } = drawing.given ?? { file: await drawing.toBlob(), isReady: false };
-  show(await server.read(file, runs, stepsTakenOut($("stages")), extras, isReady));
-  if (hasComplained) notice("");
-  hasComplained = false;
+  const extras = Object.keys(EXTRA_PANELS).filter((id) => $(id).open).map((id) => EXTRA_PANELS[id]);
+  if ($("show-attribution").checked) extras.push("attribution");
+  const runs = [...new Set(runSelects.map((select) => select.value).filter(Boolean))];
+  const { file, isMnistForm } = drawing.original ?? { file: await drawing.toBlob(), isMnistForm: false };
+  show(await server.predict(file, runs, skippedSteps($("stages")), extras, isMnistForm));
+  if (hasError) notice("");
+  hasError = false;
 }
 
-function show(seen) {
-  showDigit($("seen"), seen?.digit ?? new Array(784).fill(0));
-  choices.forEach((choice, place) => bars[place].show(seen?.answers[choice.value] ?? null));
-  const pixels = seen?.answers[choices[0].value]?.pixels;
-  $("pixels").hidden = !pixels;
-  if (pixels) $("pixels").src = pixels;
-  showStages($("stages"), [ORIGINAL, ...steps], seen?.stages, $("seen"));
-  showLayers($("layers"), seen?.answers ?? {});
+function show(result) {
+  showDigit($("digit"), result?.digit ?? new Array(784).fill(0));
+  runSelects.forEach((select, number) => views[number].show(result?.predictions[select.value] ?? null));
+  const attribution = result?.predictions[runSelects[0].value]?.attribution;
+  $("attribution").hidden = !attribution;
+  if (attribution) $("attribution").src = attribution;
+  showStages($("stages"), [ORIGINAL, ...steps], result?.stages, $("digit"));
+  showActivations($("activations"), result?.predictions ?? {});
 }
 
 function notice(text) {
@@ -74,35 +75,35 @@ async function attempt(action) {
 
 const tool = () => document.querySelector("input[name=tool]:checked").value;
 
-function place(event) {
+function position(event) {
   const frame = paper.getBoundingClientRect();
   const scale = paper.width / frame.width;
   return [(event.clientX - frame.left) * scale, (event.clientY - frame.top) * scale];
 }
 
-let gesture = null; // what a pointer that is down does as it moves
+let gesture = null; // the pressed pointer and its action on each move
 
 paper.addEventListener("pointerdown", (event) => {
   if (gesture || event.button !== 0) return;
   event.preventDefault();
   paper.focus();
   paper.setPointerCapture(event.pointerId);
-  const from = place(event);
+  const from = position(event);
   if (tool() === "draw") {
     drawing.begin(from);
     gesture = { id: event.pointerId, moved: (to) => drawing.extend(to) };
   } else {
-    const shift = drawing.shift();
-    gesture = { id: event.pointerId, moved: (to) => shift(to[0] - from[0], to[1] - from[1]) };
+    const move = drawing.startMove();
+    gesture = { id: event.pointerId, moved: (to) => move(to[0] - from[0], to[1] - from[1]) };
   }
-  ask();
+  predict();
 });
 
 paper.addEventListener("pointermove", (event) => {
   if (event.pointerId !== gesture?.id) return;
-  for (const part of event.getCoalescedEvents?.() ?? []) gesture.moved(place(part));
-  gesture.moved(place(event));
-  ask();
+  for (const part of event.getCoalescedEvents?.() ?? []) gesture.moved(position(part));
+  gesture.moved(position(event));
+  predict();
 });
 
 for (const kind of ["pointerup", "pointercancel"]) {
@@ -112,9 +113,9 @@ for (const kind of ["pointerup", "pointercancel"]) {
 }
 
 function change(action) {
-  gesture = null; // what the pointer was doing goes on no longer: it may have been undone
+  gesture = null; // ends the stroke of a pressed pointer: undo may remove it
   action();
-  ask();
+  predict();
 }
 
 function clear() {
@@ -132,7 +133,7 @@ for (const radio of document.querySelectorAll("input[name=tool]")) {
   });
 }
 
-// The keyboard: arrows move the drawing, digits say what it is.
+// The keyboard: arrows move the drawing, digits set its label.
 
 const ARROWS = { ArrowLeft: [-10, 0], ArrowRight: [10, 0], ArrowUp: [0, -10], ArrowDown: [0, 10] };
 
@@ -141,7 +142,7 @@ document.addEventListener("keydown", (event) => {
   if ((event.ctrlKey || event.metaKey) && event.key === "z") change(() => drawing.undo());
   else if (event.ctrlKey || event.metaKey || event.altKey) return;
   else if (event.key === "Delete" || event.key === "Backspace") clear();
-  else if (event.key in ARROWS && document.activeElement === paper) change(() => drawing.shift()(...ARROWS[event.key]));
+  else if (event.key in ARROWS && document.activeElement === paper) change(() => drawing.startMove()(...ARROWS[event.key]));
   else if (event.key === "+" || event.key === "-") {
     $("brush").value = drawing.brush + (event.key === "+" ? 2 : -2);
     drawing.brush = Number($("brush").value);
@@ -150,9 +151,9 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-// Photos, digits of the data set, and drawings that are kept.
+// Photos, digits of the data set, and saving drawings.
 
-// Other photos that the browser can read go to the server as they stand on the paper.
+// Photos in other formats that the browser can read are sent as they appear on the canvas.
 const READ_BY_SERVER = new Set(["png", "jpeg", "webp", "bmp", "gif"].map((kind) => `image/${kind}`));
 const MAX_PHOTO_BYTES = 2 ** 24;
 
@@ -178,54 +179,54 @@ document.addEventListener("drop", (event) => {
 
 $("load").addEventListener("click", () => attempt(async () => {
   const [split, kind] = $("kind").value.split(" ");
-  const digit = await server.loadDigit(choices[0].value, split, kind);
+  const digit = await server.sampleDigit(runSelects[0].value, split, kind);
   const image = element("img", { src: digit.picture });
   await image.decode();
   const content = Uint8Array.from(atob(digit.picture.split(",")[1]), (letter) => letter.charCodeAt(0));
   change(() => drawing.show(image, new Blob([content], { type: "image/png" }), true));
   $("label").value = digit.label;
   await settled();
-  notice(`${split} digit ${digit.index}, labelled ${digit.label}; it is in MNIST's form already, past all steps`);
+  notice(`${split} digit ${digit.index}, label ${digit.label}; already in MNIST's form: all steps are skipped`);
 }));
 
 $("save").addEventListener("click", () => attempt(async () => {
   if (drawing.isEmpty) throw new Error("draw a digit first");
-  if (!$("label").value) throw new Error("say first which digit it is");
+  if (!$("label").value) throw new Error("choose a label first");
   const { file } = await server.saveDrawing(await drawing.toBlob(), $("label").value);
   $("label").value = "";
   notice(`saved as ${file}`);
 }));
 
 async function settled() {
-  while (isAsking) await new Promise((resolve) => setTimeout(resolve, 10));
+  while (isPredicting) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
-// The beginning: which runs there are, and which steps.
+// Start: the runs and the preprocessing steps.
 
-function makeChoice(runs, number) {
-  const choice = element("select", { ariaLabel: number ? "second network" : "network" });
-  if (number) choice.append(element("option", { value: "", textContent: "a second network beside it" }));
+function makeRunSelect(runs, number) {
+  const select = element("select", { ariaLabel: number ? "second model" : "model" });
+  if (number) select.append(element("option", { value: "", textContent: "compare with a second model" }));
   for (const run of runs) {
     const text = `${run.name} (${(100 * run.test_accuracy).toFixed(2)}%)`;
-    choice.append(element("option", { value: run.name, textContent: text, title: run.model }));
+    select.append(element("option", { value: run.name, textContent: text, title: run.model }));
   }
-  const place = $(`answer-${number}`);
-  place.append(choice);
-  bars.push(new Bars(place));
-  place.classList.toggle("empty", !choice.value);
-  choice.addEventListener("change", () => {
-    place.classList.toggle("empty", !choice.value);
-    ask();
+  const place = $(`prediction-${number}`);
+  place.append(select);
+  views.push(new PredictionView(place));
+  place.classList.toggle("empty", !select.value);
+  select.addEventListener("change", () => {
+    place.classList.toggle("empty", !select.value);
+    predict();
   });
-  return choice;
+  return select;
 }
 
 await attempt(async () => {
   const found = await server.start();
   steps = found.steps;
-  choices = [0, 1].map((number) => makeChoice(found.runs, number));
-  makeStages($("stages"), [ORIGINAL, ...steps], ask);
-  for (const id of ["stages-panel", "layers-panel"]) $(id).addEventListener("toggle", ask);
-  $("show-pixels").addEventListener("change", ask);
+  runSelects = [0, 1].map((number) => makeRunSelect(found.runs, number));
+  makeStages($("stages"), [ORIGINAL, ...steps], predict);
+  for (const id of Object.keys(EXTRA_PANELS)) $(id).addEventListener("toggle", predict);
+  $("show-attribution").addEventListener("change", predict);
   show(null);
 });

@@ -1,21 +1,21 @@
-// What the page asks of its server. Each call gives what the server says, or throws an Error with its words.
+// Requests to the server. Each returns the server's JSON, or throws an Error with the server's message.
 
-async function asked(path, parameters = [], body = undefined) {
-  const answer = await fetch(`${path}?${new URLSearchParams(parameters)}`, { method: body ? "POST" : "GET", body });
-  const value = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(typeof value.detail === "string" ? value.detail : "the server did not understand");
+async function request(path, parameters = [], body = undefined) {
+  const response = await fetch(`${path}?${new URLSearchParams(parameters)}`, { method: body ? "POST" : "GET", body });
+  const value = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(typeof value.detail === "string" ? value.detail : "the server refused the request");
   return value;
 }
 
-const all = (name, values) => values.map((value) => [name, value]);
+const repeated = (name, values) => values.map((value) => [name, value]);
 
-export const start = () => asked("api/start");
+export const start = () => request("api/start");
 
-export const read = (picture, runs, without, extras, isReady) => {
-  const parameters = [...all("run", runs), ...all("without", without), ...all("extra", extras), ["ready", isReady]];
-  return asked("api/read", parameters, picture);
+export const predict = (picture, runs, skippedSteps, extras, isMnistForm) => {
+  const lists = [...repeated("run", runs), ...repeated("skip", skippedSteps), ...repeated("extra", extras)];
+  return request("api/predict", [...lists, ["mnist_form", isMnistForm]], picture);
 };
 
-export const loadDigit = (run, split, kind) => asked("api/digit", { run, split, kind });
+export const sampleDigit = (run, split, kind) => request("api/digit", { run, split, kind });
 
-export const saveDrawing = (picture, label) => asked("api/drawings", { label }, picture);
+export const saveDrawing = (picture, label) => request("api/drawings", { label }, picture);

@@ -1,4 +1,4 @@
-// How answers look on the page.
+// Draws the server's results on the page.
 
 export function showDigit(canvas, values) {
   const image = new ImageData(28, 28);
@@ -6,10 +6,10 @@ export function showDigit(canvas, values) {
   canvas.getContext("2d", { willReadFrequently: true }).putImageData(image, 0, 0);
 }
 
-// The bars of one network: made once, then moved.
-export class Bars {
+// The prediction of one model and ten bars with the class probabilities.
+export class PredictionView {
   constructor(place) {
-    this.verdict = element("p", { className: "verdict" });
+    this.result = element("p", { className: "result" });
     this.bars = Array.from({ length: 10 }, (_, digit) => {
       const bar = { row: element("div", { className: "bar" }), length: element("i"), number: element("b") };
       const track = element("span");
@@ -17,21 +17,27 @@ export class Bars {
       bar.row.append(element("span", { textContent: digit }), track, bar.number);
       return bar;
     });
-    place.append(this.verdict, ...this.bars.map((bar) => bar.row));
+    place.append(this.result, ...this.bars.map((bar) => bar.row));
     this.show(null);
   }
 
-  show(answer) {
-    const best = answer ? answer.probabilities.indexOf(Math.max(...answer.probabilities)) : -1;
+  show(predicted) {
     this.bars.forEach(({ row, length, number }, digit) => {
-      const probability = answer ? answer.probabilities[digit] : 0;
-      row.classList.toggle("best", digit === best);
+      const probability = predicted ? predicted.probabilities[digit] : 0;
+      row.classList.toggle("best", digit === predicted?.prediction);
       length.style.width = `${100 * probability}%`;
-      number.textContent = answer ? `${(100 * probability).toFixed(1)}%` : "";
+      number.textContent = predicted ? percent(probability) : "";
     });
-    this.verdict.classList.toggle("strange", Boolean(answer?.strange));
-    this.verdict.textContent = !answer ? "" : answer.strange ? `This does not look like a digit (${best}?)` : `${best}`;
+    this.result.classList.toggle("unusual", Boolean(predicted?.out_of_distribution));
+    this.result.textContent = predicted ? sentence(predicted) : "";
   }
+}
+
+const percent = (fraction) => `${(100 * fraction).toFixed(1)}%`;
+
+function sentence({ prediction, confidence, out_of_distribution: isUnusual }) {
+  const text = `Prediction: ${prediction} (${percent(confidence)})`;
+  return isUnusual ? `This does not look like a digit. ${text}` : text;
 }
 
 export function showStages(place, names, stages, digitCanvas) {
@@ -44,7 +50,7 @@ export function showStages(place, names, stages, digitCanvas) {
   }
 }
 
-// A picture with its name a step; all but the first, which is the picture itself, can be taken out.
+// One picture per step with a check box. The first is the original picture, which has no check box.
 export function makeStages(place, names, onChange) {
   for (const name of names) {
     const figure = element("figure");
@@ -62,22 +68,22 @@ export function makeStages(place, names, onChange) {
   }
 }
 
-export const stepsTakenOut = (place) =>
+export const skippedSteps = (place) =>
   [...place.querySelectorAll("figure")].filter((figure) => figure.querySelector("input")?.checked === false)
     .map((figure) => figure.dataset.step);
 
-export function showLayers(place, answers) {
-  place.replaceChildren(...Object.entries(answers).map(([run, { layers }]) => {
-    const network = element("div", { className: "network" });
-    network.append(element("h2", { textContent: run }));
-    for (const { name, shape, picture, zoom } of layers ?? []) {
+export function showActivations(place, predictions) {
+  place.replaceChildren(...Object.entries(predictions).map(([run, { activations }]) => {
+    const model = element("div", { className: "model" });
+    model.append(element("h2", { textContent: run }));
+    for (const { name, shape, picture, zoom } of activations ?? []) {
       const figure = element("figure");
       const image = element("img", { src: picture, alt: name });
       image.addEventListener("load", () => (image.style.width = `${zoom * image.naturalWidth}px`));
       figure.append(element("figcaption", { textContent: `${name}: ${shape}` }), image);
-      network.append(figure);
+      model.append(figure);
     }
-    return network;
+    return model;
   }));
 }
 

@@ -1,0 +1,206 @@
+"""The layers of a network by name, and their activations: what every layer puts out for a digit."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from model_interpretation.predict import ChosenDigit
+from models.registry import num_parameters
+from utils.data.batches import to_pixels
+from utils.document import write_picture_page
+from utils.errors import UserError
+from utils.evaluation import BATCH_SIZE
+from utils.figures import COLOURS, INK, draw_pixel_values, plain_axes, tiled_figure
+from utils.run import Run
+
+COLUMNS = 8  # feature maps in a row
+MAX_BARS = 16  # activations that are drawn as bars; more are drawn as a rectangle
+ROW_INCHES = 0.34
+NUM_PIXELS = 28 * 28
+WITH_WEIGHTS, POOLING, OTHER = COLOURS[0], COLOURS[1], "#a0aec0"
+PARAMETERS_AT = 6.6  # right edge of the column of parameters; the bar of a million activations has length 6
+
+
+def leaf_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """The layers without sublayers by name, such as `conv1` or `block1a.conv1`."""
+    return {name.removeprefix("layers."): layer for name, layer in model.named_modules() if not list(layer.children())}
+
+
+def find_layer(model: nn.Module, name: str) -> nn.Module:
+    """The layer of this name. Raises UserError with the names of all layers if there is none."""
+    layers = leaf_layers(model)
+    if name not in layers:
+        raise UserError(f"no layer '{name[:60]}' in this network: expected one of {', '.join(layers)}")
+    return layers[name]
+
+
+@contextmanager
+def record_outputs(layers: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+    """A dictionary that receives the output of each of these layers, in the order in which the layers run."""
+    outputs: dict[str, Tensor] = {}
+    hooks = [
+        layer.register_forward_hook(lambda _layer, _inputs, output, name=name: outputs.update({name: output}))
+        for name, layer in layers.items()
+    ]
+    try:
+        yield outputs
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def channel_means(output: Tensor) -> Float[Tensor, "batch channels"]:
+    """The spatial mean of each channel of feature maps; the outputs of a fully connected layer are unchanged."""
+    return output.flatten(2).mean(2) if output.ndim > 2 else output
+
+
+def layer_output(model: nn.Module, layer: nn.Module, pixels: Float[Tensor, "batch 1 28 28"]) -> Tensor:
+    """The output of one layer for these digits, with its autograd graph."""
+    with record_outputs({"layer": layer}) as outputs:
+        model(pixels)
+    return outputs["layer"]
+
+
+@torch.no_grad()
+def penultimate_vectors(model: nn.Module, images: UInt8[Tensor, "n 28 28"]) -> Float[Tensor, "n width"]:
+    """The embeddings of these digits: the input of the last layer. Raises UserError for a model of a single layer."""
+    layers = list(leaf_layers(model).values())
+    if len(layers) < 2:
+        raise UserError(f"{type(model).__name__} has no embeddings: expected a model of at least two layers")
+    batches = tqdm(images.split(BATCH_SIZE), desc="digits", disable=None, leave=False)
+    return torch.cat([layer_output(model, layers[-2], to_pixels(batch)).flatten(1).float() for batch in batches])
+
+
+@dataclass(frozen=True)
+class HighestActivations:
+    """For each channel of a layer: the highest mean activation over a set of digits, and the digit that reaches it."""
+
+    activations: Float[Tensor, " channels"]
+    digits: Float[Tensor, "channels 28 28"]
+    """Pixels from 0 to 1."""
+
+
+@torch.no_grad()
+def highest_activations(model: nn.Module, layer: nn.Module, images: UInt8[Tensor, "n 28 28"]) -> HighestActivations:
+    """The highest mean activation of each channel over these digits."""
+    highest: HighestActivations | None = None
+    for batch in tqdm(images.split(BATCH_SIZE), desc="digits", disable=None, leave=False):
+        pixels = to_pixels(batch)
+        activations, places = channel_means(layer_output(model, layer, pixels)).float().max(0)
+        found = HighestActivations(activations, pixels[places, 0])
+        if highest is not None:
+            is_higher = found.activations > highest.activations
+            found = HighestActivations(
+                torch.where(is_higher, found.activations, highest.activations),
+                torch.where(is_higher[:, None, None], found.digits, highest.digits),
+            )
+        highest = found
+    assert highest is not None
+    return highest
+
+
+@dataclass(frozen=True)
+class LayerOutput:
+    """The output of a layer for one digit: feature maps (channel, row, column) or a vector (unit,)."""
+
+    name: str
+    kind: str
+    values: Float[np.ndarray, "..."]
+    num_parameters: int
+
+    @property
+    def shape(self) -> str:
+        """Such as `32 of 26 x 26` for feature maps or `1600` for a vector."""
+        if self.values.ndim == 1:
+            return str(len(self.values))
+        return f"{self.values.shape[0]} of {self.values.shape[1]} x {self.values.shape[2]}"
+
+
+@torch.no_grad()
+def layer_outputs(model: nn.Module, image: UInt8[Tensor, "28 28"]) -> list[LayerOutput]:
+    """The output of every layer for one digit, in the order in which the layers run. Sets the model to eval mode."""
+    layers = leaf_layers(model)
+    with record_outputs(layers) as outputs:
+        model.eval()(to_pixels(image.unsqueeze(0)))
+    return [
+        LayerOutput(name, type(layers[name]).__name__, output[0].float().cpu().numpy(), num_parameters(layers[name]))
+        for name, output in outputs.items()
+    ]
+
+
+def show_activations(run: Run, model: nn.Module, digit: ChosenDigit, output: Path) -> None:
+    """Writes the activations of every layer for one digit: a PNG per layer and activations.html with all of them."""
+    figures = {"00-pixels": pixel_values_figure(digit.image, digit.title)}
+    for place, layer in enumerate(layer_outputs(model, digit.image), start=1):
+        figures[f"{place:02d}-{layer.name}"] = layer_figure(layer)
+    file = output / run.name / f"activations-{digit.slug}" / "activations.html"
+    write_picture_page(file, f"{run.name}: {digit.title}", figures)
+
+
+def layer_figure(output: LayerOutput) -> Figure:
+    """Feature maps side by side on one colour scale; a long vector as a rectangle, a short one as bars."""
+    title = f"{output.name} ({output.kind}): {output.shape}"
+    if output.values.ndim == 1 and len(output.values) <= MAX_BARS:
+        return _bars_figure(output.values, title)
+    maps = output.values if output.values.ndim == 3 else as_rectangle(output.values)[None]
+    limits = (float(maps.min()), float(maps.max()) or 1.0)
+    tile_inches = 0.95 if len(maps) > 1 else 3.6
+    return tiled_figure(maps, None, COLUMNS, title, cmap="viridis", limits=limits, tile_inches=tile_inches)
+
+
+def _bars_figure(values: Float[np.ndarray, " units"], title: str) -> Figure:
+    figure = Figure(figsize=(5, 2.6), layout="constrained")
+    axes = plain_axes(figure, 1, 1, 1)
+    axes.bar(range(len(values)), values, color=COLOURS[0])
+    axes.set_xticks(range(len(values)))
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.set_title(title, fontsize=10)
+    return figure
+
+
+def as_rectangle(values: Float[np.ndarray, " units"]) -> Float[np.ndarray, "rows columns"]:
+    """The vector row by row in the squarest rectangle that it fills: 1,600 as 40 x 40, 128 as 8 x 16."""
+    rows = next(rows for rows in range(math.isqrt(len(values)), 0, -1) if len(values) % rows == 0)
+    return values.reshape(rows, -1)
+
+
+def pixel_values_figure(image: UInt8[Tensor, "28 28"], title: str) -> Figure:
+    """The digit beside its 784 pixel values, 0 to 255."""
+    figure = Figure(figsize=(13, 6.8), layout="constrained")
+    digit, values = figure.subplots(1, 2)
+    digit.imshow(image.numpy(), cmap="gray", vmin=0, vmax=255)
+    digit.set(xticks=[], yticks=[])
+    digit.set_title(title, parse_math=False)
+    draw_pixel_values(values, image)
+    values.set(xticks=[], yticks=[], title="pixel values")
+    return figure
+
+
+def network_figure(model: nn.Module, title: str) -> Figure:
+    """The architecture of a network: a bar per layer, from pixels to logits, with output shape and parameters. The
+    length of a bar is the logarithm of the number of activations."""
+    rows = [("pixels", "1 of 28 x 28", NUM_PIXELS, OTHER, "")]
+    for output in layer_outputs(model, torch.zeros(28, 28, dtype=torch.uint8)):
+        count = f"{output.num_parameters:,}" if output.num_parameters else ""
+        colour = WITH_WEIGHTS if count else POOLING if "Pool" in output.kind else OTHER
+        rows.append((f"{output.name} ({output.kind})", output.shape, output.values.size, colour, count))
+    figure = Figure(figsize=(9, 0.9 + ROW_INCHES * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    for place, (name, shape, size, colour, count) in enumerate(rows):
+        axes.barh(place, math.log10(size + 1), height=0.72, color=colour)
+        axes.text(-0.08, place, name, ha="right", va="center", fontsize=9, color=INK)
+        axes.text(math.log10(size + 1) + 0.06, place, shape, ha="left", va="center", fontsize=9, color=INK)
+        axes.text(PARAMETERS_AT, place, count, ha="right", va="center", fontsize=9, color=INK)
+    axes.text(PARAMETERS_AT, -1, "parameters", ha="right", va="center", fontsize=9, color=INK)
+    axes.set(xlim=(0, PARAMETERS_AT), ylim=(len(rows) - 0.4, -1.5), title=title)
+    axes.axis("off")
+    return figure

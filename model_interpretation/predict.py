@@ -1,0 +1,237 @@
+"""The digits of runs and the predictions for them: whole splits, single digits and picture files."""
+
+import csv
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from models.registry import load_ensemble, load_trained
+from utils.data import ImageSet, load_dataset, load_training_sets
+from utils.data.datasets import DIGIT_NAMES
+from utils.data.digit_preprocessing import FORMATS, prepare, read_digit, read_picture
+from utils.errors import UserError
+from utils.evaluation import Score, predict_logits, score
+from utils.figures import digit_grid_figure, save_figure, terminal_picture
+from utils.files import printable, shown, write_whole
+from utils.predictions import Predictions
+from utils.run import Run
+from utils.runtime import choose_device
+
+BAR_WIDTH = 40  # characters of a probability of 1
+SUFFIXES = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
+MAX_SHOWN = 200  # pictures on the sheet
+PAIRS_PER_ROW = 5
+
+
+def load_run_split(run: Run, split: str) -> ImageSet:
+    """The `train`, `validation` or `test` digits of a run; `train` are the digits that the run was trained on.
+
+    Raises UserError if the run's recipe or data set cannot be read.
+    """
+    return load_shared_split([run], split)
+
+
+def load_shared_split(runs: Sequence[Run], split: str) -> ImageSet:
+    """The digits of a split that several runs share. Raises UserError if the runs have different digits."""
+    sources = {_data_source(run)[: 1 if split == "test" else None] for run in runs}
+    if len(sources) > 1:
+        raise UserError(f"these runs have different {split} digits: {sorted(sources)}")
+    dataset, validation_size, train_size = _data_source(runs[0])
+    if split == "test":
+        return load_dataset(dataset, "test")
+    train_set, validation_set = load_training_sets(dataset, validation_size, train_size)
+    return train_set if split == "train" else validation_set
+
+
+def _data_source(run: Run) -> tuple[str, float, float]:
+    return run.recipe.dataset, run.recipe.validation_size, run.recipe.train_size
+
+
+def load_test_predictions(run: Run, test_set: ImageSet) -> Predictions:
+    """The stored test predictions of a run. Raises UserError if they are missing or belong to other digits."""
+    predictions = run.predictions("test")
+    if not np.array_equal(predictions.labels, test_set.labels.numpy()):
+        raise UserError(f"the test predictions of run {run.name} belong to other digits than today's {test_set.name}")
+    return predictions
+
+
+@dataclass(frozen=True)
+class ChosenDigit:
+    """One digit, of a data set or of a picture file."""
+
+    image: UInt8[Tensor, "28 28"]
+    title: str
+    """Such as `mnist/test, digit 947` or `photo.jpg`."""
+    slug: str
+    """The digit as a part of a folder name, such as `test-947` or `image-photo`."""
+
+
+def chosen_digit(run: Run, split: str, index: int | None, picture: Path | None) -> ChosenDigit:
+    """The digit of a picture file, or of the run's split: at an index or, by default, at random.
+
+    Raises UserError for both an index and a picture, for an index out of range and for an unreadable picture.
+    """
+    if picture is not None:
+        if index is not None:
+            raise UserError("--id and --image choose two digits: leave one of them out")
+        image = torch.from_numpy(read_digit(picture))
+        return ChosenDigit(image, printable(picture.name), f"image-{printable(picture.stem)}")
+    image_set = load_run_split(run, split)
+    index = image_set.chosen_index(index)
+    return ChosenDigit(image_set.images[index], f"{image_set.name}, digit {index}", f"{split}-{index}")
+
+
+def evaluate_runs(runs: Sequence[Run], split: str = "test", dataset: str | None = None, device: str = "auto") -> Score:
+    """Prints and returns accuracy and loss in fp32 on a split of the runs' data set, or of another one.
+
+    Several runs are evaluated as an ensemble: the mean of their probabilities is the prediction.
+    """
+    chosen = choose_device(device)
+    model = load_ensemble(runs, chosen)
+    image_set = load_dataset(dataset, split) if dataset else load_shared_split(runs, split)
+    result = score(predict_logits(model, image_set.images, chosen, progress=image_set.name), image_set.labels)
+    ensemble = f"ensemble of {len(runs)} networks, " if len(runs) > 1 else ""
+    print(f"{image_set.name}: {ensemble}{result}")
+    return result
+
+
+def predict_digit(run: Run, index: int | None, split: str, dataset: str | None = None, display: bool = False) -> None:
+    """Prints the prediction for one digit, by default a random one, with the probability of each class.
+
+    The digit is of the run's data set, or of another one. `display` also draws the digit in the terminal.
+    """
+    model = load_trained(run)
+    image_set = load_dataset(dataset or run.recipe.dataset, split)
+    index = image_set.chosen_index(index)
+    probabilities = predict_logits(model, image_set.images[index : index + 1], torch.device("cpu"))[0].softmax(0)
+    if display:
+        print(terminal_picture(image_set.images[index]))
+    names, predicted = image_set.class_names, int(probabilities.argmax())
+    print(
+        f"{run.name}: {names[predicted]} with {probabilities[predicted]:.2%}; {image_set.name}, digit {index}, "
+        f"is labelled {names[int(image_set.labels[index])]}"
+    )
+    print(probability_bars(probabilities, names))
+
+
+def probability_bars(probabilities: Float[Tensor, " classes"], names: tuple[str, ...]) -> str:
+    """One line per class: name, probability and bar."""
+    return "\n".join(
+        f"  {name}  {probability:7.2%}  {'█' * round(probability * BAR_WIDTH)}".rstrip()
+        for name, probability in zip(names, probabilities.tolist(), strict=True)
+    )
+
+
+@dataclass(frozen=True)
+class DigitPicture:
+    """A picture file and the digit that was found in it."""
+
+    file: Path
+    thumbnail: UInt8[np.ndarray, "28 28"]
+    """The picture, scaled down, 0 black to 255 white."""
+    digit: UInt8[np.ndarray, "28 28"]
+
+
+@dataclass(frozen=True)
+class PicturePrediction:
+    """The prediction for one picture file."""
+
+    file: str
+    predicted: str
+    confidence: float
+
+
+def predict_pictures(run: Run, paths: Sequence[Path], output: Path, display: bool = False) -> list[PicturePrediction]:
+    """Predicts the digits in picture files and in folders of pictures. Prints a line per picture; writes
+    predictions.csv and sheet.png into `output/RUN/pictures`. `display` also draws the digits in the terminal.
+
+    Raises UserError at the end if some pictures could not be read; the predictions for the others are written before.
+    """
+    model = load_trained(run)
+    pictures, failures = read_pictures(picture_files(paths))
+    if not pictures:
+        raise UserError(failures[0] + (f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""))
+    images = torch.from_numpy(np.stack([picture.digit for picture in pictures]))
+    confidences, predicted = predict_logits(model, images, torch.device("cpu")).softmax(1).max(1)
+    results = [
+        PicturePrediction(shown(picture.file), DIGIT_NAMES[label], confidence)
+        for picture, label, confidence in zip(pictures, predicted.tolist(), confidences.tolist(), strict=True)
+    ]
+    for picture, result in zip(pictures, results, strict=True):
+        if display:
+            print(terminal_picture(torch.from_numpy(picture.digit)))
+        print(f"{result.file}: {result.predicted} with {result.confidence:.2%}")
+    folder = output / run.name / "pictures"
+    write_whole(folder / "predictions.csv", _as_csv(results).encode())
+    save_figure(sheet_figure(pictures, results, run.name), folder / "sheet.png")
+    print(f"{run.name}: {len(pictures):,} pictures read; {shown(folder / 'predictions.csv')} and sheet.png written")
+    if failures:
+        print(*failures, sep="\n", file=sys.stderr)
+        total = len(failures) + len(pictures)
+        raise UserError(f"{len(failures)} of {total} pictures could not be read, for the reasons above")
+    return results
+
+
+def picture_files(paths: Sequence[Path]) -> list[Path]:
+    """The files, with every folder replaced by its pictures. Raises UserError for a folder without pictures."""
+    files: list[Path] = []
+    for path in paths:
+        found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        if not found:
+            raise UserError(f"{path} has no pictures: expected files of {', '.join(FORMATS)}")
+        files += found
+    return files
+
+
+def read_pictures(files: Sequence[Path]) -> tuple[list[DigitPicture], list[str]]:
+    """The digits in these files, and one message for each file without a readable digit."""
+    pictures, failures = [], []
+    for file in tqdm(files, desc="pictures", disable=None, leave=False):
+        try:
+            grey = read_picture(file)
+            digit = prepare(grey).digit
+        except UserError as error:
+            message = str(error)
+            failures.append(printable(message if str(file) in message else f"{file}: {message}"))
+            continue
+        pictures.append(DigitPicture(file, _thumbnail(grey), digit))
+    return pictures, failures
+
+
+def _thumbnail(grey: Float[np.ndarray, "height width"]) -> UInt8[np.ndarray, "28 28"]:
+    """The picture, 0 black to 1 white, scaled down and centred on a white square."""
+    picture = Image.fromarray((grey * 255).round().astype(np.uint8))
+    picture.thumbnail((28, 28))
+    square = Image.new("L", (28, 28), 255)
+    square.paste(picture, ((28 - picture.width) // 2, (28 - picture.height) // 2))
+    return np.asarray(square)
+
+
+def _as_csv(results: Sequence[PicturePrediction]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "predicted", "confidence"])
+    writer.writerows([result.file, result.predicted, f"{result.confidence:.6f}"] for result in results)
+    return text.getvalue()
+
+
+def sheet_figure(pictures: Sequence[DigitPicture], results: Sequence[PicturePrediction], run_name: str) -> Figure:
+    """Each picture beside the digit that was found in it, with the prediction."""
+    images, captions = [], []
+    for picture, result in zip(pictures[:MAX_SHOWN], results, strict=False):
+        images += [255 - picture.thumbnail, picture.digit]  # the figure draws 255 black
+        captions += [printable(picture.file.stem[:14]), f"{result.predicted}: {result.confidence:.0%}"]
+    title = f"{run_name}: each picture, then the digit found in it with its prediction"
+    if len(pictures) > MAX_SHOWN:
+        title += f" (the first {MAX_SHOWN} of {len(pictures):,})"
+    return digit_grid_figure(torch.from_numpy(np.stack(images)), captions, columns=2 * PAIRS_PER_ROW, title=title)

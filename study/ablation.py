@@ -1,0 +1,351 @@
+"""The ablation study: a baseline CNN and variants that differ from it in one property each, trained and evaluated."""
+
+import json
+import math
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from models.registry import build_model, num_parameters
+from study.comparison.groups import plain_table
+from study.scorecard import BRIEF, Scorecard, scorecard
+from study.sweeps.executors import LocalExecutor
+from study.sweeps.job import Job
+from trainers.recipes import seeds_text
+from trainers.train import load_splits
+from utils.document import Document, Table, Text, picture_of
+from utils.errors import UserError
+from utils.figures import COLOURS, INK
+from utils.files import shown, study_folder, write_whole
+from utils.recipe import Execution, Recipe
+from utils.runtime import describe_environment, resolve_execution
+from utils.statistics import benjamini_hochberg, difference_interval, mean_interval, welch_p_value
+
+# The last epoch is evaluated, so that validation selects nothing.
+BASELINE_RECIPE = Recipe(
+    model="C(16,3)-BN-P2-C(32,3)-BN-P2-FC64-FC10",
+    batch_size=128,
+    learning_rate=0.01,
+    schedule="one_cycle",
+    checkpoint="last",
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A recipe that differs from the baseline in one property: in its model or in its training."""
+
+    property: str
+    label: str
+    model: str = BASELINE_RECIPE.model
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Recipe fields with values other than the baseline's."""
+
+    def recipe(self, num_epochs: int) -> Recipe:
+        return replace(BASELINE_RECIPE, **{"model": self.model, "num_epochs": num_epochs, **self.changes})
+
+
+BASELINE = Variant("baseline", "two 3x3 convolutions")
+VARIANTS = (
+    BASELINE,
+    Variant("depth", "one convolution", "C(16,3)-BN-P2-FC64-FC10"),
+    Variant("depth", "three convolutions", "C(16,3)-BN-P2-C(32,3)-BN-P2-C(64,3)-BN-P2-FC64-FC10"),
+    Variant("depth", "two before each pool", "C(16,3)-BN-C(16,3)-BN-P2-C(32,3)-BN-C(32,3)-BN-P2-FC64-FC10"),
+    Variant("width", "half", "C(8,3)-BN-P2-C(16,3)-BN-P2-FC32-FC10"),
+    Variant("width", "double", "C(32,3)-BN-P2-C(64,3)-BN-P2-FC128-FC10"),
+    Variant("kernel", "5x5", "C(16,5)-BN-P2-C(32,5)-BN-P2-FC64-FC10"),
+    Variant("kernel", "7x7", "C(16,7)-BN-P2-C(32,7)-BN-P2-FC64-FC10"),
+    Variant("pooling", "average", "C(16,3)-BN-A2-C(32,3)-BN-A2-FC64-FC10"),
+    Variant("pooling", "only at the end", "C(16,3)-BN-C(32,3)-BN-P4-FC64-FC10"),
+    Variant("pooling", "none", "C(16,3)-BN-C(32,3)-BN-FC64-FC10"),
+    Variant("pooling", "global, no FC64", "C(16,3)-BN-P2-C(32,3)-BN-P2-G-FC10"),
+    Variant("batch norm", "none", "C(16,3)-P2-C(32,3)-P2-FC64-FC10"),
+    Variant("dropout", "0.5 before the last layer", "C(16,3)-BN-P2-C(32,3)-BN-P2-FC64-D0.5-FC10"),
+    Variant("fully connected", "one hidden layer, as many parameters", "FC99-BN-FC10"),
+    Variant("fully connected", "two hidden layers, as many parameters", "FC90-BN-FC90-BN-FC10"),
+    Variant("augmentation", "10 degrees, 2 px", changes={"rotation_degrees": 10.0, "translation_pixels": 2.0}),
+    Variant("augmentation", "30 degrees, 6 px", changes={"rotation_degrees": 30.0, "translation_pixels": 6.0}),
+    # Small training sets need more epochs and smaller batches until training converges.
+    Variant("training digits", "100", changes={"train_size": 100.0, "batch_size": 16, "num_epochs": 60}),
+    Variant("training digits", "1,000", changes={"train_size": 1000.0, "batch_size": 64, "num_epochs": 40}),
+    Variant("training digits", "10,000", changes={"train_size": 10_000.0, "num_epochs": 15}),
+)
+PROPERTIES = tuple(dict.fromkeys(variant.property for variant in VARIANTS[1:]))
+
+RESULTS = "results.json"
+# Metric id of the brief scorecard -> column heading.
+MEASURES = {
+    "test_accuracy": "test",
+    "shift_4px": "shifted",
+    "corruptions_mean_1000": "corrupted",
+    "usps_accuracy": "USPS",
+    "ood_fashion_mnist_energy": "OOD Fashion",
+    "ood_kmnist_energy": "OOD KMNIST",
+}
+HEADER = ["property", "network", "parameters", *MEASURES.values()]
+EXPLANATION = (
+    "First row: means of the baseline over the seeds, in percent, with 95 % confidence intervals. Other rows: the mean "
+    "minus the baseline's, in percentage points, with Welch's 95 % interval over the seeds. A star marks significant "
+    "differences, at a false discovery rate of 5 % over the whole table (Benjamini and Hochberg). shifted: mean "
+    "accuracy over all shifts by up to 4 px. corrupted: mean accuracy under the 15 corruptions of MNIST-C. OOD: AUROC "
+    "of the energy score for detecting images of Fashion-MNIST or KMNIST. The learning rate was not tuned for any of "
+    "the networks, and all are compared with the same runs of the baseline."
+)
+LINEAR_POINTS = 1  # percentage points: beyond, the axis is logarithmic, so that small and large effects are visible
+
+
+@dataclass(frozen=True)
+class VariantResult:
+    """A variant with its measurements."""
+
+    property: str
+    label: str
+    model: str
+    num_parameters: int
+    values: dict[str, list[float]]
+    """Metric id -> one value per seed; metrics whose data set is missing are left out."""
+    runs: list[str]
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def name(self) -> str:
+        return f"{self.property}: {self.label}"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The mean of a variant minus the mean of the baseline."""
+
+    difference: float
+    ci_low: float
+    """Welch's 95 % confidence interval over the seeds."""
+    ci_high: float
+    is_significant: bool
+    """Among all effects of the study, at a false discovery rate of 5 %."""
+
+
+@dataclass(frozen=True)
+class AblationResults:
+    """The results of a study: the baseline first, then the other variants."""
+
+    command: str
+    seeds: list[int]
+    num_epochs: int
+    variants: list[VariantResult]
+    environment: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def baseline(self) -> VariantResult:
+        return self.variants[0]
+
+    @property
+    def others(self) -> list[VariantResult]:
+        return self.variants[1:]
+
+    @cached_property
+    def effects(self) -> dict[tuple[str, str], Effect]:
+        """(name of the variant, metric id) -> effect."""
+        pairs = {
+            (variant.name, metric): (variant.values[metric], self.baseline.values[metric])
+            for variant in self.others
+            for metric in MEASURES
+            if metric in variant.values and metric in self.baseline.values
+        }
+        significant = benjamini_hochberg([welch_p_value(*pair) for pair in pairs.values()])
+        return {
+            key: Effect(mean_interval(values)[0] - mean_interval(baseline)[0],
+                        *difference_interval(values, baseline), is_significant)
+            for (key, (values, baseline)), is_significant in zip(pairs.items(), significant, strict=True)
+        }  # fmt: skip
+
+    def write(self, folder: Path) -> None:
+        """Writes results.json."""
+        write_whole(folder / RESULTS, json.dumps(asdict(self), indent=1, allow_nan=False).encode())
+
+
+def ablation_folder() -> Path:
+    """Holds a folder per study."""
+    return study_folder() / "ablation"
+
+
+def largest_ablation() -> AblationResults | None:
+    """The stored study with the most runs, if any. Raises UserError for a damaged file."""
+    studies = [read_results(file) for file in sorted(ablation_folder().glob(f"*/{RESULTS}"))]
+    return max(studies, key=lambda study: len(study.variants) * len(study.seeds), default=None)
+
+
+def read_results(file: Path) -> AblationResults:
+    """The results that `AblationResults.write` wrote. Raises UserError if the file is damaged."""
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        variants = [VariantResult(**variant) for variant in values.pop("variants")]
+        results = AblationResults(**values, variants=variants)
+        _ = results.baseline, results.effects
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:80]
+        raise UserError(
+            f"{shown(file)} is damaged ({reason}).\nMove it away and run 'mnist ablation' to make it again."
+        ) from None
+    return results
+
+
+def run_ablation(
+    properties: Sequence[str] = PROPERTIES,
+    seeds: Sequence[int] = (0, 1, 2),
+    num_epochs: int = 4,
+    device: str = "auto",
+) -> AblationResults:
+    """Trains and evaluates what is missing, then prints the table of effects and writes page, picture and results into
+    study/output/ablation/.
+
+    Raises UserError for an unknown property, fewer than two seeds, a missing device or data set before anything is
+    trained, and if a run fails. Ctrl-C raises KeyboardInterrupt with a message how to continue.
+    """
+    unknown = sorted(set(properties) - set(PROPERTIES))
+    if unknown or not properties:
+        problem = f"unknown property '{unknown[0][:60]}'" if unknown else "no property"
+        raise UserError(f"{problem}: expected some of {', '.join(map(repr, PROPERTIES))}")
+    if len(seeds) < 2:
+        raise UserError(f"--seeds has {len(seeds)}: expected at least two seeds, for a confidence interval")
+    variants = [variant for variant in VARIANTS if variant.property in ("baseline", *properties)]
+    jobs = [Job(variant.recipe(num_epochs), tuple(seeds)) for variant in variants]
+    execution = Execution(device=device)
+    resolved = resolve_execution(jobs[0].recipe, build_model(BASELINE.model), execution)
+    load_splits(jobs[0].recipe)
+    try:
+        _train(jobs, execution)
+        runs = tqdm([run for job in jobs for run in job.runs], desc="evaluation", unit="run", disable=None, leave=False)
+        cards = {run.name: scorecard(run, BRIEF, device) for run in runs}
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped: repeat the same 'mnist ablation' to continue.") from None
+    results = AblationResults(
+        command=_command(properties, seeds, num_epochs, device),
+        seeds=list(seeds),
+        num_epochs=num_epochs,
+        variants=[
+            _variant_result(variant, [cards[run.name] for run in job.runs])
+            for variant, job in zip(variants, jobs, strict=True)
+        ],
+        environment=describe_environment(resolved),
+    )
+    _write_study(results, ablation_folder() / _folder_name(properties, seeds, num_epochs))
+    return results
+
+
+def _train(jobs: Sequence[Job], execution: Execution) -> None:
+    unfinished = [missing for job in jobs if (missing := job.unfinished).seeds]
+    failures: dict[str, str] = {}
+    with tqdm(total=sum(len(job.seeds) for job in unfinished), desc="training", unit="run", disable=None) as bar:
+        for outcome in LocalExecutor(execution).run(unfinished, math.inf):
+            failures |= {outcome.job.run(seed).name: reason for seed, reason in outcome.failures.items()}
+            bar.update(len(outcome.job.seeds))
+    if failures:
+        name, reason = next(iter(failures.items()))
+        raise UserError(f"{len(failures)} runs failed. {name}: {reason}")
+
+
+def _variant_result(variant: Variant, cards: Sequence[Scorecard]) -> VariantResult:
+    values = {}
+    for metric in MEASURES:
+        found = [card.results[metric].value for card in cards]
+        if None not in found:
+            values[metric] = [value for value in found if value is not None]
+    return VariantResult(
+        property=variant.property,
+        label=variant.label,
+        model=variant.model,
+        num_parameters=num_parameters(build_model(variant.model)),
+        values=values,
+        runs=[card.run_name for card in cards],
+        changes=dict(variant.changes),
+    )
+
+
+def _command(properties: Sequence[str], seeds: Sequence[int], num_epochs: int, device: str) -> str:
+    """The command line of a study, without options at their defaults."""
+    words = ["mnist", "ablation"]
+    if set(properties) != set(PROPERTIES):
+        words += ["--properties", *properties]
+    words += ["--seeds", seeds_text(seeds), "--num-epochs", str(num_epochs)]
+    return shlex.join(words if device == "auto" else [*words, "--device", device])
+
+
+def _folder_name(properties: Sequence[str], seeds: Sequence[int], num_epochs: int) -> str:
+    chosen = "all" if set(properties) == set(PROPERTIES) else "-".join(sorted(set(properties)))
+    return re.sub(r"[^A-Za-z0-9_.,-]+", "_", f"{chosen}-seeds-{seeds_text(seeds)}-epochs-{num_epochs}")[:200]
+
+
+def _write_study(results: AblationResults, folder: Path) -> None:
+    results.write(folder)
+    rows = effect_rows(results)
+    picture = picture_of(effects_figure(results), "Effects of each property", "effects")
+    made = (
+        f"Made by {results.command}: {len(results.variants)} networks, seeds {', '.join(map(str, results.seeds))}, "
+        f"{results.num_epochs} epochs."
+    )
+    page = Document("Ablation study", [Text(made), picture, Text(EXPLANATION), Table(HEADER, rows)])
+    write_whole(folder / "effects.png", picture.png)
+    page.write_html(folder / "ablation.html")
+    print(f"{plain_table(HEADER, rows)}\n{EXPLANATION}\npage: {shown(folder / 'ablation.html')}")
+
+
+def effect_rows(results: AblationResults) -> list[list[str]]:
+    """The table of effects: the baseline's own values, then the differences of each variant from them."""
+    return [
+        [
+            variant.property,
+            variant.label,
+            f"{variant.num_parameters:,}",
+            *(_effect_text(results, variant, metric) for metric in MEASURES),
+        ]
+        for variant in results.variants
+    ]
+
+
+def _effect_text(results: AblationResults, variant: VariantResult, metric: str) -> str:
+    if variant is results.baseline and metric in variant.values:
+        mean, half_width = mean_interval(variant.values[metric])
+        return f"{100 * mean:.2f} ± {100 * half_width:.2f}"
+    effect = results.effects.get((variant.name, metric))
+    if effect is None:
+        return "-"
+    difference, low, high = (100 * value for value in (effect.difference, effect.ci_low, effect.ci_high))
+    return f"{difference:+.2f} ({low:+.2f} to {high:+.2f}){' *' if effect.is_significant else ''}"
+
+
+def effects_figure(results: AblationResults) -> Figure:
+    """A row per variant, a panel per metric: the difference from the baseline with its confidence interval."""
+    figure = Figure(figsize=(13, 1.2 + 0.27 * len(results.others)), layout="constrained")
+    panels = figure.subplots(1, len(MEASURES), sharey=True)
+    for axes, (metric, heading) in zip(panels, MEASURES.items(), strict=True):
+        for row, variant in enumerate(results.others):
+            if effect := results.effects.get((variant.name, metric)):
+                difference, low, high = (100 * value for value in (effect.difference, effect.ci_low, effect.ci_high))
+                colour = "#9aa5b1" if not effect.is_significant else COLOURS[2] if difference > 0 else COLOURS[7]
+                axes.plot([low, high], [row, row], color=colour, linewidth=2)
+                axes.plot(difference, row, "o", color=colour, markersize=4.5)
+        axes.axvline(0, color=INK, linewidth=0.8)
+        axes.set_xscale("symlog", linthresh=LINEAR_POINTS)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.margins(x=0.08)
+        axes.set_title(heading, fontsize=10)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        axes.tick_params(axis="x", labelsize=8)
+        axes.grid(alpha=0.25, linewidth=0.6)
+        axes.set_axisbelow(True)
+    panels[0].set_yticks(range(len(results.others)), [variant.name for variant in results.others], fontsize=9)
+    panels[0].set_ylim(len(results.others) - 0.5, -0.5)
+    figure.supxlabel(
+        f"percentage points above {results.baseline.model}, logarithmic beyond {LINEAR_POINTS}; "
+        "green better, red worse, grey not significant",
+        fontsize=9,
+    )
+    return figure

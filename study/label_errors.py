@@ -1,0 +1,254 @@
+"""The hardest MNIST test digits: how many networks are wrong on each, and whether human raters contest the label.
+
+Two ceilings follow: the accuracy of an oracle that picks the best network for each digit, and the fraction of
+uncontested labels.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from model_interpretation.metrics import CONTESTED_TEST_DIGITS
+from model_interpretation.predict import load_test_predictions
+from study.comparison.groups import RunGroup, group_runs
+from study.scorecard import finished_mnist_runs
+from trainers.recipes import recipe_label
+from utils.data import ImageSet, load_dataset
+from utils.document import Block, Command, Document, Picture, Section, Table, Text, picture_of
+from utils.errors import UserError
+from utils.figures import COLOURS, digit_grid_figure, plain_axes
+from utils.files import shown, study_folder, write_whole
+from utils.predictions import Predictions
+from utils.run import Run
+
+RESULTS = "label_errors.json"
+MIN_VAL_ACCURACY = 0.99  # the mistakes of weaker networks say little about the digits
+NUM_SUBSETS = 200
+NUM_SHOWN = 48
+DESCRIPTIONS = {
+    "hardest_digits": "The hardest test digits: label, most frequent wrong prediction, fraction of networks that are "
+    "wrong; * marks a label that human raters contest",
+    "missed_by_all": "Number of digits that all of k randomly chosen networks get wrong",
+}
+
+
+@dataclass(frozen=True)
+class LabelErrors:
+    """The mistakes of many accurate networks on every MNIST test digit."""
+
+    test_set: ImageSet
+    num_networks_by_recipe: dict[str, int]
+    error_rate: Float64[np.ndarray, " n"]
+    """Per digit: the fraction of networks that are wrong, every recipe with equal weight."""
+    most_frequent_error: Int64[np.ndarray, " n"]
+    """Per digit: the most frequent wrong prediction; -1 if no network is wrong."""
+    num_missed_by_all: list[float]
+    """Element k - 1: number of digits that all of k networks get wrong, the mean over random subsets."""
+    ensemble_accuracy: float
+    """Accuracy of the mean of all probabilities, every recipe with equal weight."""
+
+    @property
+    def hardest_first(self) -> Int64[np.ndarray, " n"]:
+        """Indices of all digits."""
+        return np.argsort(-self.error_rate, kind="stable")
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of label_errors.json: counts, and the digits that at least half of the networks get wrong."""
+        hard = [int(index) for index in self.hardest_first if self.error_rate[index] >= 0.5]
+        contested = self.error_rate[list(CONTESTED_TEST_DIGITS)]
+        num_missed = int((self.error_rate == 1).sum())
+        return {
+            "num_networks": sum(self.num_networks_by_recipe.values()),
+            "num_networks_by_recipe": self.num_networks_by_recipe,
+            "min_val_accuracy": MIN_VAL_ACCURACY,
+            "num_digits": len(self.error_rate),
+            "mean_num_wrong": float(self.error_rate.sum()),
+            "num_wrong_in_all_networks": num_missed,
+            "num_wrong_in_all_networks_and_contested": int((contested == 1).sum()),
+            "num_wrong_in_half_of_networks": len(hard),
+            "num_wrong_in_any_network": int((self.error_rate > 0).sum()),
+            "num_contested": len(CONTESTED_TEST_DIGITS),
+            "contested_error_rate": float(contested.mean()),
+            "oracle_accuracy": 1 - num_missed / len(self.error_rate),
+            "uncontested_fraction": 1 - len(CONTESTED_TEST_DIGITS) / len(self.error_rate),
+            "ensemble_accuracy": self.ensemble_accuracy,
+            "num_missed_by_all": self.num_missed_by_all,
+            "hard_digits": [
+                {
+                    "index": index,
+                    "label": int(self.test_set.labels[index]),
+                    "error_rate": float(self.error_rate[index]),
+                    "most_frequent_error": int(self.most_frequent_error[index]),
+                    "contested": index in CONTESTED_TEST_DIGITS,
+                }
+                for index in hard
+            ],
+        }
+
+
+def find_label_errors(runs: Sequence[Run], named: bool = False) -> LabelErrors:
+    """The mistakes of the networks whose recipe reaches `MIN_VAL_ACCURACY`, every recipe with equal weight.
+
+    Runs with damaged predictions are left out with a message, or raise UserError if the user named the runs. Raises
+    UserError if no run is left.
+    """
+    test_set = load_dataset("mnist", "test")
+    by_recipe = _load_predictions(_accurate_groups(runs), test_set, named)
+    all_predictions = [predictions for members in by_recipe.values() for predictions in members]
+    num_errors_as = np.zeros((len(test_set), 10))  # per digit and wrong class
+    for predictions in all_predictions:
+        num_errors_as[np.arange(len(test_set)), predictions.predicted] += ~predictions.is_correct
+    probabilities = [np.mean([each.probabilities for each in members], axis=0) for members in by_recipe.values()]
+    ensemble = np.mean(probabilities, axis=0).argmax(1)
+    return LabelErrors(
+        test_set,
+        {recipe: len(members) for recipe, members in by_recipe.items()},
+        np.mean([np.mean([~each.is_correct for each in members], axis=0) for members in by_recipe.values()], axis=0),
+        np.where(num_errors_as.any(1), num_errors_as.argmax(1), -1),
+        _num_missed_by_all(np.array([~predictions.is_correct for predictions in all_predictions])),
+        float((ensemble == test_set.labels.numpy()).mean()),
+    )
+
+
+def _accurate_groups(runs: Sequence[Run]) -> list[RunGroup]:
+    groups, _ = group_runs(run for run in runs if not run.problem and run.recipe.dataset == "mnist")
+    accurate = [group for group in groups if group.mean_interval("val_accuracy")[0] >= MIN_VAL_ACCURACY]
+    if not accurate:
+        raise UserError(
+            f"none of these {len(runs)} runs is finished, trained on MNIST, and of a recipe with a validation accuracy "
+            f"of {MIN_VAL_ACCURACY:.0%} or more: 'mnist train fast_conv' creates one"
+        )
+    return accurate
+
+
+def _load_predictions(groups: Sequence[RunGroup], test_set: ImageSet, named: bool) -> dict[str, list[Predictions]]:
+    """The readable test predictions of each recipe, by the recipe's label."""
+    found: dict[str, list[Predictions]] = {}
+    for group in tqdm(groups, desc="recipes", disable=None, leave=False):
+        for run in group.runs:
+            try:
+                predictions = load_test_predictions(run, test_set)
+                found.setdefault(recipe_label(group.recipe), []).append(predictions)
+            except UserError as error:
+                if named:
+                    raise
+                print(f"left out: {error}", file=sys.stderr)
+    if not found:
+        raise UserError("none of these runs has readable predictions: 'mnist train fast_conv' creates such a run")
+    return found
+
+
+def _num_missed_by_all(wrong: Bool[np.ndarray, "networks n"]) -> list[float]:
+    generator, counts = np.random.default_rng(0), np.zeros(len(wrong))
+    for _ in range(NUM_SUBSETS):
+        counts += np.logical_and.accumulate(wrong[generator.permutation(len(wrong))]).sum(1)
+    return [float(count) for count in counts / NUM_SUBSETS]
+
+
+def label_errors_folder() -> Path:
+    return study_folder() / "label_errors"
+
+
+def study_label_errors(runs: Sequence[Run], command: str) -> None:
+    """Prints the label errors of these runs and writes label_errors.json, the pictures and a page; without runs, of all
+    finished MNIST runs, which is the study that the report shows. `command` is recorded with the results."""
+    named = bool(runs)
+    runs = runs or finished_mnist_runs()
+    if not runs:
+        raise UserError("there is no finished MNIST run yet: 'mnist train fast_conv' creates one")
+    folder = label_errors_folder() / "named_runs" if named else label_errors_folder()
+    errors = find_label_errors(runs, named)
+    values = {"command": command, **errors.to_json()}
+    document = label_errors_document(errors, values)
+    write_whole(folder / RESULTS, json.dumps(values, indent=1).encode())
+    document.write_pictures(folder)
+    document.write_html(folder / "label_errors.html")
+    print("\n".join([*sentences(values), f"page: {shown(folder / 'label_errors.html')}"]))
+
+
+def read_label_errors() -> dict[str, Any] | None:
+    """The content of label_errors.json; None if the study has not been made. Raises UserError for a damaged file."""
+    file = label_errors_folder() / RESULTS
+    if not file.exists():
+        return None
+    try:
+        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        sentences(values)  # needs all that the report shows
+        return values
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{shown(file)} is damaged ({error}): 'mnist label-errors' writes it again") from None
+
+
+def sentences(values: dict[str, Any]) -> list[str]:
+    """The content of label_errors.json in three paragraphs."""
+    total, num_missed = values["num_digits"], values["num_wrong_in_all_networks"]
+    return [
+        f"{values['num_networks']} networks of {len(values['num_networks_by_recipe'])} recipes, including those of the "
+        f"ablation study if any, each recipe with a validation accuracy of {values['min_val_accuracy']:.0%} or more, "
+        f"get {values['mean_num_wrong']:.1f} of the {total:,} test digits wrong on average, every recipe with equal "
+        "weight.",
+        f"{values['num_wrong_in_any_network']:,} digits are wrong in at least one network, "
+        f"{values['num_wrong_in_half_of_networks']} in half of the networks or more, {num_missed} in all. An oracle "
+        f"that picks the best of these networks for each digit reaches {values['oracle_accuracy']:.2%}, and more with "
+        f"every further network. The mean of their probabilities reaches {values['ensemble_accuracy']:.2%}.",
+        f"Human raters contest {values['num_contested']} labels. A network that is wrong on exactly these reaches "
+        f"{values['uncontested_fraction']:.2%}. On the contested digits {values['contested_error_rate']:.0%} of the "
+        f"networks disagree with the label. {values['num_wrong_in_all_networks_and_contested']} of the {num_missed} "
+        "digits that all networks get wrong are contested.",
+    ]
+
+
+def label_errors_document(errors: LabelErrors, values: dict[str, Any]) -> Document:
+    """The page of `values`, the content of label_errors.json."""
+    rows = [
+        [
+            str(digit["index"]),
+            str(digit["label"]),
+            f"{digit['error_rate']:.0%}",
+            str(digit["most_frequent_error"]),
+            "contested" if digit["contested"] else "",
+        ]
+        for digit in values["hard_digits"]
+    ]
+    table = Table(["test digit", "label", "networks wrong", "most frequent wrong prediction", "human raters"], rows)
+    blocks: list[Block] = [
+        *map(Text, sentences(values)),
+        *_pictures(errors),
+        Section("Digits that at least half of the networks get wrong", [table]),
+        Command([values["command"]]),
+    ]
+    return Document("Label errors and the hardest test digits", blocks)
+
+
+def _pictures(errors: LabelErrors) -> list[Picture]:
+    figures = {"hardest_digits": _hardest_digits_figure(errors), "missed_by_all": _missed_by_all_figure(errors)}
+    return [picture_of(figure, DESCRIPTIONS[name], name) for name, figure in figures.items()]
+
+
+def _hardest_digits_figure(errors: LabelErrors) -> Figure:
+    indices = errors.hardest_first[:NUM_SHOWN]
+    indices = indices[errors.error_rate[indices] > 0]
+    captions = [
+        f"{int(errors.test_set.labels[index])} as {errors.most_frequent_error[index]}, {errors.error_rate[index]:.0%}"
+        + (" *" if index in CONTESTED_TEST_DIGITS else "")
+        for index in indices
+    ]
+    title = "label as wrong prediction, networks that are wrong; *: human raters contest the label"
+    return digit_grid_figure(errors.test_set.images[indices], captions, columns=8, title=title)
+
+
+def _missed_by_all_figure(errors: LabelErrors) -> Figure:
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = plain_axes(figure)
+    numbers = range(1, len(errors.num_missed_by_all) + 1)
+    axes.plot(numbers, errors.num_missed_by_all, color=COLOURS[0], marker="o", markersize=3)
+    axes.set(xlabel="randomly chosen networks", ylabel="digits that all of them get wrong", ylim=(0, None))
+    return figure

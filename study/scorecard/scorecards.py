@@ -1,0 +1,159 @@
+"""Scorecards of runs, measured or from the cache; their tables and pages; and metrics of any module."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+from torch import nn
+from tqdm import tqdm
+
+from models import load_trained
+from study.scorecard.cache import Scorecard, ScorecardCache, cache_file, scorecards_folder
+from study.scorecard.evaluator import Curve, Evaluator, Metric, MetricResult
+from study.scorecard.figures import CAPTIONS, scorecard_figures
+from study.scorecard.registry import CURVES, FULL, METRICS, get_metric
+from utils.data.datasets import DATASETS
+from utils.data.splits import DIGIT_NAMES
+from utils.document import Block, Command, Document, Section, Table, Text, picture_of
+from utils.errors import UserError
+from utils.files import shown
+from utils.run import Run
+from utils.runtime import choose_device
+
+
+def evaluate(
+    model: nn.Module | Run, metrics: Sequence[str] | None = None, device: str = "auto"
+) -> dict[str, MetricResult]:
+    """Measures metrics, by default the full scorecard, of a run or of any module from pixels (N, 1, 28, 28) in [0, 1]
+    to logits (N, 10).
+
+    Results of runs are cached. Metrics that need the data of a run are missing for a module. Raises UserError for an
+    unknown metric id or device, and if MNIST's test set is not available.
+    """
+    metrics = FULL if metrics is None else metrics
+    if isinstance(model, Run):
+        return scorecard(model, metrics, device).results
+    chosen = [get_metric(metric_id) for metric_id in metrics]
+    evaluator = Evaluator(model, choose_device(device))
+    _ = evaluator.test_set  # raises if it is not available
+    bar = tqdm(chosen, desc="metrics", disable=None, leave=False)
+    return {metric.id: metric.measure(evaluator) for metric in bar}
+
+
+def scorecard(run: Run, metrics: Sequence[str] = FULL, device: str = "auto") -> Scorecard:
+    """These metrics of the run; the full scorecard also has the curves. Measures what the cache lacks.
+
+    Raises UserError for an unknown metric id or device, and if the run is unfinished, damaged, or not of digits.
+    """
+    measured = _metrics_and_curves(metrics)
+    _ = run.summary  # an unfinished run has no final weights
+    dataset = DATASETS.get(run.recipe.dataset.split(":")[0])
+    if dataset and dataset.class_names != DIGIT_NAMES:
+        raise UserError(f"{shown(run.path)} was trained on {run.recipe.dataset}: a scorecard needs a model of digits")
+    cache = ScorecardCache(cache_file(run))
+    due = [item for item in measured if cache.is_due(item)]
+    if due:
+        chosen_device = choose_device(device)
+        evaluator = Evaluator(load_trained(run, chosen_device), chosen_device, run)
+        _ = evaluator.test_set  # raises if it is not available
+        bar = tqdm(due, desc=run.name, disable=None, leave=False)
+        for item in bar:
+            bar.set_postfix_str(item.id)
+            started = time.perf_counter()
+            value = asdict(item.measure(evaluator)) if isinstance(item, Metric) else item.compute(evaluator)
+            cache.put(item, value, time.perf_counter() - started)
+    return _scorecard_of(run, cache, measured)
+
+
+def cached_scorecards(runs: Sequence[Run], metrics: Sequence[str] = FULL) -> dict[str, Scorecard]:
+    """The scorecards of those runs whose metrics are all in the cache, by run name."""
+    measured = _metrics_and_curves(metrics)
+    found = {}
+    for run in runs:
+        if run.best_checkpoint.exists():
+            cache = ScorecardCache(cache_file(run))
+            if all(cache.get(item) for item in measured):
+                found[run.name] = _scorecard_of(run, cache, measured)
+    return found
+
+
+def finished_mnist_runs() -> list[Run]:
+    """The finished, readable runs that were trained on MNIST, the oldest first."""
+    return [run for run in Run.all() if not run.problem and run.recipe.dataset == "mnist"]
+
+
+def print_scorecards(runs: Sequence[Run], metrics: Sequence[str] = FULL, device: str = "auto") -> None:
+    """Prints the scorecard of each run. A full scorecard also becomes a page."""
+    for run in runs:
+        card = scorecard(run, metrics, device)
+        print(f"{card.run_name}, measured in {card.seconds:.0f} s\n{scorecard_table(card)}")
+        if card.curves:
+            print(f"page: {write_scorecard_page(card)}")
+        print()
+
+
+def scorecard_table(card: Scorecard) -> str:
+    """One line per metric under the headings of the groups; missing metrics with their reasons at the end."""
+    measured = {id_: result for id_, result in card.results.items() if not result.missing}
+    width = max((len(METRICS[id_].label) for id_ in measured), default=0)
+    lines = []
+    for title, ids in _by_group(measured).items():
+        lines.append(title)
+        lines += [f"  {METRICS[id_].label:<{width}}  {measured[id_]!s:<28} n {measured[id_].n:>6,}" for id_ in ids]
+    missing = [f"  {METRICS[id_].label}: {result.missing}" for id_, result in card.results.items() if result.missing]
+    return "\n".join([*lines, *(["Missing", *missing] if missing else [])])
+
+
+def metrics_table() -> str:
+    """All metrics with their ids under the headings of the groups."""
+    width = max(map(len, METRICS))
+    lines = []
+    for title, ids in _by_group(METRICS).items():
+        lines += [title, *(f"  {id_:<{width}}  {METRICS[id_].label}" for id_ in ids)]
+    return "\n".join(lines)
+
+
+def scorecard_document(card: Scorecard) -> Document:
+    """The page of a full scorecard: figures, then a table per group."""
+    figures = scorecard_figures({card.run_name: [card]})
+    blocks: list[Block] = [
+        Text(f"Measured in {card.seconds:.0f} s. Intervals are 95 % confidence intervals; n is the number of images, "
+             "or of writers."),
+        Command([f"mnist scorecard {card.run_name}"]),
+        *(picture_of(figure, CAPTIONS[name], name) for name, figure in figures.items()),
+    ]  # fmt: skip
+    for title, ids in _by_group(card.results).items():
+        results = {id_: card.results[id_] for id_ in ids}
+        rows = [[METRICS[id_].label, str(it), f"{it.n:,}", id_] for id_, it in results.items() if not it.missing]
+        missing = [Text(f"{METRICS[id_].label}: {it.missing}") for id_, it in results.items() if it.missing]
+        table = [Table(["metric", "value (95 % interval)", "n", "id"], rows)] if rows else []
+        blocks.append(Section(title, [*table, *missing]))
+    return Document(f"Scorecard of {card.run_name}", blocks)
+
+
+def write_scorecard_page(card: Scorecard) -> str:
+    """Writes the page, unless it is newer than the measurements. Returns its path."""
+    file = scorecards_folder() / f"{card.run_name}-{card.file.stem[:6]}.html"
+    if not file.exists() or file.stat().st_mtime < card.file.stat().st_mtime:
+        scorecard_document(card).write_html(file)
+    return shown(file)
+
+
+def _metrics_and_curves(metrics: Sequence[str]) -> list[Metric | Curve]:
+    """The metrics with these ids. The curves belong to the full scorecard."""
+    chosen: list[Metric | Curve] = [get_metric(metric_id) for metric_id in dict.fromkeys(metrics)]
+    return [*chosen, *CURVES.values()] if set(FULL) <= set(metrics) else chosen
+
+
+def _scorecard_of(run: Run, cache: ScorecardCache, measured: Sequence[Metric | Curve]) -> Scorecard:
+    entries = {item.id: cache.entries[item.id] for item in measured}
+    results = {id_: MetricResult(**entry.value) for id_, entry in entries.items() if id_ in METRICS}
+    curves = {id_: entry.value for id_, entry in entries.items() if id_ in CURVES}
+    return Scorecard(run.name, results, curves, sum(entry.seconds for entry in entries.values()), cache.file)
+
+
+def _by_group(metric_ids: Iterable[str]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for metric_id in metric_ids:
+        groups.setdefault(METRICS[metric_id].group, []).append(metric_id)
+    return groups

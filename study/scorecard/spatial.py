@@ -1,0 +1,161 @@
+"""Spatial robustness: accuracy on shifted, scaled and rotated digits, and after the worst of many such moves."""
+
+import itertools
+import math
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+from tqdm import tqdm
+
+from study.scorecard.evaluator import Curve, Evaluator, Metric, MetricResult, fraction_result, mean_result
+from utils.data import ImageSet
+from utils.data.augmentation import HALF_SIDE, SIDE, transform
+from utils.data.batches import to_pixels
+from utils.statistics import TAILS
+
+NUM_DIGITS = 500
+MAX_SHIFT = 14  # pixels: half the image, so that half of the digit is outside
+NEAR_SHIFT = 4  # pixels: the margin around MNIST's digits, which are 20 px long; some lose a little ink
+ENOUGH = 0.95  # accuracy that counts towards the area
+SCALES = tuple(round(0.4 + 0.1 * step, 1) for step in range(13))
+ANGLES = tuple(range(-180, 181, 10))  # degrees
+SHOWN_SCALES = (0.4, 0.7, 1.3, 1.6)
+SHOWN_ANGLES = (20, 40, 90)
+# The grid of Engstrom et al. 2017, arXiv 1712.02779: 775 moves.
+WORST_SHIFTS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # pixels
+WORST_ANGLES = tuple(range(-30, 31, 2))
+NUM_RESAMPLES = 1000
+
+
+def shift_accuracy(evaluator: Evaluator) -> MetricResult:
+    """Mean accuracy over all shifts by up to NEAR_SHIFT whole pixels along both axes; what leaves the image is lost."""
+    return mean_result(correct_after_shifts(evaluator, NEAR_SHIFT).mean((1, 2)))
+
+
+def shift_area(evaluator: Evaluator) -> MetricResult:
+    """The number of shifts by up to MAX_SHIFT pixels with enough accuracy, with the bootstrap interval over digits."""
+    return area_result(correct_after_shifts(evaluator, MAX_SHIFT))
+
+
+def shift_map(evaluator: Evaluator) -> list[list[float]]:
+    """Accuracy after each shift: rows from up to down, columns from left to right."""
+    return correct_after_shifts(evaluator, MAX_SHIFT).mean(0).tolist()
+
+
+def correct_after_shifts(evaluator: Evaluator, max_shift: int) -> Bool[np.ndarray, "n down right"]:
+    """Whether each digit is classified correctly after shifts down and right by -max_shift to max_shift pixels."""
+    side = 2 * max_shift + 1
+    shifts = list(itertools.product(range(-max_shift, max_shift + 1), repeat=2))
+    bar = tqdm(shifts, desc="shifts", disable=None, leave=False)
+    return np.stack([_correct_after_shift(evaluator, *shift) for shift in bar], axis=1).reshape(-1, side, side)
+
+
+def _correct_after_shift(evaluator: Evaluator, down: int, right: int) -> Bool[np.ndarray, " n"]:
+    def compute() -> Bool[np.ndarray, " n"]:
+        digits = evaluator.sample(NUM_DIGITS)
+        top, left = MAX_SHIFT - down, MAX_SHIFT - right  # the window moves against the digit
+        window = F.pad(digits.images, (MAX_SHIFT,) * 4)[:, top : top + SIDE, left : left + SIDE]
+        return evaluator.is_correct(ImageSet("shifted", window, digits.labels))
+
+    return evaluator.once(("shift", down, right), compute)
+
+
+def area_result(is_correct: Bool[np.ndarray, "n down right"]) -> MetricResult:
+    total = len(is_correct)
+    draws = np.random.default_rng(0).multinomial(total, np.full(total, 1 / total), size=NUM_RESAMPLES)
+    areas = (draws.astype(np.float32) @ is_correct.reshape(total, -1).astype(np.float32) >= ENOUGH * total).sum(1)
+    low, high = np.quantile(areas, TAILS)
+    return MetricResult(float((is_correct.mean(0) >= ENOUGH).sum()), float(low), float(high), total, "number")
+
+
+def scale_accuracy(evaluator: Evaluator, scale: float) -> MetricResult:
+    """Accuracy on digits scaled about the image centre."""
+    return fraction_result(_correct_after(evaluator, scale=scale))
+
+
+def scale_curve(evaluator: Evaluator) -> dict[str, list[float]]:
+    accuracies = [float(_correct_after(evaluator, scale=scale).mean()) for scale in SCALES]
+    return {"scale": list(SCALES), "accuracy": accuracies}
+
+
+def rotation_accuracy(evaluator: Evaluator, degrees: int) -> MetricResult:
+    """Mean accuracy over both directions of a rotation about the image centre. A 6 rotated by 180 degrees is a 9, so
+    no model reaches 100 % at large angles."""
+    return mean_result(np.mean([_correct_after(evaluator, -degrees), _correct_after(evaluator, degrees)], axis=0))
+
+
+def rotation_curve(evaluator: Evaluator) -> dict[str, list[float]]:
+    """Accuracy over the angle; positive angles are counterclockwise."""
+    accuracies = [float(_correct_after(evaluator, degrees).mean()) for degrees in ANGLES]
+    return {"degrees": list(ANGLES), "accuracy": accuracies}
+
+
+def _correct_after(evaluator: Evaluator, degrees: int = 0, scale: float = 1.0) -> Bool[np.ndarray, " n"]:
+    return evaluator.once(
+        ("rotation and scale", degrees, scale),
+        lambda: _correct_after_move(evaluator, evaluator.sample(NUM_DIGITS), degrees, scale),
+    )
+
+
+def spatial_worst_case(evaluator: Evaluator) -> MetricResult:
+    """The fraction of digits that are classified correctly after every one of 775 shifts by up to 3 px with rotations
+    by up to 30 degrees."""
+    digits = evaluator.sample(NUM_DIGITS)
+    is_robust = torch.ones(len(digits), dtype=torch.bool)
+    moves = list(itertools.product(WORST_ANGLES, WORST_SHIFTS, WORST_SHIFTS))
+    moves.sort(key=lambda move: -(abs(move[0]) / 10 + abs(move[1]) + abs(move[2])))  # the hardest first: fewer go on
+    for degrees, right, down in tqdm(moves, desc="worst case", disable=None, leave=False):
+        remaining = is_robust.nonzero().flatten()
+        if not len(remaining):
+            break
+        is_correct = _correct_after_move(
+            evaluator, digits.subset(remaining, digits.name), degrees, right=right, down=down
+        )
+        is_robust[remaining] = torch.from_numpy(is_correct)
+    return fraction_result(is_robust.numpy())
+
+
+def _correct_after_move(
+    evaluator: Evaluator,
+    digits: ImageSet,
+    degrees: float = 0.0,
+    scale: float = 1.0,
+    right: float = 0.0,
+    down: float = 0.0,
+) -> Bool[np.ndarray, " n"]:
+    maps = affine_map(degrees, scale, right, down).repeat(len(digits), 1, 1)
+    pixels = transform(to_pixels(digits.images), maps)[:, 0]
+    moved = (pixels * 255).round().to(torch.uint8)  # as an image file holds them
+    return evaluator.is_correct(ImageSet("moved", moved, digits.labels))
+
+
+def affine_map(degrees: float, scale: float, right: float, down: float) -> Float[Tensor, "1 2 3"]:
+    """The map for `transform` that rotates a digit counterclockwise about the image centre, scales it, then shifts it
+    (pixels)."""
+    cos, sin = math.cos(math.radians(degrees)) / scale, math.sin(math.radians(degrees)) / scale
+    # From a place in the result to the place in the source; y points down.
+    inverse = torch.tensor([[cos, -sin], [sin, cos]], dtype=torch.float32)
+    offset = -inverse @ torch.tensor([right, down], dtype=torch.float32) / HALF_SIDE
+    return torch.cat([inverse, offset[:, None]], dim=1)[None]
+
+
+GROUP = "Spatial robustness"
+METRICS = [
+    Metric(f"shift_{NEAR_SHIFT}px", f"shifted by up to {NEAR_SHIFT} px", 1, GROUP, shift_accuracy),
+    Metric("shift_area_95", f"area of shifts with {ENOUGH * 100:.0f} % accuracy, px²", 1, GROUP, shift_area),
+    *(
+        Metric(f"scale_{scale}", f"scaled by {scale}", 1, GROUP, partial(scale_accuracy, scale=scale))
+        for scale in SHOWN_SCALES
+    ),
+    *(
+        Metric(f"rotation_{angle}", f"rotated by ±{angle} degrees", 1, GROUP, partial(rotation_accuracy, degrees=angle))
+        for angle in SHOWN_ANGLES
+    ),
+    Metric("spatial_worst_case", "worst case of 3 px and 30 degrees", 1, GROUP, spatial_worst_case),
+]
+CURVES = [Curve("shift_map", 1, shift_map), Curve("scale_curve", 1, scale_curve),
+          Curve("rotation_curve", 1, rotation_curve)]  # fmt: skip

@@ -1,0 +1,162 @@
+"""Executors train the jobs of a sweep. This file: the local executor, the locks of runs, jobs in pieces."""
+
+import contextlib
+import hashlib
+import io
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import BinaryIO, Protocol, runtime_checkable
+
+from study.sweeps.job import Job, Outcome, do_job
+from trainers.train import DataSplits, load_splits, num_together
+from utils.errors import UserError
+from utils.files import make_folder, runs_folder, shown
+from utils.recipe import Execution, Recipe
+from utils.run import Run
+
+try:
+    import fcntl
+except ImportError:  # Windows: no locks, so sweeps that share runs must not overlap in time
+    fcntl = None  # type: ignore[assignment]
+
+LOCKED = "another sweep trains this run: repeat the same command when that sweep has ended"
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Trains jobs. The finished runs of a job are in runs/ when its outcome is returned."""
+
+    num_parallel: int
+    """Number of jobs that are trained at the same time."""
+
+    def run(self, jobs: Sequence[Job], deadline: float) -> Iterator[Outcome]:
+        """Yields the outcomes as jobs end. Starts no job after the deadline, which is a time.monotonic() value."""
+        ...
+
+    def close(self) -> None:
+        """Releases the resources of the executor."""
+        ...
+
+
+class LocalExecutor:
+    """Trains the jobs one after another in this process."""
+
+    num_parallel = 1
+
+    def __init__(self, execution: Execution = Execution()) -> None:
+        self.execution = execution
+        self.cache = SplitsCache()
+
+    def run(self, jobs: Sequence[Job], deadline: float) -> Iterator[Outcome]:
+        with RunLocks() as locks:
+            for piece in pieces(jobs, self.execution, self.cache, locks):
+                if time.monotonic() > deadline:
+                    return
+                if isinstance(piece, Outcome):
+                    yield piece
+                    continue
+                with contextlib.redirect_stdout(io.StringIO()):  # a sweep prints its own progress
+                    outcome = do_job(piece, self.execution, self.cache.splits(piece.recipe))
+                locks.release(piece.runs)
+                yield outcome
+
+    def close(self) -> None:
+        pass
+
+
+class SplitsCache:
+    """The data of the last job: consecutive jobs mostly use the same."""
+
+    def __init__(self) -> None:
+        self._key: tuple[str, float, float] | None = None
+        self._splits: DataSplits | None = None
+
+    def splits(self, recipe: Recipe) -> DataSplits:
+        """Raises UserError if the data set cannot be loaded."""
+        key = (recipe.dataset, recipe.validation_size, recipe.train_size)
+        if self._splits is None or self._key != key:
+            self._splits, self._key = load_splits(recipe), key
+        return self._splits
+
+
+class RunLocks:
+    """Locks on runs, so that two sweeps never train the same run.
+
+    A lock is one byte of the file runs/.lock, at an offset that is a hash of the run's name, so one open file is enough
+    for thousands of runs. The operating system releases the locks of a process that ends. A process must not have
+    two objects of this class at the same time.
+    """
+
+    def __init__(self) -> None:
+        self.file: BinaryIO | None = None
+
+    def __enter__(self) -> "RunLocks":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.file:
+            self.file.close()
+
+    def acquire(self, run: Run) -> bool:
+        """Locks the run. Returns False if another process has locked it."""
+        if fcntl is None:
+            return True
+        if self.file is None:
+            make_folder(runs_folder())
+            self.file = (runs_folder() / ".lock").open("wb")
+        try:
+            fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _offset(run))
+        except (BlockingIOError, PermissionError):  # which one depends on the system
+            return False
+        except OSError as error:  # some network file systems have no locks
+            raise UserError(f"cannot lock {shown(runs_folder() / '.lock')}: {error.strerror}") from None
+        return True
+
+    def release(self, runs: Iterable[Run]) -> None:
+        if fcntl is not None and self.file:
+            for run in runs:
+                fcntl.lockf(self.file, fcntl.LOCK_UN, 1, _offset(run))
+
+
+def _offset(run: Run) -> int:
+    """An offset below 2**56; a collision of two names would only make one sweep skip a run."""
+    return int.from_bytes(hashlib.sha256(run.name.encode()).digest()[:7], "big")
+
+
+def pieces(jobs: Sequence[Job], execution: Execution, cache: SplitsCache, locks: RunLocks) -> Iterator[Job | Outcome]:
+    """Splits jobs into pieces of as many seeds as are trained together, and locks the runs of each piece.
+
+    Yields an outcome for what needs no training: runs without data, runs that were finished in the meantime and runs
+    that another sweep trains.
+    """
+    for job in jobs:
+        try:
+            cache.splits(job.recipe)
+        except Exception as error:  # any error: the other jobs continue
+            yield Outcome.failed(job, error)
+            continue
+        size = _num_together(job, execution)
+        for start in range(0, len(job.seeds), size):
+            yield from _locked(replace(job, seeds=job.seeds[start : start + size]), locks)
+
+
+def _num_together(job: Job, execution: Execution) -> int:
+    """Number of seeds to train together. All, if the recipe cannot be trained here: then they fail as one piece."""
+    if job.required_accuracy or len(job.seeds) == 1:
+        return 1
+    try:
+        return num_together(job.recipe, execution)
+    except Exception:  # do_job reports it; a Ray worker may have the device that this machine lacks
+        return len(job.seeds)
+
+
+def _locked(job: Job, locks: RunLocks) -> Iterator[Job | Outcome]:
+    locked = {seed: LOCKED for seed in job.seeds if not locks.acquire(job.run(seed))}
+    seeds = tuple(seed for seed in job.unfinished.seeds if seed not in locked)  # checked while holding the locks
+    ended = tuple(seed for seed in job.seeds if seed not in seeds)
+    if ended:
+        locks.release(job.run(seed) for seed in ended if seed not in locked)
+        yield Outcome(replace(job, seeds=ended), locked)
+    if seeds:
+        yield replace(job, seeds=seeds)

@@ -1,0 +1,133 @@
+"""Predictions for single digits, picture files and whole splits."""
+
+import csv
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from model_interpretation.predict import (
+    evaluate_runs,
+    load_run_split,
+    load_shared_split,
+    load_test_predictions,
+    predict_digit,
+    predict_pictures,
+)
+from utils.errors import UserError
+from utils.run import Run
+
+
+@pytest.fixture
+def run(copied_run):
+    return Run(copied_run)
+
+
+@pytest.fixture
+def pictures(tmp_path, digits):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, name in enumerate(["one.png", "two.jpg", "a$b_$^{.png", "four.gif"]):
+        Image.fromarray(digits.images[number].numpy()).resize((280, 280)).save(folder / name)
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def test_the_splits_of_a_run_are_those_of_its_training(run):
+    sizes = {split: len(load_run_split(run, split)) for split in ("train", "validation", "test")}
+    assert sizes == {"train": 1318, "validation": 120, "test": 359}
+    assert load_run_split(run, "test").name == "digits/test"
+
+
+def test_runs_with_different_digits_share_no_split(run):
+    other = Run(shutil.copytree(run.path, run.path.with_name("other")))
+    config = (other.path / "config.json").read_text()
+    assert '"train_size": 1.0' in config
+    (other.path / "config.json").write_text(config.replace('"train_size": 1.0', '"train_size": 0.5'))
+    assert len(load_shared_split([run, other], "test")) == 359
+    with pytest.raises(UserError, match="these runs have different train digits"):
+        load_shared_split([run, other], "train")
+
+
+def test_stored_test_predictions_must_belong_to_the_test_digits(run):
+    test_set = load_run_split(run, "test")
+    assert load_test_predictions(run, test_set).accuracy == run.summary.test_accuracy
+    with pytest.raises(UserError, match="belong to other digits"):
+        load_test_predictions(run, load_run_split(run, "train"))
+
+
+def test_evaluate_repeats_the_accuracy_of_the_run(run, capsys):
+    assert evaluate_runs([run], device="cpu").num_correct == run.summary.test_num_correct
+    assert evaluate_runs([run, run], device="cpu").num_correct == run.summary.test_num_correct
+    assert "digits/test: ensemble of 2 networks, accuracy" in capsys.readouterr().out
+    assert evaluate_runs([run], "train", dataset="digits", device="cpu").num_digits == 1438
+
+
+def test_predict_prints_the_prediction_and_a_bar_per_class(run, capsys):
+    predictions = run.predictions("test")
+    predict_digit(run, 5, "test")
+    first, *bars = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"mine: {predictions.predicted[5]} with {predictions.confidence[5]:.2%}; digits/test")
+    assert first.endswith(f"digit 5, is labelled {predictions.labels[5]}") and len(bars) == 10
+    predict_digit(run, 5, "train", display=True)
+    assert "digits/train, digit 5" in capsys.readouterr().out
+
+
+def test_a_folder_of_pictures_gets_lines_a_table_and_a_sheet(run, pictures, tmp_path, capsys):
+    results = predict_pictures(run, [pictures], tmp_path / "out", display=True)
+    folder = tmp_path / "out" / "mine" / "pictures"
+    rows = list(csv.DictReader((folder / "predictions.csv").open()))
+    assert [Path(row["file"]).name for row in rows] == ["a$b_$^{.png", "four.gif", "one.png", "two.jpg"]
+    assert [row["predicted"] for row in rows] == [result.predicted for result in results]
+    assert all(row["predicted"] in "0123456789" and 0 < float(row["confidence"]) <= 1 for row in rows)
+    printed = capsys.readouterr().out
+    assert printed.count(" with ") == 4 and "4 pictures read" in printed
+    assert Image.open(folder / "sheet.png").width > 100
+
+
+def test_unreadable_pictures_are_named_after_the_others_are_predicted(run, pictures, tmp_path, capsys):
+    (pictures / "five.png").write_bytes(b"five")
+    Image.new("L", (100, 100), 255).save(pictures / "six.png")
+    with pytest.raises(UserError, match="3 of 7 pictures could not be read"):
+        predict_pictures(run, [pictures, Path("nothing.png")], tmp_path / "out")
+    printed = capsys.readouterr()
+    assert printed.out.count(" with ") == 4
+    assert all(name in printed.err for name in ("five.png", "six.png", "nothing.png"))
+
+
+def test_a_file_name_that_is_not_valid_text(run, pictures, tmp_path, capsys):
+    name = os.fsdecode(b"seven-\xff.png")
+    (pictures / "one.png").rename(pictures / name)
+    predict_pictures(run, [pictures / name], tmp_path / "out")
+    assert "seven-?.png" in capsys.readouterr().out
+
+
+def test_a_folder_without_pictures_is_refused(run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="has no pictures: expected files of PNG"):
+        predict_pictures(run, [tmp_path / "empty"], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--image"], "--image without a file"),
+        (["--image", "nothing.png"], "cannot read nothing.png"),
+        (["--image", "one.png", "--train"], "leave ID"),
+        (["3", "--image", "one.png"], "leave ID"),
+        (["--image", "one.png", "--dataset", "digits"], "leave ID"),
+    ],
+)
+def test_bad_input(command, copied_run, tmp_path, flags, message):
+    code, _, error = command("predict", *flags, "--output", str(tmp_path / "none"))
+    assert code == 2 and message in error and len(error.splitlines()) <= 2
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_command_evaluates_an_ensemble_and_needs_a_run(command, copied_run):
+    code, printed, error = command("evaluate", "mine", "mine", "--device", "cpu")
+    assert code == 0 and "ensemble of 2 networks" in printed, error
+    code, _, error = command("evaluate")
+    assert code == 2 and "RUN" in error

@@ -1,0 +1,241 @@
+"""Groups over seeds, paired comparisons computed by hand, tables, damaged runs, and the page."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from made_runs import made_predictions, make_run
+
+from study.comparison.compare import compare, compare_predictions, vote
+from study.comparison.figures import learning_curves_figure
+from study.comparison.groups import csv_table, group_runs, latex_table, list_runs, plain_table
+from utils.data import load_dataset
+from utils.errors import UserError
+from utils.recipe import Recipe
+from utils.run import Run
+
+LINEAR = Recipe("linear", dataset="digits", num_epochs=2)
+FC = Recipe("standard_fc", dataset="digits", num_epochs=2)
+
+
+def with_changes(**changes):
+    return Recipe.from_json({**LINEAR.to_json(), **changes})
+
+
+def groups_of(*runs):
+    groups, superseded = group_runs(runs)
+    assert superseded == []
+    return groups
+
+
+def test_runs_that_differ_only_in_seed_form_one_group():
+    runs = [make_run(f"a{seed}", LINEAR.with_seed(seed), test_accuracy=0.9 + seed / 100) for seed in range(3)]
+    other, third = make_run("b", with_changes(batch_size=128)), make_run("c", FC)
+    groups = {group.label: group for group in groups_of(*runs, other, third)}
+    assert set(groups) == {"linear (batch_size=64)", "linear (batch_size=128)", "standard_fc"}
+    group = groups["linear (batch_size=64)"]
+    assert [run.recipe.seed for run in group.runs] == [0, 1, 2]
+    mean, margin = group.mean_interval("test_accuracy")
+    assert mean == pytest.approx(0.91)
+    assert margin == pytest.approx(4.302653 * 0.01 / 3**0.5, rel=1e-5)
+    assert group.best_test_accuracy == pytest.approx(0.92)
+    assert group.images_per_second == 501.0
+
+
+def test_the_last_run_of_a_seed_counts():
+    first, second = make_run("first", LINEAR, test_accuracy=0.5), make_run("second", LINEAR, test_accuracy=0.6)
+    (group,), superseded = group_runs([first, second])
+    assert group.runs == [second] and superseded == [first]
+
+
+def test_labels_contain_the_data_set_if_there_are_several():
+    groups = groups_of(make_run("a", LINEAR), make_run("b", Recipe("standard_fc", num_epochs=2)))
+    assert [group.label for group in groups] == ["linear (dataset=digits)", "standard_fc (dataset=mnist)"]
+
+
+def test_groups_are_sorted_by_validation_accuracy():
+    groups = groups_of(make_run("a", LINEAR, val_accuracy=0.8), make_run("b", FC, val_accuracy=0.9))
+    assert [group.label for group in groups] == ["standard_fc", "linear"]
+
+
+def test_labels_show_whole_numbers_without_a_point():
+    groups = groups_of(make_run("a", with_changes(rotation_degrees=10)), make_run("b", LINEAR))
+    assert {group.label for group in groups} == {"linear (rotation_degrees=10)", "linear (rotation_degrees=0)"}
+
+
+def test_a_run_of_version_1_joins_its_group():
+    early, late = make_run("early", LINEAR), make_run("late", LINEAR.with_seed(1))
+    (early.path / "config.json").write_text(
+        json.dumps({"model": "linear", "train": {"dataset": "digits", "num_epochs": 2, "seed": 0, "device": "cpu"}})
+    )
+    (group,) = groups_of(Run(early.path), late)
+    assert group.label == "linear" and len(group.runs) == 2
+
+
+def test_tables():
+    groups = groups_of(make_run("a", LINEAR, test_accuracy=0.9), make_run("b_", FC.with_seed(1)))
+    (line,) = [row for row in csv.DictReader(csv_table(groups).splitlines()) if row["group"] == "linear"]
+    assert (line["test_accuracy_mean"], line["test_accuracy_ci_low"], line["runs"]) == ("0.9", "", "a")
+    latex = latex_table(groups)
+    assert r"standard\_fc" in latex and latex.count(r"\\") == 3 and r"90.00\%" in latex
+    assert plain_table(["run", "b"], [["x", "10"]]).splitlines() == ["run   b", "x    10"]
+
+
+def test_csv_has_the_confidence_interval_of_several_seeds():
+    runs = [make_run(f"a{seed}", LINEAR.with_seed(seed), test_accuracy=0.9 + seed / 100) for seed in range(3)]
+    (line,) = csv.DictReader(csv_table(groups_of(*runs)).splitlines())
+    margin = 4.302653 * 0.01 / 3**0.5
+    assert float(line["test_accuracy_ci_low"]) == pytest.approx(0.91 - margin, rel=1e-6)
+    assert float(line["test_accuracy_ci_high"]) == pytest.approx(0.91 + margin, rel=1e-6)
+
+
+def test_a_comparison_finds_the_images_that_only_one_network_predicts_correctly():
+    first, second = made_predictions([True, True, False, False]), made_predictions([True, False, True, False])
+    comparison = compare_predictions([first], [second])
+    assert comparison.only_first_correct.tolist() == [1] and comparison.only_second_correct.tolist() == [2]
+    assert comparison.difference == 0 and comparison.p_value == 1.0
+    assert comparison.ci_low < 0 < comparison.ci_high
+
+
+def test_groups_vote_and_their_difference_is_a_mean_over_seeds():
+    group = [made_predictions([True, False]), made_predictions([True, False]), made_predictions([False, True])]
+    assert vote(group).is_correct.tolist() == [True, False]
+    comparison = compare_predictions(group, [made_predictions([False, False])])
+    assert comparison.difference == pytest.approx((2 / 3 + 1 / 3) / 2)
+
+
+def test_different_test_images_cannot_be_compared():
+    with pytest.raises(UserError, match="different test images"):
+        compare_predictions([made_predictions([True] * 4)], [made_predictions([True] * 5)])
+
+
+def test_learning_curves_have_a_mean_and_a_band_per_group():
+    groups = groups_of(*(make_run(f"a{seed}", LINEAR.with_seed(seed)) for seed in range(2)), make_run("b", FC))
+    loss, error = learning_curves_figure(groups).axes
+    assert len(loss.lines) == len(loss.collections) == 2
+    curves = {line.get_label(): line.get_ydata() for line in error.lines}
+    np.testing.assert_allclose(curves["linear"], [1 - 0.805] * 2)
+
+
+def test_damaged_and_unfinished_runs_are_listed_and_do_not_stop_the_others(home, capsys):
+    runs = [make_run("good", LINEAR)]
+    for name in ("unfinished", "broken", "foreign", "without_metrics", "odd", "typed", "folder"):
+        runs.append(make_run(name, LINEAR))
+    paths = {run.name: run.path for run in runs}
+    (paths["unfinished"] / "summary.json").unlink()
+    (paths["broken"] / "summary.json").write_text("{")
+    (paths["foreign"] / "summary.json").write_text("[]")
+    (paths["without_metrics"] / "metrics.jsonl").unlink()
+    (paths["odd"] / "config.json").write_text('{"model": "x", "colour": 1}')
+    (paths["typed"] / "config.json").write_text('{"model": "x", "train": 3}')
+    (paths["folder"] / "metrics.jsonl").unlink()
+    (paths["folder"] / "metrics.jsonl").mkdir()
+    list_runs()
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "finished" in lines["good"] and "unfinished, 2 of 2" in lines["unfinished"]
+    damaged = {"broken", "foreign", "without_metrics", "odd", "typed", "folder"}
+    assert all("damaged" in lines[name] for name in damaged)
+    compare(runs, home / "out")
+    printed, error = capsys.readouterr()
+    assert {line.split()[2] for line in error.splitlines()} == damaged | {"unfinished"}
+    assert "linear" in printed
+    assert {path.name for path in (home / "out").iterdir()} == {f"comparison.{end}" for end in ("html", "csv", "tex")}
+
+
+def test_two_groups_are_compared_image_by_image(home, capsys):
+    correct, labels = np.arange(359) % 4 != 0, load_dataset("digits", "test").labels.numpy()
+    runs = [
+        make_run("a", LINEAR, predictions=made_predictions(correct, labels)),
+        make_run("b", FC, predictions=made_predictions(~correct, labels)),
+    ]
+    compare(runs, home / "out", named=True)
+    printed = capsys.readouterr().out
+    assert "McNemar" in printed and f"{int(correct.sum())} images" in printed
+    assert (home / "out" / "comparison.html").read_text().count("data:image/png") == 3
+
+
+def test_two_seeds_of_one_recipe_are_compared_image_by_image(home, capsys):
+    labels = load_dataset("digits", "test").labels.numpy()
+    runs = [
+        make_run(
+            f"seed{seed}", LINEAR.with_seed(seed), predictions=made_predictions(np.arange(359) % 2 == seed, labels)
+        )
+        for seed in (0, 1)
+    ]
+    compare(runs, home / "out")
+    assert "seed0 minus seed1" in capsys.readouterr().out
+
+
+def test_groups_that_cannot_be_compared_do_not_stop_the_table(home, capsys):
+    runs = [
+        make_run("a", LINEAR, predictions=made_predictions([True] * 10)),
+        make_run("b", FC, predictions=made_predictions([True] * 11)),
+    ]
+    compare(runs, home / "out")
+    printed = capsys.readouterr().out
+    assert "not compared image by image" in printed and "standard_fc" in printed
+
+
+def test_named_runs_that_cannot_be_compared_are_refused(home):
+    good, missing = make_run("good", LINEAR, predictions=made_predictions([True] * 10)), make_run("missing", FC)
+    other = make_run("other", FC, predictions=made_predictions([True] * 11))
+    damaged = make_run("damaged", FC)
+    damaged.predictions_file("test").write_bytes(b"x")
+    for runs, message in (
+        ([good, missing], "test.npz is missing"),
+        ([good, other], "different test images"),
+        ([good, damaged], "is damaged"),
+        ([good, good], "these do not"),
+    ):
+        with pytest.raises(UserError, match=message):
+            compare(runs, home / "out", named=True)
+    with pytest.raises(UserError, match="no finished run"):
+        compare([], home / "out")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [([], "no finished run"), (["nothing"], "no run at"), (["--format", "csv"], "--format"), (["a", "a"], "do not")],
+)
+def test_bad_input(command, arguments, message):
+    if "a" in arguments:
+        make_run("a", LINEAR)
+    code, _, error = command("compare", *arguments)
+    assert code == 2 and message in error and len(error.splitlines()) <= 2
+
+
+def test_an_output_folder_that_cannot_be_written(command):
+    make_run("a", LINEAR)
+    code, _, error = command("compare", "--output", "/proc/nowhere")
+    assert code == 2 and "/proc/nowhere" in error and len(error.splitlines()) <= 2
+
+
+def test_no_runs_to_list(command):
+    code, _, error = command("runs")
+    assert code == 2 and "no run yet" in error
+
+
+@pytest.mark.browser
+def test_the_page_sorts_and_filters_in_a_browser(home, browser):
+    runs = [
+        make_run(name, with_changes(seed=seed, batch_size=10 * (seed + 1), num_epochs=seed + 1), test_accuracy=accuracy)
+        for seed, (name, accuracy) in enumerate((("x", 0.9), ("y", 0.85), ("z", 0.95)))
+    ]
+    compare(runs, home / "out")
+    page = browser.new_page(viewport={"width": 1000, "height": 800})
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto((home / "out" / "comparison.html").as_uri())
+    cells = "() => [...document.querySelectorAll('table')[0].tBodies[0].rows].map(row => row.cells[4].textContent)"
+    head = page.locator("th", has_text="test").first
+    head.click()
+    assert page.evaluate(cells) == ["85.00%", "90.00%", "95.00%"]
+    assert head.get_attribute("aria-sort") == "ascending"
+    head.click()
+    assert page.evaluate(cells) == ["95.00%", "90.00%", "85.00%"]
+    page.fill("input", "batch_size=20")
+    assert page.locator("table").first.locator("tbody tr:visible").count() == 1
+    assert complaints == []
+    page.close()

@@ -1,0 +1,64 @@
+"""Splits are stratified, disjoint, complete, and the same for every run."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from utils.data.splits import ImageSet, stratified_sample, stratified_split
+from utils.errors import UserError
+
+
+def numbered_set(labels):
+    """Images with their own index in the first two pixels."""
+    images = torch.zeros(len(labels), 28, 28, dtype=torch.uint8)
+    indices = torch.arange(len(labels))
+    images[:, 0, 0], images[:, 0, 1] = indices % 256, indices // 256
+    return ImageSet("numbered", images, torch.tensor(labels))
+
+
+def indices(image_set):
+    return (image_set.images[:, 0, 0].long() + 256 * image_set.images[:, 0, 1].long()).tolist()
+
+
+@settings(deadline=None)  # the first split imports scikit-learn
+@given(per_class=st.integers(4, 40), share=st.floats(0.25, 0.75), seed=st.integers(0, 1000))
+def test_a_split_is_disjoint_complete_and_stratified(per_class, share, seed):
+    whole = numbered_set(list(range(10)) * per_class)
+    remaining, held = stratified_split(whole, share, ("remaining", "held"), seed)
+    assert sorted(indices(remaining) + indices(held)) == list(range(len(whole)))
+    assert len(held) == round(share * len(whole))
+    counts = held.labels.bincount(minlength=10)
+    assert counts.max() - counts.min() <= 1
+
+
+def test_a_size_from_one_on_is_a_count():
+    remaining, held = stratified_split(numbered_set(list(range(10)) * 30), 50, ("remaining", "held"))
+    assert (len(remaining), len(held), held.name) == (250, 50, "held")
+
+
+def test_a_split_is_the_same_at_every_call():
+    whole = numbered_set(list(range(10)) * 30)
+    first, second = (stratified_split(whole, 0.2, ("a", "b"))[1] for _ in range(2))
+    assert indices(first) == indices(second)
+
+
+@pytest.mark.parametrize("held_out", [300, 299, 5, 10**9, 0.001])
+def test_impossible_split_sizes_are_refused(held_out):
+    with pytest.raises(UserError, match=r"cannot hold .* of numbered.*\nChoose another"):
+        stratified_split(numbered_set(list(range(10)) * 30), held_out, ("a", "b"), advice="Choose another")
+
+
+def test_a_sample_is_stratified_and_the_same_at_every_call():
+    whole = numbered_set(list(range(10)) * 30)
+    for size in (100, 1 / 3):
+        sample = stratified_sample(whole, size)
+        assert indices(sample) == sorted(indices(stratified_sample(whole, 100)))
+        assert sample.labels.bincount().tolist() == [10] * 10
+    assert stratified_sample(whole, 1.0) is whole and stratified_sample(whole, 300) is whole
+
+
+@pytest.mark.parametrize("size", [5, 301, 0.001])
+def test_impossible_sample_sizes_are_refused(size):
+    with pytest.raises(UserError, match=r"cannot train on .* of the 300 digits of numbered"):
+        stratified_sample(numbered_set(list(range(10)) * 30), size)

@@ -1,0 +1,26 @@
+"""Errors on the command line: exit codes and messages."""
+
+import pytest
+
+from utils.errors import UserError, exit_on_user_error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (UserError("what\nnext"), 2, "error: what\nnext\n"),
+        (OSError(28, "No space left on device", "runs/x"), 2, "runs/x: No space left on device"),
+        (OSError(30, "Read-only file system", "runs/x"), 2, "runs/x: Read-only file system"),
+        (KeyboardInterrupt("go on with: x"), 130, "go on with: x"),
+    ],
+)
+def test_errors_become_two_lines_and_an_exit_code(capsys, error, code, message):
+    with pytest.raises(SystemExit) as stop, exit_on_user_error():
+        raise error
+    printed = capsys.readouterr().err
+    assert stop.value.code == code and message in printed and len(printed.splitlines()) <= 2
+
+
+def test_a_bug_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError), exit_on_user_error():
+        raise ZeroDivisionError

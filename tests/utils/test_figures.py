@@ -1,0 +1,54 @@
+"""Figures show every digit, count and weight they are given."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from utils.figures import confusion_matrix_figure, digit_grid_figure, filters_figure, terminal_picture
+from utils.predictions import Predictions
+
+LONG_NAMES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+
+
+def test_confusion_matrix_shows_the_counts():
+    predictions = Predictions(np.eye(10, dtype=np.float32)[[0, 1, 1, 2, 2]], np.array([0, 0, 1, 2, 2]))
+    axes = confusion_matrix_figure(predictions, ("zero", "one", "two"), "mnist/test").axes[0]
+    assert {text.get_position(): text.get_text() for text in axes.texts} == {
+        (0, 0): "1",
+        (1, 0): "1",
+        (1, 1): "1",
+        (2, 2): "2",
+    }
+    assert axes.get_title() == "mnist/test: 1 of 5 wrong"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["zero", "one", "two"]
+
+
+def test_long_class_names_do_not_overlap():
+    predictions = Predictions(np.eye(10, dtype=np.float32), np.arange(10))
+    figure = confusion_matrix_figure(predictions, LONG_NAMES, "fashion_mnist/test")
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in figure.axes[0].get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 13])
+def test_digit_grid_shows_each_digit_with_its_caption(few_digits, count):
+    captions = [f"digit {number}" for number in range(count)]
+    axes = digit_grid_figure(few_digits.images[:count], captions).axes[0]
+    assert [text.get_text() for text in axes.texts] == captions
+    canvas = np.nan_to_num(np.asarray(axes.images[0].get_array(), dtype=np.float64))
+    assert canvas.sum() == pytest.approx(few_digits.images[:count].double().sum().item() / 255, rel=1e-5)
+
+
+def test_filters_share_one_colour_scale():
+    image = filters_figure(np.array([[[1.0, -3.0]], [[2.0, 0.5]]], dtype=np.float32), "t").axes[0].images[0]
+    assert image.get_clim() == (-3.0, 3.0)
+
+
+def test_terminal_picture_without_colours_has_two_characters_per_pixel():
+    image = torch.zeros(28, 28, dtype=torch.uint8)
+    image[3, 2] = 255
+    lines = terminal_picture(image, has_colours=False).split("\n")
+    assert len(lines) == 28 and lines[3] == "    @@" and not "".join(lines[:3] + lines[4:])

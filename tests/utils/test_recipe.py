@@ -1,0 +1,110 @@
+"""Recipes and executions: JSON in and out, checked values, a stable hash, and the config.json of version 1."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from utils.errors import UserError
+from utils.recipe import Execution, Recipe
+
+recipes = st.builds(
+    Recipe,
+    model=st.text(max_size=30),
+    dataset=st.sampled_from(["mnist", "digits"]),
+    validation_size=st.floats(0.01, 10_000),
+    seed=st.integers(0, 2**32),
+    num_epochs=st.integers(1, 1000),
+    learning_rate=st.floats(1e-6, 10),
+    optimizer=st.sampled_from(["adam", "adamw", "sgd"]),
+    schedule=st.sampled_from(["constant", "step", "cosine", "one_cycle", "plateau"]),
+    ema_decay=st.floats(0, 0.999),
+)
+
+VERSION_1 = {
+    "model": "linear",
+    "train": {
+        "dataset": "digits", "seed": 3, "num_epochs": 5, "judged_epoch": "last", "start": "other", "engine": "numpy",
+        "device": "cpu", "precision": "fp64", "compile": "none", "preload": False, "num_workers": 4,
+    },
+}  # fmt: skip
+
+
+@given(recipes)
+def test_json_round_trip(recipe):
+    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+
+
+@pytest.mark.parametrize(
+    "values",
+    [None, [], "linear", {"model": 3}, {"learning_rte": 1}, {"model": "linear", "train": {"learning_rte": 1}}],
+)
+def test_foreign_json_is_refused(values):
+    with pytest.raises(UserError):
+        Recipe.from_json(values)
+
+
+def test_missing_fields_take_their_defaults():
+    assert Recipe.from_json({"model": "linear", "seed": 3}) == Recipe("linear", seed=3)
+
+
+def test_recipes_and_executions_of_version_1_are_converted():
+    recipe = Recipe("linear", "digits", seed=3, num_epochs=5, checkpoint="last", init_from="other", backend="numpy")
+    assert Recipe.from_json(VERSION_1) == recipe
+    execution = Execution(device="cpu", precision="fp64", compile="none", preload=False, num_workers=4)
+    assert Execution.from_json(VERSION_1["train"]) == execution
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("learning_rate", 0.0),
+        ("learning_rate", -1.0),
+        ("learning_rate", float("nan")),
+        ("learning_rate", float("inf")),
+        ("batch_size", 0),
+        ("batch_size", -64),
+        ("num_epochs", 0),
+        ("num_epochs", 2**63),
+        ("validation_size", 0.0),
+        ("train_size", 0.0),
+        ("momentum", 1.0),
+        ("label_smoothing", 1.5),
+        ("ema_decay", -0.1),
+        ("seed", -1),
+        ("early_stopping_patience", 0),
+        ("warmup_fraction", 1.1),
+        ("shear_degrees", 90.0),
+    ],
+)
+def test_values_out_of_range_are_refused_with_the_flag(field, value):
+    with pytest.raises(UserError, match=f"--{field.replace('_', '-')} .*expected"):
+        replace(Recipe(), **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("optimizer", "adamax"), ("schedule", "linear"), ("num_epochs", 2.5), ("seed", True), ("dataset", 3)],
+)
+def test_values_of_the_wrong_type_in_a_file_are_refused(field, value):
+    with pytest.raises(UserError, match=f"--{field.replace('_', '-')} {value}"):
+        Recipe.from_json({**Recipe("linear").to_json(), field: value})
+
+
+def test_a_negative_number_of_workers_is_refused():
+    with pytest.raises(UserError, match="--num-workers -1: expected 0 or more"):
+        Execution(num_workers=-1)
+
+
+def test_differences_name_the_fields():
+    one, other = Recipe("linear", batch_size=64), Recipe("linear", batch_size=128, seed=3)
+    assert sorted(one.differences(other)) == ["batch_size is 64, not 128", "seed is 0, not 3"]
+
+
+def test_the_hash_ignores_the_seed_and_fields_at_their_default():
+    recipe = Recipe("linear", batch_size=128)
+    assert recipe.hash == recipe.with_seed(7).hash == Recipe.from_json({"model": "linear", "batch_size": 128}).hash
+    assert len({recipe.hash, Recipe("linear").hash, Recipe("standard_fc", batch_size=128).hash}) == 3
+    assert len(recipe.hash) == 10

@@ -1,0 +1,347 @@
+"""From a recipe to an evaluated run: load data, build model, fit, evaluate, write."""
+
+import dataclasses
+import gc
+import math
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.registry import BEST_KEYS, build_model, load_trained, num_parameters
+from trainers.generic_trainers.basic_trainer import BasicTrainer
+from trainers.generic_trainers.logging import Callback, TensorBoardLog, describe_training
+from trainers.generic_trainers.numpy_trainer import NumpyTrainer
+from trainers.generic_trainers.optimization import lookup
+from trainers.generic_trainers.stacked_trainer import StackedTrainer, stack_size
+from trainers.recipes import get_recipe, recipe_names, with_absolute_paths
+from utils.checkpoints import load_checkpoint, load_weights, save_checkpoint
+from utils.data.datasets import ImageSet, load_dataset, load_training_sets
+from utils.errors import DISK_ERRORS, UserError
+from utils.evaluation import Score, predict, score
+from utils.files import program, shown
+from utils.recipe import FIELDS, Execution, Recipe
+from utils.run import EpochMetrics, Run, RunSummary, selected_epoch
+from utils.runtime import available_cores, describe_environment, memory_format, random_seed, resolve_execution
+
+BACKENDS: dict[str, type[BasicTrainer]] = {"torch": BasicTrainer, "numpy": NumpyTrainer}
+
+
+def train(
+    recipe: Recipe | str,
+    *,
+    run_name: str | None = None,
+    execution: Execution = Execution(),
+    splits: "DataSplits | None" = None,
+    callbacks: Sequence[Callback] = (),
+    **changes: Any,
+) -> Run:
+    """Trains one network, evaluates the selected epoch on the test set, and returns the finished run.
+
+    `recipe` is a Recipe, the name of a registered recipe such as "fast_conv", or a model; `changes` are fields of the
+    recipe, such as num_epochs=3. `splits` saves loading the data.
+
+    Raises UserError for everything that is wrong with the recipe before a run folder exists, and if the loss is not
+    finite; KeyboardInterrupt after Ctrl-C, with the command that resumes; and whatever a callback raises.
+    """
+    started = time.perf_counter()
+    recipe = _complete(recipe, changes)
+    Run.check_name(run_name)
+    splits = splits or load_splits(recipe)
+    model = initial_model(recipe)
+    execution = resolve_execution(recipe, model, execution)
+    trainer = build_trainer(model, splits, recipe, execution)
+    trainer.run = run = Run.create(run_name, recipe, describe_environment(execution))
+    trainer.started = started
+    _fit_evaluate_write([trainer], splits, callbacks)
+    return run
+
+
+def resume(
+    run: Run,
+    execution: Execution | None = None,
+    splits: "DataSplits | None" = None,
+    callbacks: Sequence[Callback] = (),
+) -> Run:
+    """Continues a stopped run to the end. On the CPU the result is bit-equal to a run that was never stopped.
+
+    By default the execution is the recorded one; an execution without `threads` takes the recorded number if this
+    machine has as many cores.
+
+    Raises UserError if the run is finished or damaged, otherwise as `train`.
+    """
+    started = time.perf_counter()
+    if run.is_finished:
+        raise UserError(f"{shown(run.path)} is finished: see its summary.json, or start a new run")
+    recorded = run.execution
+    execution = execution or recorded
+    threads = execution.threads or recorded.threads
+    if threads == recorded.threads and threads is not None and threads > available_cores():
+        threads = None
+    execution = replace(execution, threads=threads)
+    splits = splits or load_splits(run.recipe)
+    trainer = build_trainer(initial_model(run.recipe), splits, run.recipe, execution)
+    trainer.run = run = Run(run.path)
+    trainer.started = started
+    if run.last_checkpoint.exists() or run.metrics:  # else the run was stopped before its first checkpoint
+        trainer.load_last()
+    _fit_evaluate_write([trainer], splits, callbacks)
+    return run
+
+
+def train_seeds(
+    recipe: Recipe | str,
+    seeds: Sequence[int],
+    *,
+    run_name: str | None = None,
+    execution: Execution = Execution(),
+    splits: "DataSplits | None" = None,
+    callbacks: Sequence[Callback] = (),
+) -> tuple[list[Run], dict[int, UserError]]:
+    """Trains the recipe once per seed, several networks together if that is faster, else one after the other.
+
+    Returns the finished runs, and by seed the error that stopped a network; the other networks continue. `run_name` is
+    the beginning of the runs' names. `callbacks` receive the epochs of every network, but no steps of networks that are
+    trained together. Raises as `train`.
+    """
+    started = time.perf_counter()
+    recipe = _complete(recipe, {})
+    recipes = [recipe.with_seed(seed) for seed in seeds]
+    names = [f"{run_name}-s{seed}" if run_name else None for seed in seeds]
+    for name in names:
+        Run.check_name(name)
+    splits = splits or load_splits(recipe)
+    model = initial_model(recipe)
+    execution = resolve_execution(recipe, model, execution)
+    if execution.preload:
+        with _explain_memory():
+            splits = splits.to(torch.device(execution.device))
+    size = stack_size(model, recipe, execution)
+    runs: list[Run] = []
+    failures: dict[int, UserError] = {}
+    for start in range(0, len(seeds), size):
+        trainers = [
+            build_trainer(initial_model(seeded), splits, seeded, execution) for seeded in recipes[start : start + size]
+        ]
+        environment = describe_environment(execution, num_together=len(trainers))
+        for trainer, name in zip(trainers, names[start:], strict=False):
+            trainer.run = Run.create(name, trainer.recipe, environment)
+            trainer.started = started
+        try:
+            failures |= _fit_evaluate_write(trainers, splits, callbacks, seeds[start + size :])
+        except UserError as error:
+            failures |= {trainer.recipe.seed: error for trainer in trainers if not _is_finished(trainer)}
+        runs += [trainer.run for trainer in trainers if trainer.run and _is_finished(trainer)]
+        started = time.perf_counter()  # only the first networks wait for the data
+        if execution.device.startswith("cuda"):
+            del trainers, trainer
+            gc.collect()  # a trainer and its CUDA graph refer to each other
+    return runs, failures
+
+
+def num_together(recipe: Recipe, execution: Execution = Execution()) -> int:
+    """How many seeds of this recipe `train_seeds` trains at a time. Raises UserError as `train`."""
+    model = initial_model(recipe)
+    return stack_size(model, recipe, resolve_execution(recipe, model, execution))
+
+
+# The parts of a training.
+
+
+@dataclass(frozen=True)
+class DataSplits:
+    """The three image sets of a run. The test set is loaded at the start, so that a missing file is found before the
+    training, and evaluated once at the end."""
+
+    train_set: ImageSet
+    validation_set: ImageSet
+    test_set: ImageSet
+
+    def to(self, device: torch.device) -> "DataSplits":
+        """The same splits with training and validation set on the device."""
+        return replace(self, train_set=self.train_set.to(device), validation_set=self.validation_set.to(device))
+
+
+def load_splits(recipe: Recipe) -> DataSplits:
+    """The splits of the recipe's data set. Raises UserError if a file is missing or damaged."""
+    train_set, validation_set = load_training_sets(recipe.dataset, recipe.validation_size, recipe.train_size)
+    return DataSplits(train_set, validation_set, load_dataset(recipe.dataset, "test"))
+
+
+def initial_model(recipe: Recipe) -> nn.Module:
+    """The model with weights drawn by the recipe's seed, or with the final weights of the run in `init_from`.
+
+    Raises UserError if that run does not exist or belongs to another network.
+    """
+    torch.manual_seed(random_seed(recipe.seed, 0, "initialisation"))
+    model = build_model(recipe.model)
+    if recipe.init_from:
+        checkpoint = Run.find(recipe.init_from).best_checkpoint
+        load_weights(model, load_checkpoint(checkpoint, BEST_KEYS)["model"], checkpoint)
+    return model
+
+
+def build_trainer(model: nn.Module, splits: DataSplits, recipe: Recipe, execution: Execution) -> BasicTrainer:
+    """The trainer of the recipe's backend, without a run."""
+    kind = lookup(BACKENDS, recipe.backend, "backend")
+    with _explain_memory():
+        return kind(model, splits.train_set, splits.validation_set, recipe, execution)
+
+
+def _complete(recipe: Recipe | str, changes: dict[str, Any]) -> Recipe:
+    """The recipe with the changes. Raises UserError for unknown fields and values out of range."""
+    if isinstance(recipe, str):
+        recipe = get_recipe(recipe) if recipe in recipe_names() else Recipe(recipe)
+    for name in changes:
+        if name in {field.name for field in dataclasses.fields(Execution)}:
+            raise UserError(f"{name} is not a field of the recipe: expected execution=Execution({name}=...)")
+        if name not in FIELDS:
+            raise UserError(f"{name} is not a field of the recipe: expected one of {', '.join(FIELDS)}")
+    return with_absolute_paths(replace(recipe, **changes))
+
+
+def _is_finished(trainer: BasicTrainer) -> bool:
+    return trainer.run is not None and trainer.run.is_finished
+
+
+def _fit_evaluate_write(
+    trainers: Sequence[BasicTrainer],
+    splits: DataSplits,
+    callbacks: Sequence[Callback],
+    seeds_left: Sequence[int] = (),
+) -> dict[int, UserError]:
+    """Several trainers train together. Returns the networks that could not continue, by seed; the only network of a
+    single trainer raises its error instead."""
+    first, runs = trainers[0], [trainer.run for trainer in trainers if trainer.run is not None]
+    logs = [TensorBoardLog(run, trainer.model, trainer.metrics) for run, trainer in zip(runs, trainers, strict=True)]
+    for trainer, log in zip(trainers, logs, strict=True):
+        trainer.callbacks += [log, *callbacks]
+    print(describe_training(first.recipe, first.model, first.execution, first.num_images, len(trainers)))
+    failures: dict[int, UserError] = {}
+    with _explain_interruption(runs, seeds_left):
+        if len(trainers) == 1:
+            first.fit()
+        else:
+            stacked = StackedTrainer(trainers)
+            stacked.fit()
+            failures = stacked.failures
+        for trainer, run, log in zip(trainers, runs, logs, strict=True):
+            if trainer.recipe.seed not in failures:
+                evaluate_and_write(run, trainer.metrics, splits, trainer.execution, log, trainer.seconds)
+    return failures
+
+
+def evaluate_and_write(
+    run: Run,
+    metrics: list[EpochMetrics],
+    splits: DataSplits,
+    execution: Execution,
+    log: TensorBoardLog,
+    total_seconds: float,
+) -> None:
+    """Evaluates the weights of best.pt on validation and test set in fp32, and writes predictions and summary."""
+    device, recipe = torch.device(execution.device), run.recipe
+    model = load_trained(run, device, execution.threads)
+    test, validation = (predict(model, image_set, device) for image_set in (splits.test_set, splits.validation_set))
+    test.save(run.predictions_file("test"))
+    validation.save(run.predictions_file("validation"))
+    test_score, val_score = (score(torch.from_numpy(p.logits), torch.from_numpy(p.labels)) for p in (test, validation))
+    selected = selected_epoch(metrics, recipe.checkpoint)
+    summary = RunSummary(
+        model=recipe.model,
+        num_parameters=num_parameters(model),
+        seed=recipe.seed,
+        device=execution.device,
+        precision=execution.precision,
+        num_epochs_run=metrics[-1].epoch,
+        best_epoch=selected.epoch,
+        best_val_accuracy=selected.val_accuracy,
+        val_accuracy=val_score.accuracy,
+        test_accuracy=test_score.accuracy,
+        test_loss=test_score.loss,
+        test_num_correct=test_score.num_correct,
+        train_seconds=sum(row.epoch_seconds for row in metrics),
+        total_seconds=total_seconds,
+    )
+    log.finish(recipe, summary, model, splits.test_set, test)
+    run.write_summary(summary)
+
+
+# What to do after an interruption.
+
+
+@contextmanager
+def _explain_memory(saved: str = "Nothing is lost.") -> Iterator[None]:
+    """Turns a full GPU into a UserError."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        advice = "try a smaller --batch-size or --no-preload"
+        raise UserError(f"the GPU has too little memory: {advice}.\n{saved}") from None
+
+
+@contextmanager
+def _explain_interruption(runs: Sequence[Run], seeds_left: Sequence[int] = ()) -> Iterator[None]:
+    """Adds the command that resumes the runs to Ctrl-C and to the errors of a full GPU or disk."""
+    folder = shown(runs[0].path)
+    how = f"{program('mnist')} train --resume {folder}"
+    if len(runs) > 1:
+        how += f"\nand the same for the other runs up to {shown(runs[-1].path)}"
+    if seeds_left:
+        how += f"\nNot started: seeds {seeds_left[0]} to {seeds_left[-1]}"
+    try:
+        with _explain_memory(f"The last checkpoint is in {folder}"):
+            yield
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        raise UserError(
+            f"cannot write into {folder}: {error.strerror}. Its last checkpoint remains.\n"
+            f"Free some space and resume with: {how}"
+        ) from None
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped; the last whole epoch is saved. Resume with: {how}") from None
+
+
+# A run of weights that were trained elsewhere.
+
+
+def import_weights(recipe: Recipe, weights: Mapping[str, Tensor], origin: str, run_name: str | None = None) -> Run:
+    """Evaluates weights that were trained elsewhere and returns them as a finished run.
+
+    `weights` are a state dict of the recipe's model. `origin` says where they come from and is recorded as `init_from`.
+    The only metrics are those of epoch 0. An import that fails leaves no folder.
+    """
+    started = time.perf_counter()
+    Run.check_name(run_name)
+    splits = load_splits(recipe)
+    model = initial_model(recipe)
+    model.load_state_dict(weights)
+    execution = resolve_execution(recipe, model, Execution())
+    device = torch.device(execution.device)
+    model.to(device).to(memory_format=memory_format(model))
+    train, val = _score_of(model, splits.train_set, device), _score_of(model, splits.validation_set, device)
+    metrics = EpochMetrics(0, 0, 0.0, train.loss, train.accuracy, val.loss, val.accuracy, 0.0, 0.0, 0.0)
+    if not math.isfinite(train.loss + val.loss):
+        raise UserError(f"{origin}: the loss of these weights is not finite")
+    run = Run.create(run_name, replace(recipe, init_from=origin), describe_environment(execution))
+    try:
+        log = TensorBoardLog(run, model, [])
+        log.epoch_done(metrics)
+        run.append_metrics(metrics)
+        save_checkpoint(run.best_checkpoint, {"epoch": 0, "model": dict(weights)})
+        evaluate_and_write(run, [metrics], splits, execution, log, time.perf_counter() - started)
+    except BaseException:
+        shutil.rmtree(run.path)
+        raise
+    return run
+
+
+def _score_of(model: nn.Module, image_set: ImageSet, device: torch.device) -> Score:
+    predictions = predict(model, image_set, device, progress=image_set.name)
+    return score(torch.from_numpy(predictions.logits), torch.from_numpy(predictions.labels))

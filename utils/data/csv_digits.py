@@ -1,0 +1,133 @@
+"""Digits in CSV files: a label and 784 pixel values in each row, or the pixels alone, with or without a header."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from utils.errors import UserError
+
+NUM_PIXELS = 784
+MAX_BYTES = 2**30  # MNIST's 70,000 digits take about 130 MB
+EXPECTED = (  # without and with labels
+    "expected 784 pixel values from 0 to 255 and no label",
+    "expected a label from 0 to 9 and 784 pixel values from 0 to 255",
+)
+
+
+def csv_digits(files: Sequence[str]) -> tuple[UInt8[Tensor, "n 28 28"], Int64[Tensor, " n"]]:
+    """Images and labels of all files, in order. Raises UserError with file, line and reason."""
+    tables = [_read_table(Path(file), has_labels=True) for file in files]
+    images = np.concatenate([table[:, 1:].astype(np.uint8) for table in tables]).reshape(-1, 28, 28)
+    labels = np.concatenate([table[:, 0].astype(np.int64) for table in tables])
+    return torch.from_numpy(images), torch.from_numpy(labels)
+
+
+def csv_images(file: str) -> UInt8[Tensor, "n 28 28"]:
+    """Images of a file without labels. Raises UserError with file, line and reason."""
+    return torch.from_numpy(_read_table(Path(file), has_labels=False).astype(np.uint8)).view(-1, 28, 28)
+
+
+def _read_table(path: Path, has_labels: bool) -> np.ndarray:
+    """Rows of a label, if the file has labels, and 784 pixels, int32 (n, 785 or 784). All values are checked."""
+    first_line = _first_line(path, has_labels)
+    has_header = not _is_number(first_line[0])
+    expected, num_columns = EXPECTED[has_labels], NUM_PIXELS + has_labels
+    if len(first_line) == NUM_PIXELS + (not has_labels):
+        raise UserError(f"{path} has {len(first_line)} columns, so it has {'no ' * has_labels}labels: {expected}")
+    if len(first_line) != num_columns:
+        raise UserError(f"{path}, line 1: {len(first_line)} columns; {expected}")
+    try:
+        table = pd.read_csv(
+            path, header=None, skiprows=int(has_header), dtype=np.int32, encoding="utf-8-sig"
+        ).to_numpy()
+        is_valid = table.shape[1] == num_columns and table.min() >= 0 and table.max() <= 255
+        is_valid = is_valid and not (has_labels and table[:, 0].max() > 9)
+    except (ValueError, OverflowError):  # pandas' errors of parsing are ValueErrors
+        is_valid = False
+    if not is_valid:
+        raise UserError(_first_error(path, has_header, has_labels))
+    return table
+
+
+def _first_line(path: Path, has_labels: bool) -> list[str]:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{path} is larger than 1 GiB; split it into several files and join them by commas")
+        with path.open(encoding="utf-8-sig") as file:
+            line = file.readline(2**16).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise UserError(f"cannot read {path}: {reason}. Expected a CSV file of digits.") from None
+    if not line:
+        raise UserError(f"{path} is empty or begins with an empty line: {EXPECTED[has_labels]} in each row")
+    return _cells(line)
+
+
+def _first_error(path: Path, has_header: bool, has_labels: bool) -> str:
+    """The first invalid line of a file that could not be read, and what is wrong with it."""
+    expected, num_columns = EXPECTED[has_labels], NUM_PIXELS + has_labels
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        for number, line in enumerate(file, start=1):
+            if number == 1 and has_header:
+                continue
+            cells = _cells(line)
+            if len(cells) != num_columns:
+                return f"{path}, line {number}: {len(cells)} columns; {expected}"
+            for column, cell in enumerate(cells, start=1):
+                limit = 9 if has_labels and column == 1 else 255
+                if not cell.isdecimal() or int(cell) > limit:
+                    return f"{path}, line {number}, column {column}: '{cell[:20]}'; {expected}"
+    return f"{path} holds no row of digits: {expected}"
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip().strip('"') for cell in line.strip().split(",")]
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+TEST_FRACTION = 0.2  # of the digits, for data sets without a test set
+CSV_FORM = "csv:FILE[,FILE...][,test=FILE or fraction]"
+
+
+@dataclass(frozen=True)
+class CsvName:
+    """The name of a data set in CSV files: `csv:FILE[,FILE...]`, with `,test=FILE` for a file of test digits or
+    `,test=FRACTION` for a fraction of the digits as the test set."""
+
+    train_files: tuple[str, ...]
+    test_files: tuple[str, ...] = ()
+    test_fraction: float = TEST_FRACTION
+
+    @staticmethod
+    def parse(name: str) -> "CsvName":
+        """Raises UserError if the name has no training file."""
+        entries = [entry for entry in name.removeprefix("csv:").split(",") if entry]
+        train_files = tuple(entry for entry in entries if not entry.startswith("test="))
+        test = tuple(entry.removeprefix("test=") for entry in entries if entry.startswith("test="))
+        if not train_files:
+            raise UserError(f"'{name}' names no training file: expected {CSV_FORM}")
+        if len(test) == 1 and re.fullmatch(r"0?\.\d+", test[0]):
+            return CsvName(train_files, test_fraction=float(test[0]))
+        return CsvName(train_files, test)
+
+    def __str__(self) -> str:
+        """The name with absolute paths, so that a run can be evaluated from any folder."""
+        entries = [str(Path(file).absolute()) for file in self.train_files]
+        entries += [f"test={Path(file).absolute()}" for file in self.test_files]
+        if not self.test_files and self.test_fraction != TEST_FRACTION:
+            entries.append(f"test={self.test_fraction}")
+        return f"csv:{','.join(entries)}"

@@ -1,0 +1,82 @@
+"""What a network said of a set of digits, as predictions/test.npz keeps it."""
+
+import io
+import zipfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int64
+
+from utils.errors import UserError
+from utils.files import shown, write_whole
+
+MAX_BYTES = 2**30  # a million digits take 48 MB
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Logits and true labels, digit by digit in the order of the data set."""
+
+    logits: Float32[np.ndarray, "n 10"]
+    labels: Int64[np.ndarray, " n"]
+
+    @cached_property
+    def probabilities(self) -> Float64[np.ndarray, "n 10"]:
+        """Softmax of the logits."""
+        shifted = self.logits.astype(np.float64) - self.logits.max(axis=1, keepdims=True)
+        exponentials = np.exp(shifted)
+        return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+    @cached_property
+    def predicted(self) -> Int64[np.ndarray, " n"]:
+        return self.logits.argmax(axis=1)
+
+    @cached_property
+    def confidence(self) -> Float64[np.ndarray, " n"]:
+        """The probability of the predicted class."""
+        return self.probabilities.max(axis=1)
+
+    @cached_property
+    def is_correct(self) -> np.ndarray:
+        return self.predicted == self.labels
+
+    @property
+    def accuracy(self) -> float:
+        """The share of digits that are named right."""
+        return int(self.is_correct.sum()) / len(self.labels)
+
+    def worst_mistakes(self, count: int) -> Int64[np.ndarray, " m"]:
+        """Indices of the wrong predictions, the surest first, at most so many."""
+        wrong = np.flatnonzero(~self.is_correct)
+        return wrong[np.argsort(-self.confidence[wrong], kind="stable")][:count]
+
+    def least_confident_correct(self, count: int) -> Int64[np.ndarray, " m"]:
+        """Indices of the right predictions, the least sure first, at most so many."""
+        right = np.flatnonzero(self.is_correct)
+        return right[np.argsort(self.confidence[right], kind="stable")][:count]
+
+    def save(self, path: Path) -> None:
+        """Writes `logits` and `labels` as npz."""
+        content = io.BytesIO()
+        np.savez_compressed(content, logits=self.logits, labels=self.labels)
+        write_whole(path, content.getvalue())
+
+
+def load_predictions(path: Path) -> Predictions:
+    """The predictions that `save` wrote. Raises UserError for a file that is missing, damaged or foreign."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
+                raise UserError(f"{shown(path)} claims more than {MAX_BYTES // 2**30} GiB: it is no file of ours")
+        with np.load(path, allow_pickle=False) as arrays:
+            logits, labels = arrays["logits"], arrays["labels"]
+    except FileNotFoundError:
+        raise UserError(f"{shown(path)} is missing: the run is unfinished") from None
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
+        raise UserError(f"{shown(path)} is damaged or no file of predictions: {error}") from None
+    fits = logits.ndim == 2 and logits.shape[1] == 10 and labels.shape == (len(logits),) and len(labels)
+    if not fits or not np.isfinite(logits).all() or not np.isin(labels, range(10)).all():
+        raise UserError(f"{shown(path)} is damaged: expected finite logits (n, 10) and labels (n,) from 0 to 9")
+    return Predictions(logits.astype(np.float32), labels.astype(np.int64))

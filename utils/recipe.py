@@ -1,0 +1,239 @@
+"""What decides a training result (`Recipe`) and how it is computed (`Execution`): frozen dataclasses, JSON in and out.
+
+A recipe's hash names the runs of a sweep and groups runs that differ only in seed. `Execution` changes the result by
+rounding only, so it is not part of a run's identity.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, get_args, get_type_hints
+
+from utils.errors import UserError, brief
+
+Optimizer = Literal["adam", "adamw", "sgd"]
+Schedule = Literal["constant", "step", "cosine", "one_cycle", "plateau"]
+Backend = Literal["torch", "numpy"]
+Checkpoint = Literal["best", "last"]
+EarlyStopping = Literal["none", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
+Precision = Literal["auto", "fp32", "bf16", "fp64"]
+Compile = Literal["auto", "none", "inductor", "cuda_graph"]
+
+MAX_INT = 2**63
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the result of a training run. The same recipe gives the same run on the same machine."""
+
+    model: str = ""
+    """Model: a registered name, a model string such as C(16,3)-P2-FC128-FC10, or your own class as
+    my_package.my_module:Net."""
+    dataset: str = "mnist"
+    """Data set: mnist, fashion_mnist, kmnist, qmnist, emnist_digits, usps, digits (bundled with scikit-learn) or
+    csv:FILE[,FILE...][,test=FILE or fraction]."""
+    validation_size: float = 1 / 12
+    """Training images held out for validation: a count, or a fraction below 1 (5,000 of MNIST's 60,000)."""
+    train_size: float = 1.0
+    """Training images used, of those not held out: a count, or a fraction up to 1."""
+    seed: int = 0
+    """Seed of the initial weights, the order of the images, augmentation and dropout."""
+    init_from: str = ""
+    """Run whose final weights initialise the model; by default the weights are random."""
+    num_epochs: int = 10
+    """Passes over the training set."""
+    batch_size: int = 64
+    """Images per step."""
+
+    optimizer: Optimizer = "adam"
+    """Adam, AdamW, or SGD with Nesterov momentum."""
+    learning_rate: float = 1e-3
+    """Highest learning rate of the schedule."""
+    momentum: float = 0.9
+    """Momentum of SGD, first beta of Adam and AdamW."""
+    adam_beta2: float = 0.999
+    """Second beta of Adam and AdamW."""
+    weight_decay: float = 0.0
+    """Weight decay of weight matrices and kernels; biases and norm layers have none."""
+    gradient_clip_norm: float = 0.0
+    """Maximum norm of the gradient; 0 disables clipping."""
+    label_smoothing: float = 0.0
+    """Fraction of each target that is spread evenly over the classes."""
+    ema_decay: float = 0.0
+    """Decay per step of an exponential moving average of the weights, which is then evaluated; 0 disables it."""
+
+    schedule: Schedule = "constant"
+    """Learning-rate schedule; cosine and one_cycle change the rate per step, step and plateau per epoch."""
+    warmup_fraction: float = 0.3
+    """one_cycle: fraction of all steps in which the learning rate rises."""
+    step_epochs: int = 30
+    """step: epochs between two decays of the learning rate."""
+    plateau_patience: int = 5
+    """plateau: epochs without a lower validation loss before the learning rate decays."""
+    decay_factor: float = 0.1
+    """step, plateau: factor of each decay."""
+
+    early_stopping: EarlyStopping = "none"
+    """Metric that ends training when it has not improved for --early-stopping-patience epochs."""
+    early_stopping_patience: int = 5
+    """Epochs without improvement before training stops."""
+    checkpoint: Checkpoint = "best"
+    """Weights that are evaluated and loaded later: of the best epoch on validation, or of the last epoch."""
+
+    rotation_degrees: float = 0.0
+    """Augmentation: maximum rotation in either direction."""
+    translation_pixels: float = 0.0
+    """Augmentation: maximum shift along each axis, in either direction."""
+    scale_fraction: float = 0.0
+    """Augmentation: maximum change of size, as a fraction."""
+    shear_degrees: float = 0.0
+    """Augmentation: maximum shear in either direction."""
+
+    backend: Backend = "torch"
+    """Program that computes the model: torch, or numpy (the from-scratch layers; model strings only)."""
+
+    def __post_init__(self) -> None:
+        """Raises UserError for a value of the wrong type or out of range."""
+        _check_types(self)
+        for name in ("num_epochs", "batch_size", "step_epochs", "early_stopping_patience"):
+            _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
+        for name in ("validation_size", "train_size", "learning_rate", "decay_factor"):
+            _check(name, getattr(self, name), getattr(self, name) > 0, "above 0")
+        for name in ("seed", "weight_decay", "gradient_clip_norm", "plateau_patience",
+                     "rotation_degrees", "translation_pixels"):  # fmt: skip
+            _check(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
+        for name in ("momentum", "adam_beta2", "label_smoothing", "ema_decay", "scale_fraction"):
+            _check(name, getattr(self, name), 0 <= getattr(self, name) < 1, "from 0 to below 1")
+        _check("warmup_fraction", self.warmup_fraction, 0 <= self.warmup_fraction <= 1, "from 0 to 1")
+        _check("rotation_degrees", self.rotation_degrees, self.rotation_degrees <= 180, "at most 180")
+        _check("translation_pixels", self.translation_pixels, self.translation_pixels <= 28, "at most 28")
+        _check("shear_degrees", self.shear_degrees, 0 <= self.shear_degrees < 90, "from 0 to below 90")
+
+    def to_json(self) -> dict[str, Any]:
+        """The recipe as plain values, in the layout of config.json."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_json(values: Any) -> "Recipe":
+        """The recipe that `to_json` wrote, or version 1 of this platform. Missing fields take their defaults.
+
+        Raises UserError for unknown keys and for values of the wrong type.
+        """
+        if not isinstance(values, dict):
+            raise UserError("not a recipe: expected a JSON object")
+        if isinstance(values.get("train"), dict):
+            values = _of_version_1(values)
+        unknown = sorted(set(values) - set(FIELDS))
+        if unknown:
+            raise UserError(f"not a recipe of this version: unknown keys {', '.join(map(brief, unknown))}")
+        for name, value in values.items():
+            _check_type(name, value, FIELDS[name])
+        return Recipe(**values)
+
+    def differences(self, other: "Recipe") -> list[str]:
+        """One line per field that differs in `other`, such as `batch_size is 64, not 128`."""
+        mine, others = self.to_json(), other.to_json()
+        return [f"{name} is {mine[name]}, not {others[name]}" for name in mine if mine[name] != others[name]]
+
+    def with_seed(self, seed: int) -> "Recipe":
+        return replace(self, seed=seed)
+
+    @property
+    def without_seed(self) -> "Recipe":
+        """The recipe with seed 0: equal for all runs that differ only in seed."""
+        return self.with_seed(0)
+
+    @cached_property
+    def hash(self) -> str:
+        """Ten hexadecimal digits over the model and every field that is not at its default; the seed does not count.
+
+        A field that a later version adds leaves the hash of existing recipes as it is.
+        """
+        defaults = Recipe().to_json()
+        changed = {k: v for k, v in self.to_json().items() if k not in ("seed", "model") and v != defaults[k]}
+        content = json.dumps([self.model, changed], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:10]
+
+    @property
+    def plain_model(self) -> str:
+        """The model's name as a part of a folder name."""
+        return re.sub(r"[^A-Za-z0-9_.]+", "_", self.model).strip("_")[:60]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a run is computed: no part of its identity. The resolved values are recorded in environment.json."""
+
+    device: str = "auto"
+    """auto (a GPU if available), cpu, cuda, cuda:1 or mps."""
+    precision: Precision = "auto"
+    """fp32, bf16, or auto: bf16 for convolutional networks on hardware with bf16 arithmetic; fp64 with numpy."""
+    compile: Compile = "auto"
+    """none (eager), inductor (torch.compile), cuda_graph (record a step once, then replay it), or auto: cuda_graph
+    on CUDA, none elsewhere."""
+    preload: bool = True
+    """Keep the whole data set on the device; otherwise a DataLoader streams the same batches in the same order."""
+    num_workers: int = 2
+    """DataLoader processes when not preloading."""
+    threads: int | None = None
+    """CPU threads; by default OMP_NUM_THREADS if set, else one for small fully connected networks and one per core for
+    all others. Results with different numbers of threads are equal within rounding."""
+
+    def __post_init__(self) -> None:
+        """Raises UserError for a value of the wrong type or out of range."""
+        _check_types(self)
+        _check("num_workers", self.num_workers, self.num_workers >= 0, "0 or more")
+
+    @staticmethod
+    def from_json(values: dict[str, Any]) -> "Execution":
+        """The execution among these values; other keys are ignored. Raises UserError for values of the wrong type."""
+        names = [field.name for field in dataclasses.fields(Execution)]
+        return Execution(**{name: values[name] for name in names if name in values})
+
+
+FIELDS: dict[str, Any] = {field.name: get_type_hints(Recipe)[field.name] for field in dataclasses.fields(Recipe)}
+
+# Version 1 nested everything but the model in `train`, had other names for three fields, and included the execution.
+_RENAMED = {"judged_epoch": "checkpoint", "start": "init_from", "engine": "backend"}
+_EXECUTION_OF_VERSION_1 = {"device", "precision", "compile", "preload", "num_workers"}
+
+
+def _of_version_1(values: dict[str, Any]) -> dict[str, Any]:
+    """The config.json of version 1 as one of this version."""
+    settings = {_RENAMED.get(k, k): v for k, v in values["train"].items() if k not in _EXECUTION_OF_VERSION_1}
+    return {**{k: v for k, v in values.items() if k != "train"}, **settings}
+
+
+def _check_types(config: Recipe | Execution) -> None:
+    """Raises UserError for a field of the wrong type; turns whole numbers in fractional fields into floats."""
+    hints = get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        value, hint = getattr(config, field.name), hints[field.name]
+        _check_type(field.name, value, hint)
+        if hint is float:
+            object.__setattr__(config, field.name, float(value))  # 1 and 1.0 are one recipe, and written alike
+
+
+def _check_type(name: str, value: object, hint: Any) -> None:
+    choices = get_args(hint)
+    if type(None) in choices:
+        if value is None:
+            return
+        hint = next(kind for kind in choices if kind is not type(None))
+    elif choices:
+        _check(name, value, value in choices, f"one of {', '.join(choices)}")
+        return
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    fits = is_number and (hint is float or isinstance(value, int)) if hint in (int, float) else isinstance(value, hint)
+    _check(name, value, fits, {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[hint])
+    _check(name, value, not isinstance(value, int) or abs(value) < MAX_INT, "a number below 2**63")
+    _check(name, value, not isinstance(value, float) or math.isfinite(value), "a finite number")
+
+
+def _check(name: str, value: object, is_good: bool, expected: str) -> None:
+    if not is_good:
+        raise UserError(f"--{name.replace('_', '-')} {brief(value)}: expected {expected}")

@@ -1,0 +1,332 @@
+"""A run is a folder `runs/<name>/`. `Run` is its only reader and writer: everything in it by name, typed and checked.
+
+config.json          the Recipe, written first
+environment.json     versions, machine, commit and the resolved Execution
+metrics.jsonl        one line per epoch; TensorBoard's event files are a view of it
+checkpoints/         last.pt to resume from, best.pt with the weights that are evaluated
+predictions/         test.npz and validation.npz: logits and labels
+summary.json         the final evaluation, written last
+"""
+
+import dataclasses
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from utils.errors import UserError
+from utils.files import drawings_folder, make_folder, runs_folder, shown, write_whole
+from utils.predictions import Predictions, load_predictions
+from utils.recipe import Execution, Recipe
+
+NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,()+=@-]{0,149}")
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """One epoch, a line of metrics.jsonl. Accuracies are fractions; losses are in nats, without label smoothing."""
+
+    epoch: int
+    """Counted from 1; 0 for imported weights."""
+    step: int
+    """Steps since the start of the run."""
+    learning_rate: float
+    """Learning rate of the last step."""
+    train_loss: float
+    """Mean over the epoch, with the weights at the time of each step, augmentation and dropout included."""
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    grad_norm: float
+    """Euclidean norm of the whole gradient in the last step, after clipping."""
+    epoch_seconds: float
+    """Training only, without validation and saving. Networks trained together share the time evenly."""
+    images_per_second: float
+    median_train_loss: float | None = None
+    """Median over the training images; numpy backend only."""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """The final evaluation of a run, summary.json. Accuracies are fractions, losses in nats, evaluated in fp32."""
+
+    model: str
+    num_parameters: int
+    seed: int
+    device: str
+    precision: str
+    """Precision of training."""
+    num_epochs_run: int
+    best_epoch: int
+    """Epoch of the weights that were evaluated: the best on validation, or the last with checkpoint=last."""
+    best_val_accuracy: float
+    """Validation accuracy of that epoch as measured during training."""
+    val_accuracy: float
+    test_accuracy: float
+    test_loss: float
+    test_num_correct: int
+    train_seconds: float
+    total_seconds: float
+
+
+def selected_epoch(metrics: list[EpochMetrics], checkpoint: str) -> EpochMetrics:
+    """The epoch whose weights are evaluated: the last, or the best by validation accuracy (ties: lower validation
+    loss, then the earlier epoch)."""
+    if checkpoint == "last":
+        return metrics[-1]
+    return min(metrics, key=lambda row: (-row.val_accuracy, row.val_loss, row.epoch))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder. Properties read from disk and raise UserError for a missing or damaged file."""
+
+    path: Path
+
+    @staticmethod
+    def create(name: str | None, recipe: Recipe, environment: dict[str, Any]) -> "Run":
+        """Creates the folder of a new run in runs/ with its config.json and environment.json. The default name is
+        made of model, time and seed.
+
+        Raises UserError if the name is taken or not a plain folder name.
+        """
+        Run.check_name(name)
+        path = runs_folder() / (name or _free_name(f"{recipe.plain_model}-{datetime.now():%Y%m%d-%H%M%S}"
+                                                   f"-s{recipe.seed}"))  # fmt: skip
+        make_folder(path.parent)
+        try:
+            path.mkdir()
+        except FileExistsError:
+            raise _taken(path) from None
+        (path / "checkpoints").mkdir()
+        (path / "predictions").mkdir()
+        run = Run(path)
+        run._write_json("environment.json", environment)
+        run._write_json("config.json", recipe.to_json())
+        return run
+
+    @staticmethod
+    def check_name(name: str | None) -> None:
+        """Raises UserError if a new run cannot have this name."""
+        if name is None:
+            return
+        if not NAME_PATTERN.fullmatch(name):
+            raise UserError(
+                f"run name '{name}': expected a plain folder name of letters, digits and _ . , ( ) + = @ -\n"
+                "Every run is a folder of its own in runs/."
+            )
+        if runs_folder() / name == drawings_folder():
+            raise UserError(f"run name '{name}': {shown(drawings_folder())} is reserved for drawings, choose another")
+        if (runs_folder() / name).exists():
+            raise _taken(runs_folder() / name)
+
+    @staticmethod
+    def find(name: str) -> "Run":
+        """The run at this path or of this name in runs/. Raises UserError if there is none."""
+        for path in (Path(name), runs_folder() / name):
+            if os.path.isfile(path / "config.json"):  # noqa: PTH113 - a name that no disk can hold is no run either
+                return Run(path.resolve() if path.name in ("", "..") else path)
+        known = [run.name for run in Run.all()]
+        hint = f"the newest of {len(known)} runs are {', '.join(known[-3:])}" if known else "there are no runs yet"
+        raise UserError(
+            f"no run at '{name[:150]}' ({hint}).\nExpected a run folder such as runs/NAME; 'mnist train' creates one."
+        )
+
+    @staticmethod
+    def find_or_newest(name: str | None) -> "Run":
+        """The run of this name, or the newest finished run for None. Raises UserError if there is none."""
+        return Run.finished()[-1] if name is None else Run.find(name)
+
+    @staticmethod
+    def all() -> list["Run"]:
+        """Every folder in runs/, the oldest first by its environment.json, which is written once."""
+        folders = [
+            path
+            for path in runs_folder().glob("*")
+            if path.is_dir() and not path.name.startswith(".") and path != drawings_folder()
+        ]
+        return [Run(path) for path in sorted(folders, key=_age)]
+
+    @staticmethod
+    def finished() -> list["Run"]:
+        """The finished, readable runs, the oldest first. Raises UserError if there is none."""
+        runs = [run for run in Run.all() if run.is_finished and not run.problem]
+        if not runs:
+            raise UserError(f"there is no finished run in {shown(runs_folder())} yet: 'mnist train conv' creates one")
+        return runs
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def last_checkpoint(self) -> Path:
+        return self.path / "checkpoints" / "last.pt"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        return self.path / "checkpoints" / "best.pt"
+
+    def predictions_file(self, split: str) -> Path:
+        return self.path / "predictions" / f"{split}.npz"
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """Runs of version 1 are converted while reading."""
+        try:
+            return Recipe.from_json(self._read_json("config.json"))
+        except UserError as error:
+            raise UserError(_one_damage(self.path / "config.json", error)) from None
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        values = self._read_json("environment.json")
+        if not isinstance(values, dict):
+            raise UserError(f"{shown(self.path / 'environment.json')} is damaged: expected a JSON object")
+        return values
+
+    @cached_property
+    def execution(self) -> Execution:
+        """The resolved execution that the run began with. Runs of version 1 have it in config.json."""
+        recorded = self.environment.get("execution")
+        if recorded is None:
+            config = self._read_json("config.json")
+            recorded = {"threads": self.environment.get("num_threads"), **config.get("train", {})}
+        return Execution.from_json(recorded)
+
+    @property
+    def metrics(self) -> list[EpochMetrics]:
+        """All epochs so far. An incomplete last line, left by a killed process, is ignored."""
+        path = self.path / "metrics.jsonl"
+        try:
+            lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else [""]
+            return [_checked(EpochMetrics, json.loads(line)) for line in lines[:-1]]
+        except (ValueError, TypeError, OSError, RecursionError) as error:
+            raise UserError(f"{shown(path)} is damaged: {error}") from None
+
+    @cached_property
+    def summary(self) -> RunSummary:
+        """Raises UserError if the run is unfinished or the file is damaged."""
+        try:
+            return _checked(RunSummary, self._read_json("summary.json"))
+        except TypeError as error:
+            raise UserError(f"{shown(self.path / 'summary.json')} is damaged: {error}") from None
+
+    def predictions(self, split: str = "test") -> Predictions:
+        """The stored predictions for the `test` or `validation` split. Raises UserError if there are none."""
+        return load_predictions(self.predictions_file(split))
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the final evaluation is done: summary.json is the last file of a run."""
+        return (self.path / "summary.json").exists()
+
+    @cached_property
+    def problem(self) -> str:
+        """Empty for a finished run whose files are readable; else `unfinished, 3 of 10 epochs` or `damaged: ...`."""
+        try:
+            metrics = self.metrics
+            num_epochs = self.recipe.num_epochs
+            if not self.is_finished:
+                return f"unfinished, {len(metrics)} of {num_epochs} epochs"
+            _ = self.summary
+            if not metrics:
+                raise UserError("metrics.jsonl is missing or empty")
+        except UserError as error:
+            return f"damaged: {str(error).splitlines()[0]}".replace(f"{shown(self.path)}/", "")
+        return ""
+
+    def append_metrics(self, row: EpochMetrics) -> None:
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(_line(row))
+
+    def keep_metrics(self, num_epochs: int) -> list[EpochMetrics]:
+        """Removes the epochs after this one, which no checkpoint holds. Returns the others."""
+        metrics = self.metrics[:num_epochs]
+        if len(metrics) < num_epochs:
+            raise UserError(
+                f"{shown(self.path / 'metrics.jsonl')} has {len(metrics)} epochs, its checkpoint {num_epochs}"
+            )
+        write_whole(self.path / "metrics.jsonl", "".join(map(_line, metrics)).encode())
+        return metrics
+
+    def write_summary(self, summary: RunSummary) -> None:
+        self._write_json("summary.json", dataclasses.asdict(summary))
+
+    def _write_json(self, file_name: str, values: dict[str, Any]) -> None:
+        text = json.dumps(values, indent=2, allow_nan=False)
+        write_whole(self.path / file_name, f"{text}\n".encode())
+
+    def _read_json(self, file_name: str) -> Any:
+        path = self.path / file_name
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"{shown(path)} is missing: the run is unfinished, or not a run at all") from None
+        except (ValueError, OSError, RecursionError) as error:
+            raise UserError(f"{shown(path)} is damaged: {error}") from None
+
+
+def runs_by_recipe(runs: Iterable[Run]) -> tuple[list[list[Run]], list[Run]]:
+    """The finished runs grouped by recipe, each group in the order of its seeds; and the superseded runs: of several
+    runs with the same recipe and seed, only the last given counts. Unfinished and damaged runs are left out."""
+    groups: dict[Recipe, dict[int, Run]] = {}
+    superseded = []
+    for run in runs:
+        if run.problem:
+            continue
+        seeds = groups.setdefault(run.recipe.without_seed, {})
+        if run.recipe.seed in seeds:
+            superseded.append(seeds[run.recipe.seed])
+        seeds[run.recipe.seed] = run
+    return [[seeds[seed] for seed in sorted(seeds)] for seeds in groups.values()], superseded
+
+
+def _checked(kind: Any, values: Any) -> Any:
+    """An instance of the dataclass. Raises TypeError for missing fields and wrong types; ignores unknown fields."""
+    if not isinstance(values, dict):
+        raise TypeError("expected a JSON object")
+    hints = get_type_hints(kind)
+    known = {name: value for name, value in values.items() if name in hints}
+    for name, value in known.items():
+        allowed = get_args(hints[name]) or (hints[name],)
+        if float in allowed:
+            allowed = (*allowed, int)
+        if not isinstance(value, allowed) or isinstance(value, bool):
+            raise TypeError(f"{name} is {str(value)[:40]!r}")
+    return kind(**known)
+
+
+def _line(row: EpochMetrics) -> str:
+    values = {name: value for name, value in dataclasses.asdict(row).items() if value is not None}
+    return f"{json.dumps(values, allow_nan=False)}\n"
+
+
+def _one_damage(path: Path, error: UserError) -> str:
+    """The message with the file's name, once."""
+    text = str(error)
+    return text if text.startswith(shown(path)) else f"{shown(path)} is damaged: {text}"
+
+
+def _taken(path: Path) -> UserError:
+    return UserError(
+        f"run {shown(path)} exists and is never overwritten.\n"
+        f"Choose another --run-name, or resume it: mnist train --resume {shown(path)}"
+    )
+
+
+def _free_name(name: str) -> str:
+    """The name, with a number appended if a run of the same second has it already."""
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(free for free in names if not (runs_folder() / free).exists())
+
+
+def _age(path: Path) -> tuple[float, str]:
+    environment = path / "environment.json"
+    return (environment if environment.exists() else path).stat().st_mtime, path.name
