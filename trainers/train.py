@@ -52,9 +52,9 @@ def train(
     started = time.perf_counter()
     recipe = _complete(recipe, changes)
     Run.check_name(run_name)
-    splits = splits or load_splits(recipe)
     model = initial_model(recipe)
     execution = resolve_execution(recipe, model, execution)
+    splits = splits or load_splits(recipe)
     trainer = build_trainer(model, splits, recipe, execution)
     trainer.run = run = Run.create(run_name, recipe, describe_environment(execution))
     trainer.started = started
@@ -115,9 +115,9 @@ def train_seeds(
     names = [f"{run_name}-s{seed}" if run_name else None for seed in seeds]
     for name in names:
         Run.check_name(name)
-    splits = splits or load_splits(recipe)
     model = initial_model(recipe)
     execution = resolve_execution(recipe, model, execution)
+    splits = splits or load_splits(recipe)
     if execution.preload:
         with _explain_memory():
             splits = splits.to(torch.device(execution.device))

@@ -125,6 +125,8 @@ class Recipe:
         """
         if not isinstance(values, dict):
             raise UserError("not a recipe: expected a JSON object")
+        if "model" not in values:
+            raise UserError("not a recipe: expected a model")
         if isinstance(values.get("train"), dict):
             values = _of_version_1(values)
         unknown = sorted(set(values) - set(FIELDS))

@@ -1,10 +1,11 @@
 """Executors train the jobs of a sweep. This file: the local executor, the locks of runs, jobs in pieces."""
 
 import contextlib
+import functools
 import hashlib
 import io
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import BinaryIO, Protocol, runtime_checkable
 
@@ -20,6 +21,7 @@ try:
 except ImportError:  # Windows: no locks, so sweeps that share runs must not overlap in time
     fcntl = None  # type: ignore[assignment]
 
+SplitsLoader = Callable[[Recipe], DataSplits]
 LOCKED = "another sweep trains this run: repeat the same command when that sweep has ended"
 
 
@@ -46,18 +48,18 @@ class LocalExecutor:
 
     def __init__(self, execution: Execution = Execution()) -> None:
         self.execution = execution
-        self.cache = SplitsCache()
+        self.load_splits = cached_load_splits()
 
     def run(self, jobs: Sequence[Job], deadline: float) -> Iterator[Outcome]:
         with RunLocks() as locks:
-            for piece in pieces(jobs, self.execution, self.cache, locks):
+            for piece in pieces(jobs, self.execution, self.load_splits, locks):
                 if time.monotonic() > deadline:
                     return
                 if isinstance(piece, Outcome):
                     yield piece
                     continue
                 with contextlib.redirect_stdout(io.StringIO()):  # a sweep prints its own progress
-                    outcome = do_job(piece, self.execution, self.cache.splits(piece.recipe))
+                    outcome = do_job(piece, self.execution, self.load_splits(piece.recipe))
                 locks.release(piece.runs)
                 yield outcome
 
@@ -65,19 +67,12 @@ class LocalExecutor:
         pass
 
 
-class SplitsCache:
-    """The data of the last job: consecutive jobs mostly use the same."""
-
-    def __init__(self) -> None:
-        self._key: tuple[str, float, float] | None = None
-        self._splits: DataSplits | None = None
-
-    def splits(self, recipe: Recipe) -> DataSplits:
-        """Raises UserError if the data set cannot be loaded."""
-        key = (recipe.dataset, recipe.validation_size, recipe.train_size)
-        if self._splits is None or self._key != key:
-            self._splits, self._key = load_splits(recipe), key
-        return self._splits
+def cached_load_splits() -> SplitsLoader:
+    """`load_splits` that remembers the last data: consecutive jobs mostly use the same."""
+    load = functools.lru_cache(maxsize=1)(load_splits)
+    return lambda recipe: load(
+        Recipe(dataset=recipe.dataset, validation_size=recipe.validation_size, train_size=recipe.train_size)
+    )
 
 
 class RunLocks:
@@ -124,7 +119,7 @@ def _offset(run: Run) -> int:
     return int.from_bytes(hashlib.sha256(run.name.encode()).digest()[:7], "big")
 
 
-def pieces(jobs: Sequence[Job], execution: Execution, cache: SplitsCache, locks: RunLocks) -> Iterator[Job | Outcome]:
+def pieces(jobs: Sequence[Job], execution: Execution, load: SplitsLoader, locks: RunLocks) -> Iterator[Job | Outcome]:
     """Splits jobs into pieces of as many seeds as are trained together, and locks the runs of each piece.
 
     Yields an outcome for what needs no training: runs without data, runs that were finished in the meantime and runs
@@ -132,7 +127,7 @@ def pieces(jobs: Sequence[Job], execution: Execution, cache: SplitsCache, locks:
     """
     for job in jobs:
         try:
-            cache.splits(job.recipe)
+            load(job.recipe)
         except Exception as error:  # any error: the other jobs continue
             yield Outcome.failed(job, error)
             continue

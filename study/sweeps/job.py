@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from trainers.train import DataSplits, resume, train_seeds
+from trainers.train import DataSplits, resume, train, train_seeds
 from utils.errors import UserError
 from utils.files import runs_folder
 from utils.recipe import Execution, Recipe
@@ -82,62 +82,48 @@ def do_job(job: Job, execution: Execution, splits: DataSplits) -> Outcome:
             new_seeds.append(seed)
             continue
         try:
-            failures |= _train_one(job, seed, execution, splits)
+            _train_one(job, seed, execution, splits)
         except Pruned:
             pruned.append(seed)
         except Exception as error:  # any error: the other runs continue
             failures[seed] = _reason(error)
     if new_seeds:
         try:
-            failures |= _train_new(job, new_seeds, execution, splits)
+            _, errors = train_seeds(job.recipe, new_seeds, run_name=job.prefix, execution=execution, splits=splits)
+            failures |= {seed: _reason(error) for seed, error in errors.items()}
         except Exception as error:
             failures |= {seed: _reason(error) for seed in new_seeds if not job.run(seed).is_finished}
     return Outcome(job, failures, tuple(pruned), time.perf_counter() - started)
 
 
-def _train_new(
-    job: Job, seeds: Sequence[int], execution: Execution, splits: DataSplits, callbacks: Sequence["_Pruner"] = ()
-) -> dict[int, str]:
-    """Trains new runs. Returns the reasons of those that failed, by seed."""
-    _, failures = train_seeds(
-        job.recipe, seeds, run_name=job.prefix, execution=execution, splits=splits, callbacks=callbacks
-    )
-    return {seed: _reason(error) for seed, error in failures.items()}
-
-
-def _train_one(job: Job, seed: int, execution: Execution, splits: DataSplits) -> dict[int, str]:
-    """Trains or resumes the run of one seed, with pruning. Returns its failure, if any."""
-    run, pruner = job.run(seed), _Pruner(job)
+def _train_one(job: Job, seed: int, execution: Execution, splits: DataSplits) -> None:
+    """Trains or resumes the run of one seed. Raises Pruned if its accuracy is too low."""
+    run, recipe = job.run(seed), job.recipe.with_seed(seed)
+    callbacks = [_Pruner(job, run)]
     if not run.path.exists():
-        return _train_new(job, [seed], execution, splits, [pruner])
-    recipe = job.recipe.with_seed(seed)
+        train(recipe, run_name=run.name, execution=execution, splits=splits, callbacks=callbacks)
+        return
     if run.recipe != recipe:
         raise UserError(f"runs/{run.name} has another recipe: {'; '.join(run.recipe.differences(recipe))}")
-    pruner.metrics = run.metrics
-    pruner.check()
-    resume(run, execution=execution, splits=splits, callbacks=[pruner])
-    return {}
+    if job.falls_short(run.metrics):
+        raise Pruned
+    resume(run, execution=execution, splits=splits, callbacks=callbacks)
 
 
 class _Pruner:
     """A callback that ends training when the run falls short of the required accuracy."""
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.metrics: list[EpochMetrics] = []
+    def __init__(self, job: Job, run: Run) -> None:
+        self.job, self.run = job, run
 
     def step_done(self) -> None:
         pass
 
-    def epoch_done(self, metrics: EpochMetrics) -> None:
-        self.metrics = [*self.metrics[: metrics.epoch - 1], metrics]
-        self.check()
-
-    def check(self) -> None:
-        if self.job.falls_short(self.metrics):
+    def epoch_done(self, _metrics: EpochMetrics) -> None:
+        if self.job.falls_short(self.run.metrics):
             raise Pruned
 
 
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
-    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
+    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text[:300]}"

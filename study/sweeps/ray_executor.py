@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from models.registry import build_model
-from study.sweeps.executors import RunLocks, SplitsCache, pieces
+from study.sweeps.executors import RunLocks, cached_load_splits, pieces
 from study.sweeps.job import Job, Outcome, do_job
 from trainers.train import DataSplits
 from utils.errors import UserError
@@ -68,7 +68,7 @@ class RayExecutor:
         self.ray = ray
         self.resources = resources
         self.execution = execution
-        self.cache = SplitsCache()
+        self.load_splits = cached_load_splits()
         self.stored: tuple[DataSplits, Any] | None = None
         if address not in (None, "auto"):
             _check_address(str(address))
@@ -90,7 +90,7 @@ class RayExecutor:
 
     def run(self, jobs: Sequence[Job], deadline: float) -> Iterator[Outcome]:
         with RunLocks() as locks:
-            waiting = pieces(jobs, self.execution, self.cache, locks)
+            waiting = pieces(jobs, self.execution, self.load_splits, locks)
             running: dict[Any, Job] = {}
             has_more = True
             while has_more or running:
@@ -120,7 +120,7 @@ class RayExecutor:
         threads = self.execution.threads
         if threads is None:
             threads = min(choose_num_threads(build_model(job.recipe.model)), self.max_cpus)
-        splits = self._stored_splits(self.cache.splits(job.recipe))
+        splits = self._stored_splits(self.load_splits(job.recipe))
         task = self.task.options(num_cpus=self.resources.cpus_for(threads))
         return task.remote(job, replace(self.execution, threads=threads), splits, _files_of(job))
 
@@ -134,8 +134,7 @@ class RayExecutor:
         try:
             outcome, files = self.ray.get(reference)
         except self.ray.exceptions.RayError as error:
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            return Outcome(job, dict.fromkeys(job.seeds, reason))
+            return Outcome.failed(job, error)
         _write_runs(files)
         received: Outcome = outcome
         return received

@@ -1,5 +1,6 @@
 """A sweep from plan to comparison: trains what is missing, shows progress, records what happened."""
 
+import contextlib
 import json
 import math
 import sys
@@ -58,15 +59,13 @@ def run_sweep(
         else RayExecutor(address, Resources(cpus_per_run, gpus_per_run), execution)
     )
     folder = (output or study_folder() / "sweeps") / plan.name
-    try:
+    with contextlib.closing(chosen):
         make_folder(folder)
         sweep = Sweep(plan, chosen, time.monotonic() + 3600 * max_hours)
         try:
             sweep.train()
         finally:
             sweep.record(folder / "sweep.json")
-    finally:
-        chosen.close()
     sweep.report(folder)
     return sweep.finished
 
