@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from sklearn.metrics import precision_score
 
 from models.model_string import parse
 from models.numpy_models.weights_file import read_weights, weights_file_name, write_weights
@@ -28,18 +29,15 @@ EXAMPLE = "C(8,5)-P2-C(16,3)-P2-FC128-FC10"
 
 def report_numpy_run(run: Run) -> None:
     """Prints the precision of each class and the final loss, and draws the loss of each epoch."""
-    from sklearn.metrics import precision_score  # takes a second to import
-
     predictions = run.predictions("test")
-    precisions = precision_score(
-        predictions.labels, predictions.predicted, labels=range(10), average=None, zero_division=0
-    )
+    labels, predicted = predictions.labels, predictions.predicted
+    precisions = precision_score(labels, predicted, labels=range(10), average=None, zero_division=0)
     by_class = "  ".join(f"{digit}: {precision:.2%}" for digit, precision in enumerate(precisions))
     # Each error is a false negative in one of ten one-against-rest tables and a false positive in another.
     misleading = 1 - 2 * (1 - predictions.accuracy) / 10
     print(
         f"precision {precisions.mean():.2%}, by predicted class\n  {by_class}\n"
-        f"(averaged over ten one-against-rest tables, 'accuracy' would be {misleading:.2%}: true negatives inflate it)\n"
+        f"(true negatives of ten one-against-rest tables counted in, 'accuracy' would be {misleading:.2%}: it is not)\n"
         f"loss at the end of training {run.metrics[-1].train_loss:.4f}"
     )
     save_figure(_loss_figure(run), run.path / LOSS_PICTURE)

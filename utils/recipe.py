@@ -39,7 +39,7 @@ class Recipe:
     validation_size: float = 1 / 12
     """Training images held out for validation: a count, or a fraction below 1 (5,000 of MNIST's 60,000)."""
     train_size: float = 1.0
-    """Training images used, of those not held out: a count, or a fraction up to 1."""
+    """Training images used, out of those that are not held out: a count, or a fraction up to 1."""
     seed: int = 0
     """Seed of the initial weights, the order of the images, augmentation and dropout."""
     init_from: str = ""
@@ -168,7 +168,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Execution:
-    """How a run is computed: no part of its identity. The resolved values are recorded in environment.json."""
+    """How a run is computed. Not part of its identity; environment.json records the resolved values."""
 
     device: str = "auto"
     """auto (a GPU if available), cpu, cuda, cuda:1 or mps."""

@@ -1,9 +1,9 @@
 """`mnist scratch` and `mnist weights`: a NumPy project's workflow, there and back."""
 
 import contextlib
+import importlib
 import io
 import re
-import sys
 import zipfile
 from pathlib import Path
 
@@ -161,7 +161,7 @@ def test_an_import_that_is_stopped_leaves_nothing(command, weights, monkeypatch)
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules["trainers.train"], "evaluate_and_write", stopped)
+    monkeypatch.setattr(importlib.import_module("trainers.train"), "evaluate_and_write", stopped)
     assert command("weights", "import", str(weights), "--dataset", "digits", "--run-name", "one")[0] == 130
     assert not Run.all()
 

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.nn.functional as F
@@ -302,9 +302,10 @@ class BasicTrainer:
         with autocast(self.device, self.execution.precision):
             update_bn(self.batches.epoch(indices), average)
 
-    def _refuse_to_continue(self, epoch: int, step: int) -> None:
-        is_saved = self.run is not None and epoch > 1
-        saved = f" The checkpoint of epoch {epoch - 1} remains in {shown(self.run.path)}." if is_saved else ""
+    def _refuse_to_continue(self, epoch: int, step: int) -> NoReturn:
+        saved = ""
+        if self.run is not None and epoch > 1:
+            saved = f" The checkpoint of epoch {epoch - 1} remains in {shown(self.run.path)}."
         raise UserError(
             f"the loss is not finite in epoch {epoch}, step {step} of {self.steps_per_epoch}.{saved}\n"
             "Try a lower --learning-rate or --gradient-clip-norm 1 in a new run."
