@@ -1,4 +1,4 @@
-"""What a network said of a set of digits, as predictions/test.npz keeps it."""
+"""The predictions of a network for a data set, as stored in predictions/test.npz."""
 
 import io
 import zipfile
@@ -12,12 +12,12 @@ from jaxtyping import Float32, Float64, Int64
 from utils.errors import UserError
 from utils.files import shown, write_whole
 
-MAX_BYTES = 2**30  # a million digits take 48 MB
+MAX_BYTES = 2**30  # a million images take 48 MB
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Logits and true labels, digit by digit in the order of the data set."""
+    """Logits and labels of all images, in the order of the data set."""
 
     logits: Float32[np.ndarray, "n 10"]
     labels: Int64[np.ndarray, " n"]
@@ -44,16 +44,16 @@ class Predictions:
 
     @property
     def accuracy(self) -> float:
-        """The share of digits that are named right."""
+        """The fraction of correct predictions."""
         return int(self.is_correct.sum()) / len(self.labels)
 
     def worst_mistakes(self, count: int) -> Int64[np.ndarray, " m"]:
-        """Indices of the wrong predictions, the surest first, at most so many."""
+        """Indices of at most `count` wrong predictions, the most confident first."""
         wrong = np.flatnonzero(~self.is_correct)
         return wrong[np.argsort(-self.confidence[wrong], kind="stable")][:count]
 
     def least_confident_correct(self, count: int) -> Int64[np.ndarray, " m"]:
-        """Indices of the right predictions, the least sure first, at most so many."""
+        """Indices of at most `count` correct predictions, the least confident first."""
         right = np.flatnonzero(self.is_correct)
         return right[np.argsort(self.confidence[right], kind="stable")][:count]
 
@@ -65,17 +65,17 @@ class Predictions:
 
 
 def load_predictions(path: Path) -> Predictions:
-    """The predictions that `save` wrote. Raises UserError for a file that is missing, damaged or foreign."""
+    """Reads the file that `save` wrote. Raises UserError if it is missing, damaged or in another format."""
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
-                raise UserError(f"{shown(path)} claims more than {MAX_BYTES // 2**30} GiB: it is no file of ours")
+                raise UserError(f"{shown(path)} claims more than {MAX_BYTES // 2**30} GiB: not a file of this platform")
         with np.load(path, allow_pickle=False) as arrays:
             logits, labels = arrays["logits"], arrays["labels"]
     except FileNotFoundError:
         raise UserError(f"{shown(path)} is missing: the run is unfinished") from None
     except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
-        raise UserError(f"{shown(path)} is damaged or no file of predictions: {error}") from None
+        raise UserError(f"{shown(path)} is damaged, or not a file of predictions: {error}") from None
     fits = logits.ndim == 2 and logits.shape[1] == 10 and labels.shape == (len(logits),) and len(labels)
     if not fits or not np.isfinite(logits).all() or not np.isin(labels, range(10)).all():
         raise UserError(f"{shown(path)} is damaged: expected finite logits (n, 10) and labels (n,) from 0 to 9")
