@@ -1,7 +1,8 @@
 """The command line `mnist`: one table of commands, grouped by task.
 
-The options of each command are a dataclass in commands/, next to the function that calls the library. They are imported
-when a command runs, so `mnist --help` needs neither torch nor NumPy.
+To add a command NAME: in a module of commands/, write a dataclass NameOptions, whose fields are the flags, and a
+function name(options) that calls the library; then add a row to GROUPS. Modules are imported when a command runs, so
+`mnist --help` needs neither torch nor NumPy.
 """
 
 import importlib

@@ -38,9 +38,9 @@ def quickstart(options: QuickstartOptions) -> None:
 class TrainOptions:
     """Train a network and evaluate it on the test set.
 
-    Every run is a folder in runs/ with its recipe, metrics, checkpoints and test predictions. A run that was stopped
-    continues with --resume, on the CPU to a bit-equal result. The flags of --resume choose only how the run is
-    computed.
+    Every run is a folder in runs/ with its recipe, metrics, checkpoints and predictions. --resume continues a stopped
+    run; on the CPU the result is bit-equal to that of an uninterrupted run. A resumed run keeps its recipe, so only
+    flags about its execution, such as --device, may be given.
 
     Examples:
       mnist train fast_conv                           a registered recipe (trainers/specific_trainers/)

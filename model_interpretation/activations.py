@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,10 +46,15 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
 
 @contextmanager
 def record_outputs(layers: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
-    """A dictionary that receives the output of each of these layers, in the order in which the layers run."""
+    """A dictionary that receives the output of each of these layers, in the order in which the layers run. Of a tuple,
+    as recurrent and attention layers return, it receives the first element."""
     outputs: dict[str, Tensor] = {}
+
+    def record(name: str, output: Any) -> None:
+        outputs[name] = output[0] if isinstance(output, tuple) else output
+
     hooks = [
-        layer.register_forward_hook(lambda _layer, _inputs, output, name=name: outputs.update({name: output}))
+        layer.register_forward_hook(lambda _layer, _inputs, output, name=name: record(name, output))
         for name, layer in layers.items()
     ]
     try:

@@ -1,4 +1,4 @@
-"""Builds networks by name, loads trained networks from runs, combines them to ensembles.
+"""Builds networks by name, loads trained networks from runs, combines them into ensembles.
 
 To add a network, write its class in specific_models/ and add it to MODELS.
 """
@@ -43,7 +43,7 @@ MODELS: dict[str, type[nn.Module]] = {
     "shift_invariant": ShiftInvariantNet,
     "resnet18": ResNet18,
 }
-IMPORT_PATH = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*)(?<!\.py):([^\W\d]\w*)")  # a module, no file
+IMPORT_PATH = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*)(?<!\.py):([^\W\d]\w*)")  # a module, not a file
 BEST_KEYS = {"epoch", "model"}  # of checkpoints/best.pt
 
 
@@ -51,7 +51,7 @@ def build_model(name: str) -> nn.Module:
     """The network with random weights: a registered name, a model string such as `C(16,3)-P2-FC128-FC10`, or the import
     path of your own class, such as `my_package.my_module:Net`.
 
-    An own class is an nn.Module without required constructor arguments, in an installed package or in the working
+    Your class must be an nn.Module without required constructor arguments, in an installed package or in the working
     directory. Raises UserError for anything else, and for a network whose output is not (N, 10).
     """
     if name in MODELS:

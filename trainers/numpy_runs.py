@@ -37,7 +37,7 @@ def report_numpy_run(run: Run) -> None:
     misleading = 1 - 2 * (1 - predictions.accuracy) / 10
     print(
         f"precision {precisions.mean():.2%}, by predicted class\n  {by_class}\n"
-        f"(as a mean of ten one-against-rest tables, 'accuracy' would be {misleading:.2%}, inflated by true negatives)\n"
+        f"(over ten one-against-rest tables, 'accuracy' would be {misleading:.2%}, inflated by true negatives)\n"
         f"loss at the end of training {run.metrics[-1].train_loss:.4f}"
     )
     save_figure(_loss_figure(run), run.path / LOSS_PICTURE)

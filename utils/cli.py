@@ -13,9 +13,9 @@ from utils.errors import UserError, exit_on_user_error
 
 Options = TypeVar("Options")
 DATASET_HELP = (
-    "Data set: mnist, fashion_mnist, kmnist, qmnist, emnist_digits, usps, digits (bundled with scikit-learn) or "
+    "Data set: mnist, digits (bundled with scikit-learn), another name (an unknown one lists all), or "
     "csv:FILE[,FILE...][,test=FILE or fraction]."
-)  # the ids of utils/data/datasets.py, which loads torch; a test compares them
+)
 
 
 def parse_command_line(

@@ -24,7 +24,7 @@ def energy_score(logits: Float[Tensor, "... classes"]) -> Float[Tensor, "..."]:
 
 
 class MahalanobisScore:
-    """Minus the Mahalanobis distance to the nearest class mean (Lee et al. 2018, arXiv 1807.03888)."""
+    """The negative Mahalanobis distance to the nearest class mean (Lee et al. 2018, arXiv 1807.03888)."""
 
     def __init__(self, embeddings: Float[Tensor, "n width"], labels: Int64[Tensor, " n"]) -> None:
         """Fits one mean per class and one covariance for all classes to training embeddings."""

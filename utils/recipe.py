@@ -34,7 +34,7 @@ class Recipe:
     """Model: a registered name, a model string such as C(16,3)-P2-FC128-FC10, or your own class as
     my_package.my_module:Net."""
     dataset: str = "mnist"
-    """Data set: mnist, fashion_mnist, kmnist, qmnist, emnist_digits, usps, digits (bundled with scikit-learn) or
+    """Data set: mnist, digits (bundled with scikit-learn), another name (an unknown one lists all), or
     csv:FILE[,FILE...][,test=FILE or fraction]."""
     validation_size: float = 1 / 12
     """Training images held out for validation: a count, or a fraction below 1 (5,000 of MNIST's 60,000)."""
@@ -131,7 +131,9 @@ class Recipe:
             values = _of_version_1(values)
         unknown = sorted(set(values) - set(FIELDS))
         if unknown:
-            raise UserError(f"not a recipe of this version: unknown keys {', '.join(map(brief, unknown))}")
+            raise UserError(
+                f"not a recipe, or written by a newer version: unknown keys {', '.join(map(brief, unknown))}"
+            )
         for name, value in values.items():
             _check_type(name, value, FIELDS[name])
         return Recipe(**values)

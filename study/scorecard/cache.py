@@ -49,8 +49,8 @@ def scorecards_folder() -> Path:
 
 
 def cache_file(run: Run) -> Path:
-    """The file with the measurements of this run's weights. The run's name and seed do not count: the file's name is a
-    hash of the weights, the model and the data that the run was trained on."""
+    """The file with the measurements of this run's weights. Its name is a hash of the weights, the model and the data
+    that the run was trained on; the run's name and seed are not part of the key."""
     recipe = run.recipe
     data = [recipe.model, recipe.dataset, recipe.validation_size, recipe.train_size]
     try:

@@ -145,7 +145,7 @@ class Curve:
     id: str
     version: int
     compute: Callable[[Evaluator], Any]
-    """Returns lists, dictionaries, numbers and texts: what JSON can hold."""
+    """Returns lists, dictionaries, numbers and strings: what JSON can hold."""
     input_files: Callable[[], list[str]] = list
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from model_interpretation.activations import (
     find_layer,
@@ -14,6 +15,7 @@ from model_interpretation.activations import (
     pixel_values_figure,
     show_activations,
 )
+from model_interpretation.attribution_methods import last_feature_maps
 from model_interpretation.predict import chosen_digit
 from models.registry import build_model, load_trained
 from utils.data.batches import to_pixels
@@ -104,3 +106,21 @@ def test_the_command_shows_a_picture_file(command, copied_run, tmp_path, digits)
     code, _, error = command("activations", "--image", str(tmp_path / name), "--output", str(tmp_path / "out"))
     assert code == 0, error
     assert (tmp_path / "out" / "mine" / "activations-image-a$b_$^{?" / "activations.html").exists()
+
+
+class Recurrent(nn.Module):
+    """A layer with a tuple as output, before the last layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(28, 8, batch_first=True)
+        self.logits = nn.Linear(8, 10)
+
+    def forward(self, images):
+        return self.logits(self.gru(images[:, 0])[0][:, -1])
+
+
+def test_a_layer_with_a_tuple_as_output_is_recorded_by_its_first_element(digits):
+    model = Recurrent().eval()
+    assert penultimate_vectors(model, digits.images[:3]).shape == (3, 28 * 8)
+    assert last_feature_maps(model) is None

@@ -15,6 +15,8 @@ from trainers.generic_trainers.optimization import (
     build_average,
     build_optimizer,
     clip_gradients,
+    cross_entropy_loss,
+    depends_on_weights,
     gradient_norm,
     learning_rates,
     lookup,
@@ -144,3 +146,13 @@ def test_recipes_and_registries_know_the_same_ids():
     assert set(get_args(recipes.Schedule)) == set(SCHEDULES)
     with pytest.raises(UserError, match="--optimizer lion: expected one of adam, adamw, sgd"):
         lookup(OPTIMIZERS, "lion", "optimizer")
+
+
+def test_a_regulariser_depends_on_the_weights_and_the_cross_entropy_does_not():
+    model = build_model("linear")
+
+    def regularised(logits, labels):
+        return cross_entropy_loss(logits, labels) + sum(parameter.abs().sum() for parameter in model.parameters())
+
+    assert depends_on_weights(regularised, model)
+    assert not depends_on_weights(cross_entropy_loss, model)

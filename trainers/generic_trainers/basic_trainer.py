@@ -69,7 +69,7 @@ class BasicTrainer:
         run: Run | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> None:
-        """The model maps pixels in [0, 1] of shape (n, 1, 28, 28) to logits (n, 10), and moves to the device.
+        """The model maps pixels in [0, 1] of shape (n, 1, 28, 28) to logits (n, 10), and is moved to the device.
 
         A set is an ImageSet, a pair of tensors (images, labels), or a DataLoader that yields such pairs; a loader is
         read once into memory. Images are uint8, or float in [0, 1], of shape (n, 28, 28) or (n, 1, 28, 28).
@@ -345,7 +345,7 @@ def _as_bytes(images: Tensor, name: str) -> Tensor:
     if not images.is_floating_point() or not ((images >= 0) & (images <= 1)).all():
         raise UserError(
             f"{name}: {images.dtype} pixels from {float(images.min()):.3g} to {float(images.max()):.3g}, "
-            "expected uint8 or float in [0, 1].\nStandardisation belongs into the model, as its first layer."
+            "expected uint8 or float in [0, 1].\nStandardisation belongs in the model, as its first layer."
         )
     return (images * 255).round().to(torch.uint8)
 

@@ -167,7 +167,7 @@ class TensorBoardLog:
     def _add_graph(self, model: nn.Module) -> None:
         was_training, parameter = model.training, next(model.parameters())
         model.eval()
-        with warnings.catch_warnings(), suppress(RuntimeError):  # a model that cannot be traced has no graph
+        with warnings.catch_warnings(), suppress(Exception):  # tracing fails in many ways; such a model has no graph
             warnings.simplefilter("ignore")  # TensorBoard traces the model, which torch has deprecated
             self.writer.add_graph(model, torch.zeros(1, 1, 28, 28, device=parameter.device, dtype=parameter.dtype))
         model.train(was_training)

@@ -42,6 +42,15 @@ def cross_entropy_loss(
     return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
 
 
+def depends_on_weights(compute_loss: Callable[[Tensor, Tensor], Tensor], model: nn.Module) -> bool:
+    """Whether the loss has a gradient with respect to the weights for fixed logits, as with a regulariser."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    logits = torch.zeros(2, 10, device=parameters[0].device, requires_grad=True)
+    labels = torch.zeros(2, dtype=torch.int64, device=parameters[0].device)
+    gradients = torch.autograd.grad(compute_loss(logits, labels), [logits, *parameters], allow_unused=True)
+    return any(gradient is not None for gradient in gradients[1:])
+
+
 def clip_gradients(parameters: Iterable[Tensor], max_norm: float, is_stacked: bool = False) -> None:
     """Scales the gradient of a network to at most this Euclidean norm.
 

@@ -12,7 +12,12 @@ from torch.func import functional_call, vmap
 from trainers.generic_trainers.basic_trainer import BasicTrainer
 from trainers.generic_trainers.cuda_graph import as_compiled
 from trainers.generic_trainers.logging import Progress
-from trainers.generic_trainers.optimization import build_optimizer, clip_gradients, set_learning_rate
+from trainers.generic_trainers.optimization import (
+    build_optimizer,
+    clip_gradients,
+    depends_on_weights,
+    set_learning_rate,
+)
 from utils.data.augmentation import transform
 from utils.data.batches import PreloadedBatches
 from utils.errors import UserError
@@ -147,6 +152,8 @@ def _check_stackable(trainer: BasicTrainer, first: BasicTrainer) -> None:
     for hook in ("compute_loss", "train_step", "train_epoch"):
         if getattr(type(trainer), hook) is not getattr(BasicTrainer, hook):
             raise UserError(f"{type(trainer).__name__} overrides {hook}: train its networks one at a time")
+    if depends_on_weights(trainer.compute_loss, trainer.model):
+        raise UserError("compute_loss depends on the weights: train networks with a regulariser one at a time")
     if trainer.recipe.without_seed != first.recipe.without_seed or trainer.metrics:
         raise UserError("networks are trained together only if they are new and their recipes differ only in seed")
     if stack_size(trainer.model, trainer.recipe, trainer.execution) == 1:

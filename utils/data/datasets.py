@@ -1,6 +1,6 @@
 """All data sets: `load_dataset(name, split)` returns an `ImageSet`. To add a data set, add an entry to `DATASETS`.
 
-Every image is 28 x 28, bright on dark. Downloaded files are verified by their checksums at each reading.
+Every image is 28 x 28, bright on dark. Downloaded files are verified by their checksums every time they are read.
 """
 
 from collections.abc import Callable, Iterable
@@ -43,8 +43,6 @@ class Dataset:
     """Images in each split, to verify files that have no published checksum."""
     advice: str = ""
     """What to do if a file is missing, where it cannot be downloaded."""
-    note: str = ""
-    """A remark in parentheses after the name in help texts."""
 
 
 def load_dataset(name: str, split: str) -> ImageSet:
@@ -240,13 +238,9 @@ DATASETS = {
     "digits": Dataset(
         "1,797 digits, a fifth of them for testing, brought to MNIST's form (Alpaydin and Kaynak, UCI, 1998)",
         _load_bundled,
-        note="bundled with scikit-learn",
     ),
     "csv": Dataset("rows of a label and 784 pixel values; without test=, a fixed fifth is for testing", _load_csv),
 }  # fmt: skip
-
-_noted_names = [f"{name} ({DATASETS[name].note})" if DATASETS[name].note else name for name in dataset_names()]
-DATASET_HELP = f"Data set: {', '.join(_noted_names)} or {CSV_FORM}."
 
 
 # The writers of MNIST's digits, from the labels of QMNIST.

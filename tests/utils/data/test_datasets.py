@@ -1,8 +1,6 @@
 """The registry of data sets: every entry can be loaded, and bad names and files are refused."""
 
 import gzip
-import inspect
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +9,9 @@ import torch
 from helpers import write_idx
 from torchvision import datasets as torchvision_datasets
 
-from utils import cli, recipe
 from utils.data import datasets, load_dataset, load_training_sets
 from utils.data.array_files import as_labels, read_idx
-from utils.data.datasets import DATASET_HELP, DATASETS, dataset_names, mnist_writers
+from utils.data.datasets import DATASETS, dataset_names, mnist_writers
 from utils.data.downloads import local_file
 from utils.errors import UserError
 from utils.evaluation import predict_logits, score
@@ -37,11 +34,6 @@ def test_unknown_names_are_refused_with_the_known_ones(name):
 def test_an_unknown_split_is_refused():
     with pytest.raises(UserError, match="expected train or test"):
         load_dataset("digits", "validation")
-
-
-def test_help_texts_list_the_data_sets_of_the_registry():
-    (text,) = re.findall(r'"""(Data set: [^"]*)"""', inspect.getsource(recipe))
-    assert " ".join(text.split()) == DATASET_HELP == cli.DATASET_HELP
 
 
 def test_bundled_digits_have_mnist_form_and_a_fixed_stratified_split():
