@@ -11,7 +11,7 @@ from models.numpy_models.network import cross_entropy_gradient
 from models.registry import load_trained
 from trainers import Execution, Recipe, resume, train
 from trainers.generic_trainers.numpy_trainer import NumpyTrainer
-from trainers.generic_trainers.optimization import cross_entropy_loss
+from trainers.generic_trainers.optimization import training_loss
 from trainers.train import initial_model
 from utils.data.datasets import load_dataset
 from utils.errors import UserError
@@ -47,7 +47,7 @@ def test_the_run_equals_torchs_within_rounding(recipe, tolerance):
 def test_numpy_and_torch_have_the_same_loss(label_smoothing):
     logits = torch.randn(7, 10, dtype=torch.float64, requires_grad=True)
     labels = torch.randint(10, (7,))
-    (expected,) = torch.autograd.grad(cross_entropy_loss(logits, labels, label_smoothing), logits)
+    (expected,) = torch.autograd.grad(training_loss(logits, labels, Recipe(label_smoothing=label_smoothing)), logits)
     ours = cross_entropy_gradient(logits.detach().numpy(), labels.numpy(), label_smoothing)
     np.testing.assert_allclose(ours, expected.numpy(), atol=1e-12)
 

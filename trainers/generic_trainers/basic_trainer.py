@@ -20,10 +20,10 @@ from trainers.generic_trainers.optimization import (
     build_average,
     build_optimizer,
     clip_gradients,
-    cross_entropy_loss,
     gradient_norm,
     learning_rates,
     set_learning_rate,
+    training_loss,
 )
 from utils.checkpoints import load_checkpoint, load_weights, save_checkpoint
 from utils.data.augmentation import RandomAffine, transform
@@ -159,7 +159,7 @@ class BasicTrainer:
 
     def compute_loss(self, logits: Float[Tensor, "batch 10"], labels: Int64[Tensor, " batch"]) -> Float[Tensor, ""]:
         """The loss of a batch, a scalar that is minimised."""
-        return cross_entropy_loss(logits, labels, self.recipe.label_smoothing)
+        return training_loss(logits, labels, self.recipe)
 
     def begin_epoch(self, epoch: int) -> EpochPlan:
         """Seeds dropout and draws everything else that is random in the epoch, from the seed and the epoch alone."""

@@ -35,11 +35,12 @@ def lookup(registry: Mapping[str, Entry], name: str, flag: str) -> Entry:
 # Loss and gradient.
 
 
-def cross_entropy_loss(
-    logits: Float[Tensor, "batch 10"], labels: Int64[Tensor, " batch"], label_smoothing: float = 0.0
+def training_loss(
+    logits: Float[Tensor, "batch 10"], labels: Int64[Tensor, " batch"], recipe: Recipe
 ) -> Float[Tensor, ""]:
-    """The mean cross-entropy of a batch. Label smoothing spreads that fraction of each target over all classes."""
-    return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    """The recipe's loss, a mean over the batch: cross-entropy. Label smoothing spreads a fraction of each target over
+    all classes. To add a loss, add a recipe field and use it here."""
+    return F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
 
 
 def depends_on_weights(compute_loss: Callable[[Tensor, Tensor], Tensor], model: nn.Module) -> bool:
