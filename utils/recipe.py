@@ -10,7 +10,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal, get_args, get_type_hints
 
 from utils.errors import UserError, brief
@@ -24,6 +24,12 @@ Precision = Literal["auto", "fp32", "bf16", "fp64"]
 Compile = Literal["auto", "none", "inductor", "cuda_graph"]
 
 MAX_INT = 2**63
+
+
+@cache
+def field_types(kind: type) -> dict[str, Any]:
+    """The types of a dataclass's fields by name. Resolving them is slow compared with reading a line of metrics."""
+    return get_type_hints(kind)
 
 
 @dataclass(frozen=True)
@@ -199,7 +205,7 @@ class Execution:
         return Execution(**{name: values[name] for name in names if name in values})
 
 
-FIELDS: dict[str, Any] = {field.name: get_type_hints(Recipe)[field.name] for field in dataclasses.fields(Recipe)}
+FIELDS: dict[str, Any] = {field.name: field_types(Recipe)[field.name] for field in dataclasses.fields(Recipe)}
 
 # Version 1 nested everything but the model in `train`, had other names for three fields, and included the execution.
 _RENAMED = {"judged_epoch": "checkpoint", "start": "init_from", "engine": "backend"}
@@ -214,7 +220,8 @@ def _of_version_1(values: dict[str, Any]) -> dict[str, Any]:
 
 def _check_types(config: Recipe | Execution) -> None:
     """Raises UserError for a field of the wrong type; turns whole numbers in fractional fields into floats."""
-    hints = get_type_hints(type(config))
+    kind: Any = type(config)  # mypy does not accept a union of dataclass types as hashable
+    hints = field_types(kind)
     for field in dataclasses.fields(config):
         value, hint = getattr(config, field.name), hints[field.name]
         _check_type(field.name, value, hint)

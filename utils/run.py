@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 from utils.errors import UserError
 from utils.files import drawings_folder, make_folder, runs_folder, shown, write_whole
 from utils.predictions import Predictions, load_predictions
-from utils.recipe import Execution, Recipe
+from utils.recipe import Execution, Recipe, field_types
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,()+=@-]{0,149}")
 
@@ -292,7 +292,7 @@ def _checked(kind: Any, values: Any) -> Any:
     """An instance of the dataclass. Raises TypeError for missing fields and wrong types; ignores unknown fields."""
     if not isinstance(values, dict):
         raise TypeError("expected a JSON object")
-    hints = get_type_hints(kind)
+    hints = field_types(kind)
     known = {name: value for name, value in values.items() if name in hints}
     for name, value in known.items():
         allowed = get_args(hints[name]) or (hints[name],)
