@@ -6,6 +6,8 @@ loaded, so every package of the project imports `utils` first.
 
 import os
 
+__version__ = "2.0.0"
+
 # By default an OpenMP thread spins for milliseconds at every barrier. Beside another busy process, that spinning takes
 # the processor from the very thread that is waited for. A short spin costs nothing measurable on a quiet machine;
 # benchmarks/contention.py measures both. A variable set by the user wins.

@@ -26,6 +26,20 @@ def brief(value: object) -> str:
 
 
 @contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """Wraps the import of optional packages: with needs_extra("draw"): import uvicorn.
+
+    Raises UserError with the pip command if a package is missing. `extra` is its group in pyproject.toml.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f'the package {error.name} is not installed: pip install "mnist-study-platform[{extra}]"'
+        ) from None
+
+
+@contextmanager
 def exit_on_user_error() -> Iterator[None]:
     """Wraps every command: a UserError or a full or read-only disk becomes one or two lines and exit code 2, Ctrl-C
     exit code 130. A bug keeps its traceback."""

@@ -1,4 +1,4 @@
-"""The folders of data, runs and studies; paths in messages; atomic writes."""
+"""The folders of data, runs and outputs; paths in messages; atomic writes."""
 
 import contextlib
 import errno
@@ -10,11 +10,19 @@ from pathlib import Path
 from utils.errors import UserError
 
 PROJECT_FOLDER = Path(__file__).resolve().parent.parent
+"""Where the packages are: the checkout, or site-packages if the project was installed without -e."""
+
+
+def is_checkout() -> bool:
+    """True if the code runs from a checkout, also after `pip install -e .`; False if it was copied to site-packages."""
+    project = PROJECT_FOLDER / "pyproject.toml"
+    return project.is_file() and 'name = "mnist-study-platform"' in project.read_text(encoding="utf-8")
 
 
 def home_folder() -> Path:
-    """The folder with data/ and runs/: MNIST_STUDY_HOME if set, else the project's folder."""
-    return Path(os.environ.get("MNIST_STUDY_HOME") or PROJECT_FOLDER)
+    """The folder of everything that is written: MNIST_STUDY_HOME if set, else the checkout, else the working folder.
+    Nothing is ever written into site-packages."""
+    return Path(os.environ.get("MNIST_STUDY_HOME") or (PROJECT_FOLDER if is_checkout() else Path.cwd()))
 
 
 def data_folder() -> Path:
@@ -25,9 +33,14 @@ def runs_folder() -> Path:
     return home_folder() / "runs"
 
 
+def output_folder(package: str) -> Path:
+    """The figures, pages and tables that a package writes, such as study/output/."""
+    return home_folder() / package / "output"
+
+
 def study_folder() -> Path:
     """The results of studies."""
-    return home_folder() / "study" / "output"
+    return output_folder("study")
 
 
 def drawings_folder() -> Path:
