@@ -1,9 +1,18 @@
-# make run: train and judge a network.  make test: pass all tests.  make bench: measure against what else there is.
-# Each makes .venv and installs what it needs.
+# make run           trains and evaluates a network
+# make test          passes all tests
+# make lint          ruff and mypy
+# make docs          the documentation site in site/; make docs-serve shows it at http://127.0.0.1:8000
+#                    (DOCS_EXECUTE=true runs the notebooks first, which needs the data)
+# make wheel         dist/*.whl
+# make bench         measures the speed against other frameworks
+# make constraints   writes constraints.txt: the versions in .venv
+# Each makes .venv and installs what it needs, with CONSTRAINTS=constraints.txt exactly the versions of that file.
 PYTHON ?= python3
+CONSTRAINTS ?=
 BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: run test lint bench
+.PHONY: run test lint docs docs-serve wheel bench constraints
 
 run: .venv/installed
 	$(BIN)/mnist quickstart
@@ -16,11 +25,26 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: .venv/installed-dev
+	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict
+
+docs-serve: .venv/installed-dev
+	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
+
+# build/ goes first: setuptools would put modules that no longer exist into the wheel.
+wheel: .venv/installed
+	rm -rf build
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
 bench: .venv/installed .venv-bench/installed
-	$(BIN)/python benchmarks/epoch_speed.py --peers-python .venv-bench/bin/python
-	$(BIN)/python benchmarks/time_to_accuracy.py
-	$(BIN)/python benchmarks/throughput.py
-	$(BIN)/python benchmarks/results.py
+	$(BIN)/python -m benchmarks.epoch_speed --peers-python .venv-bench/bin/python
+	$(BIN)/python -m benchmarks.time_to_accuracy
+	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.results
+
+constraints: .venv/installed-dev
+	{ echo "# The versions of a full test: $$($(BIN)/python --version), $$(uname -s) $$(uname -m). Written by make constraints."; \
+	  $(BIN)/python -m pip freeze --exclude-editable | grep '=='; } > constraints.txt
 
 # The peers on top of .venv's packages, but not among them: where TensorFlow is, every start of TensorBoard loads it.
 .venv-bench/installed: .venv/installed benchmarks/requirements.txt
@@ -32,9 +56,9 @@ bench: .venv/installed .venv-bench/installed
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(PIP_INSTALL) --requirement requirements.txt
 	touch $@
 
 .venv/installed-dev: .venv/installed requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
+	$(PIP_INSTALL) --requirement requirements-dev.txt
 	touch $@

@@ -1,6 +1,6 @@
 """Seconds per training epoch on a quiet machine and beside one other busy process, for this platform and its peers.
 
-    python benchmarks/contention.py [--rounds 5] [--peers-python .venv-bench/bin/python]
+    python -m benchmarks.contention [--rounds 5] [--peers-python .venv-bench/bin/python]
 
 Each measurement is a fresh process. In every round, each program runs once quiet and once beside a process that keeps
 one core busy; the programs take turns. `torch's default threads` is this platform with the number of threads and the

@@ -1,6 +1,6 @@
 """Seconds and memory of a training epoch of 60,000 images on the CPU: this platform and its peers.
 
-    python benchmarks/epoch_speed.py [--peers-python .venv-bench/bin/python]
+    python -m benchmarks.epoch_speed [--peers-python .venv-bench/bin/python]
 
 Each measurement is a fresh process; the peers take turns, round by round. A peer whose package is missing is left out.
 Also measures the machine's peak speed of matrix products, and the fraction of it that this platform's epoch reaches.

@@ -1,6 +1,6 @@
 """The NumPy backend against torch: the same networks, the same batches of 64, fp32 on the CPU.
 
-    python benchmarks/numpy_backend.py [--rounds 3]
+    python -m benchmarks.numpy_backend [--rounds 3]
 
 An epoch is the training steps on the 55,000 training images, scaled to 60,000; both backends take turns. Afterwards
 each backend trains for five epochs. Writes benchmarks/output/numpy_backend.json.

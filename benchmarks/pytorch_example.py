@@ -1,6 +1,6 @@
 """PyTorch's MNIST example, rewritten with the same network and recipe: trains until it reaches a test accuracy.
 
-    python benchmarks/pytorch_example.py --accuracy 0.99 [--seed 1]
+    python -m benchmarks.pytorch_example --accuracy 0.99 [--seed 1]
 
 Source: https://github.com/pytorch/examples/tree/main/mnist (two 3x3 convolutions, dropout, FC 128; Adadelta with
 learning rate 1, multiplied by 0.7 per epoch; batch 64, at most 14 epochs, DataLoader over torchvision's MNIST).

@@ -1,6 +1,6 @@
 """Shared by all benchmarks: result files, runs, processes, and the tables in README.md and docs/.
 
-python benchmarks/results.py      # copies the newest table of each benchmark into the documents
+python -m benchmarks.results      # copies the newest table of each benchmark into the documents
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """The cost of sweeps besides training: time outside the runs with each executor, and commands over many runs.
 
-python benchmarks/sweep_scale.py      # five minutes; Ray is included if it is installed
+python -m benchmarks.sweep_scale      # five minutes; Ray is included if it is installed
 """
 
 import importlib.util

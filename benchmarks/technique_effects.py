@@ -1,6 +1,6 @@
 """Effect of batch norm, dropout and augmentation: the same small network with and without each, over several seeds.
 
-    python benchmarks/technique_effects.py [--seeds 5]
+    python -m benchmarks.technique_effects [--seeds 5]
 
 Trains missing runs as runs/technique-..., prints the table for docs/techniques.md and writes
 benchmarks/output/technique_effects.json.

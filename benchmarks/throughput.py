@@ -1,6 +1,6 @@
 """Inference speed in images per second, and networks trained per hour: several seeds together or one after the other.
 
-    python benchmarks/throughput.py [--rounds 3]
+    python -m benchmarks.throughput [--rounds 3]
 
 Writes benchmarks/output/throughput.json.
 """

@@ -1,6 +1,6 @@
 """Time to a good network: the recipe fast_conv with fewer epochs, over several seeds, and PyTorch's MNIST example.
 
-    python benchmarks/time_to_accuracy.py [--seeds 5]
+    python -m benchmarks.time_to_accuracy [--seeds 5]
 
 Each training run is a fresh process. Its time covers data loading, training, validation, checkpoints and TensorBoard,
 up to the last checkpoint; imports are listed separately. The time of the example excludes its evaluation.

@@ -1,6 +1,6 @@
 """Overhead of BasicTrainer over a bare training loop with the same tensors and the same operations.
 
-    python benchmarks/trainer_overhead.py [--pairs 5]
+    python -m benchmarks.trainer_overhead [--pairs 5]
 
 For each recipe, an epoch of the bare loop and an epoch of the trainer alternate. `training` counts only the steps;
 `whole epoch` adds validation on both sides, and for the trainer metrics.jsonl, checkpoints, TensorBoard and the

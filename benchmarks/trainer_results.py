@@ -1,6 +1,6 @@
 """Results of every registered recipe over several seeds, for the table in the README.
 
-    python benchmarks/trainer_results.py [--trainers linear fc fast_conv] [--seeds 0 1 2]
+    python -m benchmarks.trainer_results [--trainers linear fc fast_conv] [--seeds 0 1 2]
 
 Trains missing runs as runs/results-TRAINER-sSEED, prints the table and writes benchmarks/output/trainer_results.json.
 Trainers that are not listed keep their previous row.

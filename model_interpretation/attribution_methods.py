@@ -14,14 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from captum.attr import GuidedBackprop, IntegratedGradients, LayerGradCam, Occlusion, Saliency
-from captum.metrics import infidelity, sensitivity_max
 from jaxtyping import Float, Int64
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from model_interpretation.activations import leaf_layers, record_outputs
-from utils.errors import UserError, brief
+from utils.errors import UserError, brief, needs_extra
+
+with needs_extra("study"):
+    from captum.attr import GuidedBackprop, IntegratedGradients, LayerGradCam, Occlusion, Saliency
+    from captum.metrics import infidelity, sensitivity_max
 
 Pixels = Float[Tensor, "batch 1 28 28"]
 Classes = Int64[Tensor, " batch"]

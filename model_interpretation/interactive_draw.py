@@ -6,11 +6,13 @@ import socket
 import threading
 import webbrowser
 
-import uvicorn
-
-from model_interpretation.draw_app.server import make_app
-from utils.errors import UserError
+from utils.errors import UserError, needs_extra
 from utils.run import Run
+
+with needs_extra("draw"):
+    import uvicorn
+
+    from model_interpretation.draw_app.server import make_app
 
 HOST = "127.0.0.1"
 

@@ -9,16 +9,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import nbformat
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
-from nbconvert import HTMLExporter
-from nbformat import NotebookNode
-from traitlets.config import Config
-
 from utils.data.datasets import load_dataset
-from utils.errors import UserError
+from utils.errors import UserError, needs_extra
 from utils.files import PROJECT_FOLDER, make_folder, shown, write_whole
+
+with needs_extra("study"):
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+    from nbconvert import HTMLExporter
+    from nbformat import NotebookNode
+    from traitlets.config import Config
 
 NOTEBOOK = PROJECT_FOLDER / "notebooks" / "tour.ipynb"
 STOPPED = "the tour was stopped; 'mnist train --resume RUN' continues the run that it was training"

@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     lacking = {
         "real_mnist": MIRROR is None and "no MNIST in data/ and no MNIST_STUDY_MIRROR",
         "browser": CHROMIUM is None and "no Chromium on this machine",
-        "ray": importlib.util.find_spec("ray") is None and "no Ray: pip install -r requirements-cluster.txt",
+        "ray": importlib.util.find_spec("ray") is None and "no Ray: pip install 'mnist-study-platform[ray]'",
         "cuda": not torch.cuda.is_available() and "no NVIDIA GPU on this machine",
     }
     for item in items:

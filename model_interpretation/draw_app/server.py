@@ -10,23 +10,25 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import torch
-from fastapi import FastAPI, Query, Request
-from fastapi.responses import FileResponse, JSONResponse
-from fastapi.staticfiles import StaticFiles
-from starlette.middleware.base import RequestResponseEndpoint
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import ClientDisconnect
-from starlette.responses import Response
 from torch import nn
 
 from model_interpretation.draw_app.prediction import ModelCache, grey_url, predict_drawing, prepare_picture
 from model_interpretation.predict import load_run_split, load_test_predictions
 from utils.data.datasets import ImageSet
 from utils.data.digit_preprocessing import STEP_NAMES, read_digit
-from utils.errors import UserError
+from utils.errors import UserError, needs_extra
 from utils.evaluation import predict_logits
 from utils.files import drawings_folder, shown, write_whole
 from utils.run import Run
+
+with needs_extra("draw"):
+    from fastapi import FastAPI, Query, Request
+    from fastapi.responses import FileResponse, JSONResponse
+    from fastapi.staticfiles import StaticFiles
+    from starlette.middleware.base import RequestResponseEndpoint
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+    from starlette.requests import ClientDisconnect
+    from starlette.responses import Response
 
 PAGE = Path(__file__).parent / "page"
 HOSTS = ("127.0.0.1", "localhost")

@@ -15,7 +15,7 @@ from models.registry import build_model
 from study.sweeps.executors import RunLocks, cached_load_splits, pieces
 from study.sweeps.job import Job, Outcome, do_job
 from trainers.train import DataSplits
-from utils.errors import UserError
+from utils.errors import UserError, needs_extra
 from utils.files import make_folder, runs_folder, write_whole
 from utils.recipe import Execution
 from utils.runtime import choose_num_threads
@@ -59,12 +59,8 @@ class RayExecutor:
 
     def __init__(self, address: str | None, resources: Resources, execution: Execution = Execution()) -> None:
         """Starts Ray on this machine, or joins the cluster at this address. Raises UserError if that fails."""
-        try:
+        with needs_extra("ray"):
             import ray
-        except ImportError:
-            raise UserError(
-                "Ray is not installed: pip install -r requirements-cluster.txt, or leave out --executor ray"
-            ) from None
         self.ray = ray
         self.resources = resources
         self.execution = execution
@@ -119,7 +115,7 @@ class RayExecutor:
         """
         threads = self.execution.threads
         if threads is None:
-            threads = min(choose_num_threads(build_model(job.recipe.model)), self.max_cpus)
+            threads = min(choose_num_threads(build_model(job.recipe.model, None)), self.max_cpus)
         splits = self._stored_splits(self.load_splits(job.recipe))
         task = self.task.options(num_cpus=self.resources.cpus_for(threads))
         return task.remote(job, replace(self.execution, threads=threads), splits, _files_of(job))

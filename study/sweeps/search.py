@@ -3,18 +3,20 @@
 from collections.abc import Sequence
 from statistics import fmean, median
 
-import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-
 from study.sweeps.job import Job, Outcome
 from study.sweeps.plan import Plan, Range, Values
+from utils.errors import needs_extra
 from utils.recipe import FIELDS, Recipe
 from utils.run import Run
+
+with needs_extra("sweep"):
+    import optuna
+    from optuna.distributions import (
+        BaseDistribution,
+        CategoricalDistribution,
+        FloatDistribution,
+        IntDistribution,
+    )
 
 PRUNED, FAIL = optuna.trial.TrialState.PRUNED, optuna.trial.TrialState.FAIL
 NUM_UNPRUNED = 4  # runs that must be finished before any run is pruned

@@ -17,8 +17,7 @@ from study.sweeps.executors import Executor, LocalExecutor
 from study.sweeps.job import Job, Outcome
 from study.sweeps.plan import Plan
 from study.sweeps.ray_executor import RayExecutor, Resources
-from study.sweeps.search import Searcher
-from utils.data.datasets import check_dataset_name
+from utils.data.datasets import class_names
 from utils.errors import UserError
 from utils.files import make_folder, study_folder, write_whole
 from utils.recipe import Execution
@@ -49,10 +48,9 @@ def run_sweep(
         raise UserError("--init-from names a run in runs/, which other machines do not have: use --executor local")
     if not max_hours > 0:
         raise UserError(f"--max-hours {max_hours}: expected above 0")
-    for model in plan.models:
-        build_model(model)
     for dataset in plan.datasets:
-        check_dataset_name(dataset)
+        for model in plan.models:
+            build_model(model, len(class_names(dataset)))
     chosen: Executor = (
         LocalExecutor(execution)
         if executor == "local"
@@ -60,8 +58,8 @@ def run_sweep(
     )
     folder = (output or study_folder() / "sweeps") / plan.name
     with contextlib.closing(chosen):
-        make_folder(folder)
         sweep = Sweep(plan, chosen, time.monotonic() + 3600 * max_hours)
+        make_folder(folder)
         try:
             sweep.train()
         finally:
@@ -86,6 +84,10 @@ class Sweep:
         self.seconds = 0.0
         self.seconds_in_runs = 0.0
         self.num_points_left = plan.grid_size if plan.search == "grid" else plan.num_points
+        if plan.search != "grid":
+            from study.sweeps.search import Searcher  # with Optuna, which is optional
+
+            self.searcher = Searcher(plan)
 
     def train(self) -> None:
         """Trains the missing runs. Ctrl-C raises KeyboardInterrupt with a message how to continue."""
@@ -108,11 +110,10 @@ class Sweep:
             self.seconds = time.monotonic() - started
 
     def _search(self) -> None:
-        searcher = Searcher(self.plan)
         while self.num_points_left and time.monotonic() <= self.deadline:
             count = min(self.executor.num_parallel, self.num_points_left)
             self.num_points_left -= count
-            searcher.tell(self._train(searcher.ask(count)))
+            self.searcher.tell(self._train(self.searcher.ask(count)))
 
     def _train(self, jobs: Sequence[Job]) -> list[Outcome]:
         """One outcome per job, although the executor may train a job in pieces."""

@@ -551,5 +551,5 @@ def test_bad_flags_are_refused_before_anything_is_trained(command, home, flags, 
 def test_the_ray_executor_without_ray_says_what_to_install(command, home, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     code, _, error = command("sweep", "--model", "linear", "--executor", "ray", "--output", str(home / "out"))
-    assert code == 2 and "requirements-cluster.txt" in error and len(error.splitlines()) <= 2
+    assert code == 2 and 'pip install "mnist-study-platform[ray]"' in error and len(error.splitlines()) <= 2
     assert not (home / "out").exists() and not (home / "runs").exists()

@@ -12,10 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image, ImageOps
 from scipy import ndimage
-from skimage.filters import apply_hysteresis_threshold, threshold_otsu
-from skimage.morphology import skeletonize
 
-from utils.errors import UserError
+from utils.errors import UserError, needs_extra
 
 BOX = 20  # longer side of the scaled digit, pixels
 SIDE = 28  # side of an MNIST image, pixels
@@ -193,6 +191,9 @@ def without_background(ink: Grey) -> Grey:
 def without_faint(ink: Grey) -> Grey:
     """Strokes from 0 to 1 with edges at 0.5, and 0 between them. Otsu's threshold separates ink from paper; ink of half
     that strength counts if it continues a stroke (hysteresis, as in Canny's edge detector)."""
+    with needs_extra("draw"):
+        from skimage.filters import apply_hysteresis_threshold, threshold_otsu
+
     strong = max(threshold_otsu(ink), MIN_CONTRAST)
     is_ink = apply_hysteresis_threshold(ink, strong / 2, strong)
     near = ndimage.binary_dilation(is_ink)
@@ -245,6 +246,9 @@ def _resized(ink: Grey, scale: float) -> Grey:
 
 def with_usual_stroke(ink: Grey) -> Grey:
     """Strokes of the usual width in MNIST: thin ones grow and thick ones shrink, by the distance to their edge."""
+    with needs_extra("draw"):
+        from skimage.morphology import skeletonize
+
     is_ink: Bool[np.ndarray, "height width"] = ink > 0.5
     width = is_ink.sum() / max(1, skeletonize(is_ink).sum()) / FINE  # MNIST pixels
     change = (np.clip(width, *USUAL_WIDTHS) - width) / 2 * FINE
