@@ -1,8 +1,8 @@
-"""MNIST-C: the fifteen corruptions of Mu and Gilmer (2019, arXiv 1906.02337), reimplemented for batches of images.
+"""Image corruptions: those of MNIST-C (Mu and Gilmer 2019, arXiv 1906.02337), reimplemented for batches of images.
 
-`load_corrupted(name)` returns the corrupted test digits of MNIST, as published if the files are in data/, else
-generated. `corrupt(images, name, seed)` corrupts any images. To add a corruption, write a function and add it to
-`CORRUPTIONS`. benchmarks/mnist_c_agreement.py compares the results with those of the published generator.
+`corrupt(images, name, seed)` corrupts any images. `load_corrupted(name)` returns MNIST's corrupted test digits: the
+published ones if the files are in data/, else generated ones. To add a corruption, write a function and add it to
+`CORRUPTIONS`. benchmarks/mnist_c_agreement.py compares MNIST-C's corruptions with the published generator.
 """
 
 import functools
@@ -19,7 +19,7 @@ from torch import Tensor
 from utils.data.augmentation import HALF_SIDE, transform
 from utils.data.datasets import ImageSet, load_dataset
 from utils.data.mnist_c_files import published_digits
-from utils.errors import UserError
+from utils.errors import UserError, needs_extra
 from utils.files import home_folder
 
 BLOCK = 1000  # images that share a random generator
@@ -170,38 +170,31 @@ def shear(images: Images, generator: torch.Generator) -> Images:
     """Shears by s = 0.4 radians in either direction: x from x - sin(s) y, y from cos(s) y, as scikit-image did up to
     version 0.18."""
     signs = sign(images, generator).float()
-    return _mapped(images, _affine_maps(images, 1.0, -math.sin(SHEAR) * signs, 0.0, math.cos(SHEAR)))
+    return _affine(images, 1.0, -math.sin(SHEAR) * signs, 0.0, 0.0, math.cos(SHEAR), 0.0)
 
 
 def scale(images: Images, _: torch.Generator) -> Images:
     """Shrinks to 70 %."""
-    return _mapped(images, _affine_maps(images, 1 / SCALE, 0.0, 0.0, 1 / SCALE))
+    return _affine(images, 1 / SCALE, 0.0, 0.0, 0.0, 1 / SCALE, 0.0)
 
 
 def rotate(images: Images, generator: torch.Generator) -> Images:
     """Rotates by 0.4 radians in either direction."""
-    signs = sign(images, generator).float()
-    sin = math.sin(ROTATION) * signs
-    return _mapped(images, _affine_maps(images, math.cos(ROTATION), -sin, sin, math.cos(ROTATION)))
+    cos, sin = math.cos(ROTATION), math.sin(ROTATION) * sign(images, generator).float()
+    return _affine(images, cos, -sin, 0.0, sin, cos, 0.0)
 
 
 def translate(images: Images, generator: torch.Generator) -> Images:
     """Shifts by 3 pixels to the left or right and by 3 up or down."""
-    maps = _affine_maps(images, 1.0, 0.0, 0.0, 1.0)
-    maps[:, 0, 2] = sign(images, generator) * (TRANSLATION / HALF_SIDE)
-    maps[:, 1, 2] = sign(images, generator) * (TRANSLATION / HALF_SIDE)
-    return _mapped(images, maps)
+    across, down = (sign(images, generator) * (TRANSLATION / HALF_SIDE) for _ in range(2))
+    return _affine(images, 1.0, 0.0, across, 0.0, 1.0, down)
 
 
-def _affine_maps(images: Images, *entries: float | Float[Tensor, " n"]) -> Float[Tensor, "n 2 3"]:
-    """Maps from output to input coordinates. `entries` are the 2 x 2 matrix, row by row."""
+def _affine(images: Images, *entries: float | Float[Tensor, " n"]) -> Images:
+    """The images under maps from output to input coordinates. `entries` are the 2 x 3 matrix, row by row."""
     maps = torch.zeros(len(images), 2, 3, device=images.device)
     for index, entry in enumerate(entries):
-        maps[:, index // 2, index % 2] = entry
-    return maps
-
-
-def _mapped(images: Images, maps: Float[Tensor, "n 2 3"]) -> Images:
+        maps[:, index // 3, index % 3] = entry
     return transform(images.unsqueeze(1), maps).squeeze(1)
 
 
@@ -359,14 +352,17 @@ def _line(c0: Coordinates, r0: Coordinates, c1: Coordinates, r1: Coordinates) ->
 def canny_edges(images: Images, _: torch.Generator) -> Images:
     """White edges on black (Canny 1986, "A computational approach to edge detection"), by scikit-image with default
     settings, image by image on the CPU."""
-    from skimage.feature import canny  # takes a second to import
+    with needs_extra("study"):
+        from skimage.feature import canny  # takes a second to import
 
     edges = np.stack([canny(image) for image in images.cpu().double().numpy() / 255])
     return 255 * torch.from_numpy(edges.astype(np.float32)).to(images.device)
 
 
-# In the order of the paper's tables.
-CORRUPTIONS: dict[str, Callable[[Images, torch.Generator], Images]] = {
+Corruption = Callable[[Images, torch.Generator], Images]
+
+# MNIST-C, in the order of the paper's tables. Only these have published files and count in `corruptions_mean`.
+MNIST_C: dict[str, Corruption] = {
     "shot_noise": shot_noise,
     "impulse_noise": impulse_noise,
     "glass_blur": glass_blur,
@@ -383,6 +379,8 @@ CORRUPTIONS: dict[str, Callable[[Images, torch.Generator], Images]] = {
     "zigzag": zigzag,
     "canny_edges": canny_edges,
 }
+# All corruptions. Add your own after MNIST-C's, for example `CORRUPTIONS = {**MNIST_C, "pixelate": pixelate}`.
+CORRUPTIONS: dict[str, Corruption] = {**MNIST_C}
 
 
 def corrupt(images: UInt8[Tensor, "n 28 28"], name: str, seed: int) -> UInt8[Tensor, "n 28 28"]:
@@ -402,19 +400,19 @@ def corrupt(images: UInt8[Tensor, "n 28 28"], name: str, seed: int) -> UInt8[Ten
 
 
 def load_corrupted(name: str, seed: int = 0) -> tuple[ImageSet, str]:
-    """The 10,000 corrupted test digits of MNIST, and a description of their source.
+    """MNIST's 10,000 test digits under a corruption, and a description of their source.
 
-    Published digits are used if they are in data/; `seed` applies to generated digits only. Raises UserError for an
-    unknown corruption, for damaged published files, and if MNIST is missing.
+    The published digits of MNIST-C are used if they are in data/; `seed` applies to generated digits only. Raises
+    UserError for an unknown corruption, for damaged published files, and if MNIST is missing.
     """
     _check_corruption(name)
-    published = published_digits(name)
+    published = published_digits(name) if name in MNIST_C else None
     if published:
         images, labels, path = published
         source = path.relative_to(home_folder()).as_posix()
         return ImageSet(f"mnist_c/{name}", images, labels), f"the published digits in {source}"
     clean = load_dataset("mnist", "test")
-    corrupted = ImageSet(f"mnist_c/{name}", corrupt(clean.images, name, seed), clean.labels)
+    corrupted = ImageSet(f"corrupted/{name}", corrupt(clean.images, name, seed), clean.labels)
     return corrupted, f"generated from MNIST's test digits with seed {seed}"
 
 
