@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from utils.errors import UserError
-from utils.files import PROJECT_FOLDER
+from utils.files import PROJECT_FOLDER, is_checkout
 from utils.recipe import Execution, Recipe
 
 
@@ -237,6 +237,7 @@ def describe_environment(execution: Execution, num_together: int = 1) -> dict[st
     return {
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "command": sys.argv,
+        "working_folder": str(Path.cwd()),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "platform": platform.platform(),
@@ -265,6 +266,9 @@ def _processor() -> str:
 
 
 def _git(*arguments: str) -> str | None:
+    """The output of git in the checkout; None outside a checkout, where git would name an unrelated repository."""
+    if not is_checkout():
+        return None
     try:
         answer = subprocess.run(
             ["git", "-C", str(PROJECT_FOLDER), *arguments], capture_output=True, text=True, timeout=10, check=False
