@@ -1,6 +1,6 @@
 """Compares the difficulty of our MNIST-C corruptions with the published generator's, for networks trained on MNIST.
 
-    python benchmarks/mnist_c_agreement.py RUN [RUN ...] [--seeds 20]
+    python -m benchmarks.mnist_c_agreement RUN [RUN ...] [--seeds 20]
 
 The reference is one output of the published generator for MNIST's first 500 test digits, without a known seed. Our
 generator corrupts the same digits with many seeds. Prints the table and writes benchmarks/output/mnist_c_agreement.json
@@ -22,18 +22,18 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from scipy.stats import t
 from torch import Tensor, nn
 
-from benchmarks.results import DEVICE, OUTPUT, script_parser, write
+from benchmarks.results import DEVICE, OUTPUT, markdown_table, script_parser, write
 from models import load_trained
 from utils.data import ImageSet
-from utils.data.downloads import DataFile, local_file
-from utils.data.mnist_c import CORRUPTIONS, corrupt
+from utils.data.downloads import DataFile, read_file
+from utils.data.mnist_c import MNIST_C, corrupt
 from utils.errors import exit_on_user_error
 from utils.evaluation import predict_logits, score
 from utils.figures import INK, save_figure
 from utils.run import Run
 
 NAME = "mnist_c_agreement"
-REFERENCE = DataFile("mnist_c_reference", "mnist_c_first_500.npz", "b32622b3f3a4f153ab96dfee7fe7f3d9")
+REFERENCE = DataFile("mnist_c_reference", "mnist_c_first_500.npz", md5="b32622b3f3a4f153ab96dfee7fe7f3d9")
 FAMILY_LEVEL = 0.05  # probability of any false difference, over all corruptions together
 NUM_SHOWN = 8  # digits per corruption in the picture
 ROUNDING_LEVELS = 1  # gray levels that rounding of bilinear interpolation may change
@@ -46,10 +46,10 @@ def reference_sets() -> dict[str, ImageSet]:
     Raises UserError if the file is not available.
     """
     advice = "The file is not public: set MNIST_STUDY_MIRROR to a folder that holds it."
-    path = local_file(REFERENCE, advice=advice)
+    path = read_file(REFERENCE, lambda path: path, advice=advice)
     with np.load(path, allow_pickle=False) as file:
         labels = torch.from_numpy(file["labels"]).long()
-        return {name: ImageSet(name, torch.from_numpy(file[name]), labels) for name in ("identity", *CORRUPTIONS)}
+        return {name: ImageSet(name, torch.from_numpy(file[name]), labels) for name in ("identity", *MNIST_C)}
 
 
 def compare(models: list[nn.Module], name: str, sets: dict[str, ImageSet], num_seeds: int) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def compare(models: list[nn.Module], name: str, sets: dict[str, ImageSet], num_s
         furthest = int((ours[0].int() - sets[name].images.int()).abs().max())
         return {**result, "furthest_levels": furthest, "agrees": furthest <= ROUNDING_LEVELS}
     statistic, p_value = prediction_test(reference_error, errors)
-    return {**result, "t": statistic, "p": p_value, "agrees": p_value >= FAMILY_LEVEL / len(CORRUPTIONS)}
+    return {**result, "t": statistic, "p": p_value, "agrees": p_value >= FAMILY_LEVEL / len(MNIST_C)}
 
 
 def error_rate(models: list[nn.Module], digits: ImageSet) -> float:
@@ -89,21 +89,28 @@ def prediction_test(single: float, values: list[float]) -> tuple[float, float]:
     return statistic, float(2 * t.sf(abs(statistic), len(values) - 1))
 
 
-def markdown(results: list[dict[str, Any]]) -> str:
-    lines = [
-        "| corruption | errors, reference | errors, ours (mean over seeds) | std over seeds | t | p | significant |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in results:
-        rates = f"{row['reference_error']:.2%} | {np.mean(row['errors']):.2%}"
+def markdown(values: dict[str, Any]) -> str:
+    """The table of docs/scorecard.md."""
+    header = (
+        "corruption",
+        "errors, reference",
+        "errors, ours (mean over seeds)",
+        "std over seeds",
+        "t",
+        "p",
+        "significant",
+    )
+    rows = []
+    for row in values["results"]:
+        cells = [row["corruption"], f"{row['reference_error']:.2%}", f"{np.mean(row['errors']):.2%}"]
+        significant = "no" if row["agrees"] else "yes"
         if "furthest_levels" in row:
-            found = "no" if row["agrees"] else "yes"
-            difference = f"{found}: not random, gray levels differ by at most {row['furthest_levels']}"
-            lines.append(f"| {row['corruption']} | {rates} | | | | {difference} |")
+            levels = f"not random, gray levels differ by at most {row['furthest_levels']}"
+            rows.append([*cells, "", "", "", f"{significant}: {levels}"])
         else:
-            tests = f"{np.std(row['errors'], ddof=1):.2%} | {row['t']:+.2f} | {row['p']:.3f}"
-            lines.append(f"| {row['corruption']} | {rates} | {tests} | {'no' if row['agrees'] else 'yes'} |")
-    return "\n".join(lines)
+            std = f"{np.std(row['errors'], ddof=1):.2%}"
+            rows.append([*cells, std, f"{row['t']:+.2f}", f"{row['p']:.3f}", significant])
+    return markdown_table(header, rows)
 
 
 def side_by_side(sets: dict[str, ImageSet]) -> Figure:
@@ -112,8 +119,8 @@ def side_by_side(sets: dict[str, ImageSet]) -> Figure:
     figure = Figure(figsize=(12.6, 6.8), layout=layout)
     figure.suptitle("MNIST-C: the published generator above, ours below (seed 0)", fontsize=13, color=INK)
     clean = sets["identity"].images[:NUM_SHOWN]
-    for place, name in enumerate(CORRUPTIONS, start=1):
-        axes = figure.add_subplot(math.ceil(len(CORRUPTIONS) / 3), 3, place)
+    for place, name in enumerate(MNIST_C, start=1):
+        axes = figure.add_subplot(math.ceil(len(MNIST_C) / 3), 3, place)
         _draw_rows(axes, torch.stack([sets[name].images[:NUM_SHOWN], corrupt(clean, name, seed=0)]))
         axes.set_title(name, fontsize=10, color=INK, pad=3)
     return figure
@@ -133,14 +140,12 @@ def compare_generators(runs: Sequence[Run], num_seeds: int, corruptions: Sequenc
     models = [load_trained(run, DEVICE) for run in runs]
     sets = reference_sets()
     save_figure(side_by_side(sets), output / f"{NAME}.png")
-    results = [compare(models, name, sets, num_seeds) for name in corruptions]
     return {
         "runs": [run.name for run in runs],
         "num_digits": len(sets["identity"]),
         "seeds": num_seeds,
         "clean_error": error_rate(models, sets["identity"]),
-        "results": results,
-        "table": markdown(results),
+        "results": [compare(models, name, sets, num_seeds) for name in corruptions],
     }
 
 
@@ -155,9 +160,9 @@ def main() -> None:
         parser.error(f"--seeds {options.seeds}: expected at least two, for a standard deviation")
     with exit_on_user_error():
         runs = [Run.find(name) for name in options.runs]
-        result = compare_generators(runs, options.seeds, list(CORRUPTIONS), OUTPUT)
+        result = compare_generators(runs, options.seeds, list(MNIST_C), OUTPUT)
     write(NAME, result)
-    print(f"{result['table']}\n\nSignificant: p < {FAMILY_LEVEL} / {len(CORRUPTIONS)}, or gray levels differ by more.")
+    print(f"{markdown(result)}\n\nSignificant: p < {FAMILY_LEVEL} / {len(MNIST_C)}, or gray levels differ by more.")
     print(f"clean digits: {result['clean_error']:.2%} errors")
 
 

@@ -198,12 +198,12 @@ def raw_folder() -> Path:
     root = data_folder() / "torchvision"
     raw = root / "MNIST" / "raw"
     raw.mkdir(parents=True, exist_ok=True)
-    for split, files in DATASETS["mnist"].files.items():
+    for split, (files,) in DATASETS["mnist"].files.items():
         for file in files:
             target = raw / file.name.removesuffix(".gz")
             if not target.exists():
                 load_dataset("mnist", split)  # downloaded and verified
-                target.write_bytes(gzip.decompress((data_folder() / file.folder / file.name).read_bytes()))
+                target.write_bytes(gzip.decompress(file.path.read_bytes()))
     return root
 
 

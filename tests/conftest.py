@@ -13,6 +13,7 @@ import torch
 
 import mnist
 from utils.data.datasets import DATASETS, ImageSet, load_dataset
+from utils.data.downloads import DataFile
 from utils.files import PROJECT_FOLDER
 from utils.run import Run
 
@@ -64,10 +65,16 @@ def real_mirror(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Replaces the public mirrors by one without files."""
-    nowhere = (tmp_path / "nowhere").as_uri() + "/"
+    """Replaces the public URLs of all files by one without files. The checksums remain."""
+    nowhere = (tmp_path / "nowhere").as_uri()
+
+    def unreachable(file: DataFile) -> DataFile:
+        urls, md5 = file.published()
+        return replace(file, torchvision="", urls=(f"{nowhere}/{file.name}",) if urls else (), md5=md5)
+
     for name, dataset in DATASETS.items():
-        monkeypatch.setitem(DATASETS, name, replace(dataset, mirrors=(nowhere,)))
+        files = {split: [tuple(map(unreachable, group)) for group in groups] for split, groups in dataset.files.items()}
+        monkeypatch.setitem(DATASETS, name, replace(dataset, files=files))
 
 
 @pytest.fixture
@@ -75,11 +82,12 @@ def trust_files(monkeypatch: pytest.MonkeyPatch):
     """Makes the files of a split in a mirror the published ones, by their checksums."""
 
     def trust(mirror: Path, dataset: str, split: str) -> None:
+        def trusted(file: DataFile) -> DataFile:
+            path = mirror / file.folder / file.name
+            return replace(file, md5=hashlib.md5(path.read_bytes()).hexdigest()) if path.exists() else file
+
         files = DATASETS[dataset].files
-        contents = [(mirror / file.folder / file.name).read_bytes() for file in files[split]]
-        md5s = [hashlib.md5(content).hexdigest() for content in contents]
-        trusted = tuple(replace(file, md5=md5) for file, md5 in zip(files[split], md5s, strict=True))
-        monkeypatch.setitem(files, split, trusted)
+        monkeypatch.setitem(files, split, [tuple(map(trusted, group)) for group in files[split]])
 
     return trust
 

@@ -1,6 +1,6 @@
 """Logits, predictions and score of a model on a set of images."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,10 @@ class Score:
     def accuracy(self) -> float:
         return self.num_correct / self.num_digits
 
+    def values(self, split: str) -> dict[str, float]:
+        """The values by name, such as `test_accuracy`."""
+        return {f"{split}_{name}": value for name, value in (*asdict(self).items(), ("accuracy", self.accuracy))}
+
     def __str__(self) -> str:
         return f"accuracy {self.accuracy:.2%} ({self.num_correct:,} of {self.num_digits:,} right), loss {self.loss:.4f}"
 
@@ -40,7 +44,7 @@ def predict_logits(
     device: torch.device,
     precision: str = "fp32",
     progress: str | None = None,
-) -> Float[Tensor, "n 10"]:
+) -> Float[Tensor, "n classes"]:
     """The logits of all images as float32 on the device. The model runs in eval mode and then returns to its mode.
 
     `progress` is the label of a progress bar; None shows no bar.
@@ -65,7 +69,7 @@ def predict(
     return Predictions(logits.cpu().numpy(), image_set.labels.cpu().numpy())
 
 
-def score(logits: Float[Tensor, "n 10"], labels: Int64[Tensor, " n"]) -> Score:
+def score(logits: Float[Tensor, "n classes"], labels: Int64[Tensor, " n"]) -> Score:
     """Counts and mean cross-entropy. Logits and labels may be on different devices."""
     labels = labels.to(logits.device)
     return Score(

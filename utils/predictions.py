@@ -19,11 +19,11 @@ MAX_BYTES = 2**30  # a million images take 48 MB
 class Predictions:
     """Logits and labels of all images, in the order of the data set."""
 
-    logits: Float32[np.ndarray, "n 10"]
+    logits: Float32[np.ndarray, "n classes"]
     labels: Int64[np.ndarray, " n"]
 
     @cached_property
-    def probabilities(self) -> Float64[np.ndarray, "n 10"]:
+    def probabilities(self) -> Float64[np.ndarray, "n classes"]:
         """Softmax of the logits."""
         shifted = self.logits.astype(np.float64) - self.logits.max(axis=1, keepdims=True)
         exponentials = np.exp(shifted)
@@ -76,7 +76,9 @@ def load_predictions(path: Path) -> Predictions:
         raise UserError(f"{shown(path)} is missing: the run is unfinished") from None
     except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
         raise UserError(f"{shown(path)} is damaged, or not a file of predictions: {error}") from None
-    fits = logits.ndim == 2 and logits.shape[1] == 10 and labels.shape == (len(logits),) and len(labels)
-    if not fits or not np.isfinite(logits).all() or not np.isin(labels, range(10)).all():
-        raise UserError(f"{shown(path)} is damaged: expected finite logits (n, 10) and labels (n,) from 0 to 9")
+    fits = logits.ndim == 2 and labels.shape == (len(logits),) and len(labels)
+    if not fits or not np.isfinite(logits).all() or not np.isin(labels, range(logits.shape[1])).all():
+        raise UserError(
+            f"{shown(path)} is damaged: expected finite logits (n, classes) and labels (n,) from 0 to classes - 1"
+        )
     return Predictions(logits.astype(np.float32), labels.astype(np.int64))

@@ -1,30 +1,33 @@
 """All data sets: `load_dataset(name, split)` returns an `ImageSet`. To add a data set, add an entry to `DATASETS`.
 
-Every image is 28 x 28, bright on dark. Downloaded files are verified by their checksums every time they are read.
+Every image is 28 x 28, bright on dark. A download is verified by its published checksum. At every reading the checksum
+of the file's format, its header, its length and its labels are verified.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Int64, UInt8
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_svmlight_file
 from torch import Tensor
 
 from utils.data.array_files import DamagedFile, as_images, as_labels, read_idx, read_npz
 from utils.data.csv_digits import CSV_FORM, TEST_FRACTION, CsvName, csv_digits
 from utils.data.digit_preprocessing import to_mnist_form
-from utils.data.downloads import DataFile, local_file
+from utils.data.downloads import DataFile, available_files, read_file, torchvision_dataset
 from utils.data.splits import DIGIT_NAMES, ImageSet, stratified_sample, stratified_split
 from utils.errors import UserError
-from utils.files import shown
 
 Split = Literal["train", "test"]
-Images = UInt8[Tensor, "n 28 28"]
-Labels = Int64[Tensor, " n"]
+Files = tuple[DataFile, ...]
 
 
 @dataclass(frozen=True)
@@ -34,15 +37,9 @@ class Dataset:
     description: str
     load: Callable[[str, str], ImageSet]
     """Reads the images of a split: load(name, split)."""
-    class_names: tuple[str, ...] = DIGIT_NAMES
-    files: dict[str, tuple[DataFile, ...]] = field(default_factory=dict)
-    """The files of each split."""
-    mirrors: tuple[str, ...] = ()
-    """URLs that end in a slash, tried in order after MNIST_STUDY_MIRROR."""
-    num_images: dict[str, int] = field(default_factory=dict)
-    """Images in each split, to verify files that have no published checksum."""
-    advice: str = ""
-    """What to do if a file is missing, where it cannot be downloaded."""
+    files: dict[str, Sequence[Files]] = field(default_factory=dict)
+    """The files of each split: one tuple for each form in which the data set is published, see `available_files`."""
+    read_class_names: Callable[[], Sequence[str]] = lambda: DIGIT_NAMES
 
 
 def load_dataset(name: str, split: str) -> ImageSet:
@@ -80,46 +77,69 @@ def check_dataset_name(name: str) -> None:
         raise UserError(f"unknown data set '{name}': expected {', '.join(dataset_names())} or {CSV_FORM}")
 
 
+def class_names(name: str) -> tuple[str, ...]:
+    """The names of the classes of a data set, without its files. Raises UserError for an unknown data set."""
+    check_dataset_name(name)
+    return tuple(DATASETS[name.split(":")[0]].read_class_names())
+
+
+def num_classes(name: str) -> int:
+    """The number of classes of a data set. Raises UserError for an unknown data set."""
+    return len(class_names(name))
+
+
 # Readers of the formats.
 
 
-def _load_pair(name: str, split: str) -> ImageSet:
-    """A file of images and a file of labels, each in idx or npz format."""
-    images, labels = _read_pair(name, split)
-    return ImageSet(f"{name}/{split}", images, labels, DATASETS[name].class_names)
+def _load_pair(name: str, split: str, first_label: int = 0) -> ImageSet:
+    """A file of images and a file of labels. The labels in the file begin with `first_label`."""
+    names = class_names(name)
+    images_file, labels_file = available_files(*DATASETS[name].files[split])
+    images = read_file(images_file, lambda path: as_images(_read_array(path, images_file.member)))
+
+    def read_labels(path: Path) -> Int64[Tensor, " n"]:
+        labels = as_labels(_read_array(path, labels_file.member), range(first_label, first_label + len(names)))
+        if len(labels) != len(images):
+            raise DamagedFile(f"it holds {len(labels):,} labels for {len(images):,} images")
+        return labels - first_label
+
+    return ImageSet(f"{name}/{split}", images, read_file(labels_file, read_labels), names)
 
 
-def _load_emnist(name: str, split: str) -> ImageSet:
-    images, labels = _read_pair(name, split)
-    return ImageSet(f"{name}/{split}", images.transpose(1, 2).contiguous(), labels)  # the file has columns as rows
+def _load_emnist(name: str, split: str, first_label: int = 0) -> ImageSet:
+    whole = _load_pair(name, split, first_label)
+    return replace(whole, images=whole.images.transpose(1, 2).contiguous())  # the file has columns as rows
 
 
-def _read_pair(name: str, split: str) -> tuple[Images, Labels]:
-    dataset = DATASETS[name]
-    images_file, labels_file = dataset.files[split]
-    num_images = dataset.num_images.get(split)
-    images = _read_array(images_file, as_images, num_images, dataset)
-    return images, _read_array(labels_file, as_labels, num_images, dataset)
-
-
-def _read_array(file: DataFile, check: Callable[[Tensor], Tensor], length: int | None, dataset: Dataset) -> Tensor:
-    path = local_file(file, dataset.mirrors, dataset.advice)
+def _read_array(path: Path, member: str) -> Tensor:
+    """The array in an npz or idx file, or in the idx file `member` of a zip file."""
+    if not member:
+        return read_npz(path) if path.suffix == ".npz" else read_idx(path)
     try:
-        values = check(read_npz(path) if path.suffix == ".npz" else read_idx(path))
-        if length is not None and len(values) != length:
-            raise DamagedFile(f"it holds {len(values):,} digits, expected {length:,}")
-    except DamagedFile as error:
-        raise UserError(f"{shown(path)} is damaged: {error}.\nDelete it. {dataset.advice}".rstrip()) from None
-    return values
+        with zipfile.ZipFile(path) as archive, archive.open(member) as file:
+            return read_idx(file)  # type: ignore[arg-type]  # the file is a BufferedIOBase
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise DamagedFile(f"it is not a complete zip file with {member}: {error}") from None
 
 
 def _load_usps(name: str, split: str) -> ImageSet:
-    """A text file: in each row a label and 16 x 16 values from -1 to 1."""
-    (file,) = DATASETS[name].files[split]
-    path = local_file(file, DATASETS[name].mirrors)
-    values = pd.read_csv(path, sep=r"\s+", header=None, dtype=np.float32).to_numpy()
-    originals = ((values[:, 1:].reshape(-1, 16, 16) + 1) * 127.5).round().astype(np.uint8)
-    return ImageSet(f"{name}/{split}", _in_mnist_form(originals), torch.from_numpy(values[:, 0].astype(np.int64)))
+    """Text with a label and 16 x 16 values from -1 to 1 in each row: columns of digits from 0, or pairs of index and
+    value (libsvm) with the label 1 for the digit 0."""
+    (file,) = available_files(*DATASETS[name].files[split])
+    labels, values = read_file(file, _read_usps)
+    originals = ((values.reshape(-1, 16, 16) + 1) * 127.5).round().astype(np.uint8)
+    return ImageSet(f"{name}/{split}", _in_mnist_form(originals), torch.from_numpy(labels.astype(np.int64)))
+
+
+def _read_usps(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        if path.suffix == ".bz2":
+            values, labels = load_svmlight_file(str(path), n_features=256, dtype=np.float32)
+            return labels - 1, values.toarray()
+        table = pd.read_csv(path, sep=r"\s+", header=None, dtype=np.float32).to_numpy()
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        raise DamagedFile(f"it does not hold rows of 256 numbers: {error}") from None
+    return table[:, 0], table[:, 1:]
 
 
 def _load_bundled(name: str, split: str) -> ImageSet:
@@ -137,7 +157,7 @@ def _load_csv(name: str, split: str) -> ImageSet:
     return ImageSet(f"{name}/{split}", *csv_digits(files.train_files if split == "train" else files.test_files))
 
 
-def _in_mnist_form(originals: Iterable[np.ndarray]) -> Images:
+def _in_mnist_form(originals: Iterable[np.ndarray]) -> UInt8[Tensor, "n 28 28"]:
     return torch.from_numpy(np.stack([to_mnist_form(original) for original in originals]))
 
 
@@ -149,14 +169,27 @@ def _part_of(whole: ImageSet, split: str, test_fraction: float) -> ImageSet:
     return train if split == "train" else test
 
 
-# The registry. Checksums and mirrors equal those of torchvision, which takes a second to import.
+# The registry. URLs, checksums and class names come from torchvision.
 
 
-def _pair(folder: str, prefix: str, images_md5: str | None, labels_md5: str | None) -> tuple[DataFile, DataFile]:
+def _pair(folder: str, prefix: str, torchvision: str = "") -> Files:
     """Images and labels under the usual file names of gzipped idx files."""
+    return tuple(DataFile(folder, f"{prefix}-{part}-ubyte.gz", torchvision) for part in ("images-idx3", "labels-idx1"))
+
+
+def _emnist(part: str) -> dict[str, Sequence[Files]]:
+    """A part of EMNIST: files in a folder of its own, or members of the zip file of all parts."""
+    pairs = {split: _pair(f"emnist_{part}", f"emnist-{part}-{split}") for split in get_args(Split)}
+    return {
+        split: [pair, tuple(DataFile("emnist", "gzip.zip", "EMNIST", member=f"gzip/{file.name}") for file in pair)]
+        for split, pair in pairs.items()
+    }
+
+
+def _qmnist(split: str) -> Files:
     return (
-        DataFile(folder, f"{prefix}-images-idx3-ubyte.gz", images_md5),
-        DataFile(folder, f"{prefix}-labels-idx1-ubyte.gz", labels_md5),
+        DataFile("qmnist", f"qmnist-{split}-images-idx3-ubyte.gz", "QMNIST"),
+        DataFile("qmnist_labels", f"qmnist-{split}-labels-idx2-int.gz", "QMNIST"),
     )
 
 
@@ -164,83 +197,69 @@ DATASETS = {
     "mnist": Dataset(
         "60,000 + 10,000 digits (LeCun, Cortes and Burges 1998)",
         _load_pair,
-        files={
-            "train": _pair("mnist", "train", "f68b3c2dcbeaaa9fbdd348bbdeb94873", "d53e105ee54ea40749a09fcbcd1e9432"),
-            "test": _pair("mnist", "t10k", "9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c"),
-        },
-        mirrors=("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"),
+        {"train": [_pair("mnist", "train", "MNIST")], "test": [_pair("mnist", "t10k", "MNIST")]},
     ),
     "fashion_mnist": Dataset(
         "60,000 + 10,000 images of clothing (Xiao, Rasul and Vollgraf 2017)",
         _load_pair,
-        class_names=(
-            "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
-        ),
-        files={
-            "train": _pair(
-                "fashion_mnist", "train", "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe"
-            ),
-            "test": _pair(
-                "fashion_mnist", "t10k", "bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310"
-            ),
+        {
+            "train": [_pair("fashion_mnist", "train", "FashionMNIST")],
+            "test": [_pair("fashion_mnist", "t10k", "FashionMNIST")],
         },
-        mirrors=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+        lambda: torchvision_dataset("FashionMNIST").classes,
     ),
     "kmnist": Dataset(
         "60,000 + 10,000 hiragana in cursive script (Clanuwat et al. 2018)",
         _load_pair,
-        class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
-        files={
-            "train": _pair("kmnist", "train", "bdb82020997e1d708af4cf47b453dcf7", "e144d726b3acfaa3e44228e80efcd344"),
-            # Published as idx and as npz. torchvision has no checksums of the npz files: these are of verified files.
-            "test": (
-                DataFile("kmnist", "kmnist-test-imgs.npz", "dace6de62ca8b90843cc45366337d02e"),
-                DataFile("kmnist", "kmnist-test-labels.npz", "3ae489a79983d0fe386152684e3b5412"),
-            ),
+        {
+            "train": [_pair("kmnist", "train", "KMNIST")],
+            # The authors also publish npz files, which torchvision does not know.
+            "test": [
+                _pair("kmnist", "t10k", "KMNIST"),
+                (
+                    DataFile("kmnist", "kmnist-test-imgs.npz", md5="dace6de62ca8b90843cc45366337d02e"),
+                    DataFile("kmnist", "kmnist-test-labels.npz", md5="3ae489a79983d0fe386152684e3b5412"),
+                ),
+            ],
         },
-        mirrors=("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
+        lambda: torchvision_dataset("KMNIST").classes,
     ),
     "qmnist": Dataset(
         "MNIST reconstructed from its source, with all of its 60,000 test digits (Yadav and Bottou 2019)",
         _load_pair,
-        files={
-            "train": (
-                DataFile("qmnist", "qmnist-train-images-idx3-ubyte.gz", "ed72d4157d28c017586c42bc6afe6370"),
-                DataFile("qmnist_labels", "qmnist-train-labels-idx2-int.gz", "0058f8dd561b90ffdd0f734c6a30e5e4"),
-            ),
-            "test": (
-                DataFile("qmnist", "qmnist-test-images-idx3-ubyte.gz", "1394631089c404de565df7b7aeaf9412"),
-                DataFile("qmnist_labels", "qmnist-test-labels-idx2-int.gz", "5b5b05890a5e13444e108efe57b788aa"),
-            ),
-        },
-        mirrors=("https://raw.githubusercontent.com/facebookresearch/qmnist/master/",),
+        {split: [_qmnist(split)] for split in get_args(Split)},
     ),
     "emnist_digits": Dataset(
         "240,000 + 40,000 digits from the archive that MNIST comes from (Cohen et al. 2017)",
         _load_emnist,
-        files={split: _pair("emnist_digits", f"emnist-digits-{split}", None, None) for split in ("train", "test")},
-        num_images={"train": 240_000, "test": 40_000},
-        advice=(
-            "Put emnist-digits-{train,test}-{images-idx3,labels-idx1}-ubyte.gz, from "
-            "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip (half a gigabyte), into data/emnist_digits/, or set "
-            "MNIST_STUDY_MIRROR to a folder or URL that holds them in emnist_digits/."
-        ),
+        _emnist("digits"),
+    ),
+    "emnist_letters": Dataset(
+        "124,800 + 20,800 letters in 26 classes, each of upper and lower case (Cohen et al. 2017)",
+        partial(_load_emnist, first_label=1),
+        _emnist("letters"),
+        lambda: torchvision_dataset("EMNIST").classes_split_dict["letters"][1:],  # the first is N/A
     ),
     "usps": Dataset(
         "7,291 + 2,007 digits from envelopes of the US Postal Service, brought to MNIST's form (LeCun et al. 1990)",
         _load_usps,
-        files={
-            "train": (DataFile("usps", "zip.train.gz", "206835541ea704bcfb4b6eea872678bf"),),
-            "test": (DataFile("usps", "zip.test.gz", "6562929fa4aa7a165f7229d5f7598658"),),
+        {
+            "train": [
+                (DataFile("usps", "zip.train.gz", md5="206835541ea704bcfb4b6eea872678bf"),),
+                (DataFile("usps", "usps.bz2", "USPS"),),
+            ],
+            "test": [
+                (DataFile("usps", "zip.test.gz", md5="6562929fa4aa7a165f7229d5f7598658"),),
+                (DataFile("usps", "usps.t.bz2", "USPS"),),
+            ],
         },
-        mirrors=("https://hastie.su.domains/ElemStatLearn/datasets/",),
     ),
     "digits": Dataset(
         "1,797 digits, a fifth of them for testing, brought to MNIST's form (Alpaydin and Kaynak, UCI, 1998)",
         _load_bundled,
     ),
     "csv": Dataset("rows of a label and 784 pixel values; without test=, a fixed fifth is for testing", _load_csv),
-}  # fmt: skip
+}
 
 
 # The writers of MNIST's digits, from the labels of QMNIST.
@@ -261,6 +280,6 @@ def mnist_writers() -> dict[str, Int64[np.ndarray, " n"]] | None:
 
 
 def _read_writers(split: str, count: int) -> Int64[np.ndarray, " n"]:
-    _, labels_file = DATASETS["qmnist"].files[split]
-    table = read_idx(local_file(labels_file))
+    ((_, labels_file),) = DATASETS["qmnist"].files[split]
+    table = read_file(labels_file, read_idx, is_public=False)
     return table[:count, WRITER_COLUMN].long().numpy()

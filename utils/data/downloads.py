@@ -1,19 +1,27 @@
-"""Downloads of data-set files: mirrors are tried in order, checksums are verified, files are written atomically."""
+"""Files of data sets in data/: downloaded if missing, verified by their checksum, written atomically.
+
+URLs and checksums of public data sets come from torchvision. It takes a second to import, so it is imported only when a
+file is missing.
+"""
 
 import hashlib
 import http.client
 import os
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from utils.data.array_files import DamagedFile
 from utils.errors import UserError
 from utils.files import data_folder, shown, write_whole
 
-MAX_BYTES = 200 * 2**20  # no file of a data set is larger
+T = TypeVar("T")
+
+MAX_BYTES = 2**30  # no file of a data set is larger
 TIMEOUT_SECONDS = 20.0
 CHUNK_BYTES = 2**18
 
@@ -24,46 +32,101 @@ class DataFile:
 
     folder: str
     name: str
+    torchvision: str = ""
+    """The class in torchvision.datasets that knows URLs and checksum of the file."""
+    urls: tuple[str, ...] = ()
+    """URLs of a file that torchvision does not know; without URLs it must be in data/ or in MNIST_STUDY_MIRROR."""
     md5: str | None = None
     """None if no checksum is published: then only the reader of the file checks its content."""
+    member: str = ""
+    """The file inside this zip file that is read."""
+
+    @property
+    def path(self) -> Path:
+        return data_folder() / self.folder / self.name
+
+    def published(self) -> tuple[tuple[str, ...], str | None]:
+        """URLs and md5 of the file."""
+        if not self.torchvision:
+            return self.urls, self.md5
+        urls, md5 = _published_files(torchvision_dataset(self.torchvision))[self.name]
+        return tuple(urls), md5
 
 
-def local_file(file: DataFile, mirrors: Sequence[str] = (), advice: str = "") -> Path:
-    """The path of the file in data/. Downloads the file if it is missing or its checksum is wrong.
+def torchvision_dataset(name: str) -> Any:
+    """The class of this name in torchvision.datasets."""
+    from torchvision import datasets  # takes a second to import
 
-    Tries MNIST_STUDY_MIRROR first (a folder or a URL with one subfolder per data set), then `mirrors`, which are URLs
-    that end in a slash. Raises UserError if no mirror has the file: the message lists all attempts, then the advice.
-    """
-    path = data_folder() / file.folder / file.name
-    if not path.exists():
-        problem = "is missing"
-    elif file.md5 is not None and _md5(path.read_bytes()) != file.md5:
-        problem = "is damaged (its checksum is wrong)"
-    else:
-        return path
-    failures = []
-    for url in [*_user_mirror(file), *(mirror + file.name for mirror in mirrors)]:
+    return getattr(datasets, name)
+
+
+def _published_files(dataset: Any) -> dict[str, tuple[list[str], str]]:
+    """URLs and md5 of the files of a torchvision class, by file name."""
+    if hasattr(dataset, "url"):  # EMNIST: one zip file
+        return {dataset.url.rpartition("/")[2]: ([dataset.url], dataset.md5)}
+    if hasattr(dataset, "split_list"):  # USPS
+        return {name: ([url], md5) for url, name, md5 in dataset.split_list.values()}
+    if isinstance(dataset.resources, dict):  # QMNIST
+        return {url.rpartition("/")[2]: ([url], md5) for files in dataset.resources.values() for url, md5 in files}
+    return {name: ([mirror + name for mirror in dataset.mirrors], md5) for name, md5 in dataset.resources}
+
+
+def available_files(*groups: tuple[DataFile, ...]) -> tuple[DataFile, ...]:
+    """The first of these groups whose files are all in data/, else the first that MNIST_STUDY_MIRROR has, else the one
+    that has public URLs. A data set that is published in several forms has a group for each form."""
+    for group in groups:
+        if all(file.path.exists() for file in group):
+            return group
+    for group in groups if len(groups) > 1 else ():
         try:
-            content = _download(url)
+            for file in group:
+                read_file(file, lambda path: path, is_public=False)
+            return group
+        except UserError:
+            continue
+    return next((group for group in groups if all(file.torchvision or file.urls for file in group)), groups[0])
+
+
+def read_file(file: DataFile, read: Callable[[Path], T], is_public: bool = True, advice: str = "") -> T:
+    """`read(path)` for the file in data/. A missing file is downloaded, and so is a file for which `read` raises
+    DamagedFile.
+
+    Downloads from MNIST_STUDY_MIRROR (a folder or a URL with one subfolder per data set), else, if `is_public`, from a
+    public URL. Raises UserError if none has the file: the message lists all attempts, then the advice.
+    """
+    problem = "is missing"
+    if file.path.exists():
+        try:
+            return read(file.path)
+        except DamagedFile as error:
+            problem = f"is damaged: {error}"
+    _download(file, problem, is_public, advice)
+    try:
+        return read(file.path)
+    except DamagedFile as error:
+        raise UserError(f"{shown(file.path)} is damaged: {error}.\nDelete it. {advice}".rstrip()) from None
+
+
+def _download(file: DataFile, problem: str, is_public: bool, advice: str) -> None:
+    public_urls, md5 = file.published()
+    failures = []
+    for url in [*_user_mirror(file), *(public_urls if is_public else ())]:
+        try:
+            content = _content(url)
         except (OSError, http.client.HTTPException, ValueError) as error:
             failures.append(f"{url} ({getattr(error, 'reason', None) or error})")
             continue
-        if file.md5 is None or _md5(content) == file.md5:
-            write_whole(path, content)
+        if md5 is None or hashlib.md5(content, usedforsecurity=False).hexdigest() == md5:
+            write_whole(file.path, content)
             print(f"downloaded {file.name} from {url}")
-            return path
+            return
         failures.append(f"{url} (wrong checksum)")
     advice = advice or (
         f"Connect to the internet and run again, or set MNIST_STUDY_MIRROR to a folder or URL that holds "
         f"{file.folder}/{file.name}, or use the bundled digits: --dataset digits."
     )
-    raise UserError(
-        f"{shown(path)} {problem} and could not be downloaded: {'; '.join(failures) or 'no mirror is known'}.\n{advice}"
-    )
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+    attempts = "; ".join(failures) or "no mirror is known"
+    raise UserError(f"{shown(file.path)} {problem} and could not be downloaded: {attempts}.\n{advice}")
 
 
 def _user_mirror(file: DataFile) -> list[str]:
@@ -74,7 +137,7 @@ def _user_mirror(file: DataFile) -> list[str]:
     return [f"{root}/{file.folder}/{file.name}"]
 
 
-def _download(url: str) -> bytes:
+def _content(url: str) -> bytes:
     """The content at the URL, with a progress bar. Raises ValueError if it is larger than any data-set file."""
     request = urllib.request.Request(url, headers={"User-Agent": "mnist-study-platform"})
     content = bytearray()
@@ -86,5 +149,5 @@ def _download(url: str) -> bytes:
                 content += chunk
                 bar.update(len(chunk))
                 if len(content) > MAX_BYTES:
-                    raise ValueError("larger than any file of the data set")
+                    raise ValueError("larger than any file of a data set")
     return bytes(content)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
@@ -17,13 +17,39 @@ SPLIT_SEED = 0  # the same for all runs, so that all are validated on the same i
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images, bright on dark with pixel values as stored in the files, with labels and class names. On the CPU unless
-    moved."""
+    """Images, bright on dark, with labels and class names. On the CPU unless moved.
+
+    Raises UserError for images and labels of another type or shape, and for labels that have no class name.
+    """
 
     name: str
-    images: UInt8[Tensor, "n 28 28"]
-    labels: Int64[Tensor, " n"]
+    images: Tensor
+    """uint8 (n, 28, 28)."""
+    labels: Tensor
+    """int64 (n,)."""
     class_names: tuple[str, ...] = DIGIT_NAMES
+
+    def __post_init__(self) -> None:
+        images, labels = self.images, self.labels
+        if images.dtype != torch.uint8 or images.ndim != 3 or images.shape[1:] != (28, 28):
+            raise UserError(
+                f"{self.name}: {images.dtype} images of shape {tuple(images.shape)}, expected uint8 (n, 28, 28).\n"
+                "Convert pixels in [0, 1] with (images * 255).round().byte()."
+            )
+        if labels.dtype != torch.int64 or labels.shape != (len(images),):
+            raise UserError(
+                f"{self.name}: {labels.dtype} labels of shape {tuple(labels.shape)}, expected int64 "
+                f"({len(images)},): one label per image"
+            )
+        if len(labels) and not (labels.min() >= 0 and labels.max() < self.num_classes):
+            raise UserError(
+                f"{self.name}: labels from {labels.min()} to {labels.max()}, expected 0 to {self.num_classes - 1}: "
+                f"it has {self.num_classes} class names"
+            )
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -1,18 +1,21 @@
 """The registry of data sets: every entry can be loaded, and bad names and files are refused."""
 
+import bz2
 import gzip
+import subprocess
+import sys
+import zipfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from helpers import write_idx
-from torchvision import datasets as torchvision_datasets
 
 from utils.data import datasets, load_dataset, load_training_sets
 from utils.data.array_files import as_labels, read_idx
-from utils.data.datasets import DATASETS, dataset_names, mnist_writers
-from utils.data.downloads import local_file
+from utils.data.datasets import DATASETS, class_names, dataset_names, mnist_writers, num_classes
+from utils.data.downloads import read_file
 from utils.errors import UserError
 from utils.evaluation import predict_logits, score
 
@@ -59,60 +62,78 @@ def test_training_and_validation_set_are_disjoint():
 
 # Data sets with a file of images and a file of labels.
 
-PAIRS = [name for name in dataset_names() if len(DATASETS[name].files.get("train", ())) == 2]
+PAIRS = [(name, split) for name in dataset_names() for split, groups in DATASETS[name].files.items() if name != "usps"]
 
 
 @pytest.fixture
 def mirror(home, monkeypatch, no_network, trust_files):
-    """A mirror with three images of each data set, whose checksums count as the published ones."""
+    """A mirror with three images of each data set in each form, whose checksums count as the published ones."""
     mirror = home / "mirror"
-    for name in PAIRS:
-        for split in ("train", "test"):
-            for file, values in zip(DATASETS[name].files[split], (IMAGES, LABELS), strict=True):
+    for name, split in PAIRS:
+        labels = LABELS + 1 if name == "emnist_letters" else LABELS
+        for group in DATASETS[name].files[split]:
+            for file, values in zip(group, (IMAGES, labels), strict=True):
                 path = mirror / file.folder / file.name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                if file.name.endswith(".npz"):
+                if file.member:
+                    write_idx(home / "member", values)
+                    with zipfile.ZipFile(path, "a") as archive:
+                        archive.write(home / "member", file.member)
+                elif file.name.endswith(".npz"):
                     np.savez_compressed(path, values.numpy())
                 else:
                     write_idx(path, QMNIST_TABLE if "idx2" in file.name else values)
-            trust_files(mirror, name, split)
-        monkeypatch.setitem(DATASETS, name, replace(DATASETS[name], num_images={}))
+    for name, split in PAIRS:
+        trust_files(mirror, name, split)
     monkeypatch.setenv("MNIST_STUDY_MIRROR", str(mirror))
     return mirror
 
 
-@pytest.mark.parametrize("split", ["train", "test"])
-@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize(("name", "split"), PAIRS)
 def test_every_data_set_is_downloaded_and_read(mirror, name, split):
     found = load_dataset(name, split)
-    assert found.name == f"{name}/{split}" and found.class_names == DATASETS[name].class_names
-    assert torch.equal(found.images, IMAGES.transpose(1, 2) if name == "emnist_digits" else IMAGES)
+    assert found.name == f"{name}/{split}" and found.class_names == class_names(name)
+    assert torch.equal(found.images, IMAGES.transpose(1, 2) if "emnist_" in name else IMAGES)
     assert found.images.is_contiguous() and found.labels.tolist() == [7, 2, 1]
 
 
+@pytest.mark.parametrize("form", [0, 1])
 @pytest.mark.parametrize(
-    ("name", "their_set"),
-    [
-        ("mnist", torchvision_datasets.MNIST),
-        ("fashion_mnist", torchvision_datasets.FashionMNIST),
-        ("kmnist", torchvision_datasets.KMNIST),
-    ],
+    ("name", "split"), [("kmnist", "test"), ("emnist_letters", "train"), ("emnist_digits", "test")]
 )
-def test_checksums_mirrors_and_classes_equal_those_of_torchvision(name, their_set):
-    ours = DATASETS[name]
-    files = {(file.name, file.md5) for files in ours.files.values() for file in files}
-    assert {file for file in files if file[0].endswith(".gz")} <= set(their_set.resources)
-    assert set(ours.mirrors) == set(their_set.mirrors)
-    assert ours.class_names == tuple(their_set.classes) or name == "mnist"
+def test_each_published_form_of_a_data_set_is_read(mirror, name, split, form):
+    for file in DATASETS[name].files[split][1 - form]:
+        (mirror / file.folder / file.name).unlink(missing_ok=True)
+    assert load_dataset(name, split).labels.tolist() == [7, 2, 1]
 
 
-def test_files_of_qmnist_equal_those_of_torchvision():
-    (url,) = DATASETS["qmnist"].mirrors
-    for split, files in DATASETS["qmnist"].files.items():
-        assert [(url + file.name, file.md5) for file in files] == torchvision_datasets.QMNIST.resources[split]
+def test_class_names_are_those_of_torchvision_without_a_file(no_network):
+    assert class_names("fashion_mnist")[9] == "Ankle boot" and class_names("kmnist")[3] == "tsu"
+    assert class_names("emnist_letters") == tuple("abcdefghijklmnopqrstuvwxyz")
+    assert {num_classes(name) for name in dataset_names() if name != "emnist_letters"} == {10}
+    with pytest.raises(UserError, match="unknown data set"):
+        num_classes("mnst")
+
+
+def test_every_public_file_has_a_url_and_a_checksum():
+    for name in dataset_names():
+        for groups in DATASETS[name].files.values():
+            urls, md5s = zip(*(file.published() for group in groups for file in group if file.torchvision), strict=True)
+            assert all(url.startswith("http") for file_urls in urls for url in file_urls) and all(urls)
+            assert all(len(md5) == 32 for md5 in md5s)
+    ((images, _),) = DATASETS["mnist"].files["train"]
+    assert images.published()[1] == "f68b3c2dcbeaaa9fbdd348bbdeb94873"
+
+
+def test_files_in_data_are_read_without_torchvision(mirror, home):
+    load_dataset("mnist", "test")
+    code = "import sys; from utils.data import load_dataset; load_dataset('mnist', 'test'); print(list(sys.modules))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "'utils.data.datasets'" in answer.stdout and "'torchvision'" not in answer.stdout
 
 
 def test_a_damaged_npz_file_is_downloaded_again(mirror, home):
+    (mirror / "kmnist" / "t10k-images-idx3-ubyte.gz").unlink()
     load_dataset("kmnist", "test")
     path = home / "data" / "kmnist" / "kmnist-test-imgs.npz"
     path.write_bytes(path.read_bytes()[:-20])
@@ -127,53 +148,61 @@ def test_writers_come_from_the_label_table_of_qmnist(mirror, monkeypatch):
 
 def test_the_labels_with_writers_are_not_downloaded_from_public_mirrors(monkeypatch, mirror):
     monkeypatch.delenv("MNIST_STUDY_MIRROR")
-    public_mirror = f"{(mirror / 'qmnist_labels').as_uri()}/"  # has the labels
-    monkeypatch.setitem(DATASETS, "qmnist", replace(DATASETS["qmnist"], mirrors=(public_mirror,)))
+    public = (mirror / "qmnist_labels").as_uri()  # has the labels
+    for split, ((images, labels),) in DATASETS["qmnist"].files.items():
+        group = (images, replace(labels, urls=(f"{public}/{labels.name}",)))
+        monkeypatch.setitem(DATASETS["qmnist"].files, split, [group])
     assert mnist_writers() is None
 
 
-# EMNIST: without checksums, and not downloaded from public mirrors.
-
-EMNIST_IMAGES, EMNIST_LABELS = (file.name for file in DATASETS["emnist_digits"].files["test"])
+# EMNIST: a pair of files without checksums, or the zip file of all parts.
 
 
-def test_missing_emnist_files_are_refused_with_source_and_destination():
-    with pytest.raises(UserError) as error:
-        load_dataset("emnist_digits", "test")
-    problem, advice = str(error.value).splitlines()
-    assert EMNIST_IMAGES in problem and "is missing" in problem
-    assert all(part in advice for part in ("gzip.zip", "data/emnist_digits/", "MNIST_STUDY_MIRROR"))
+def test_missing_emnist_files_are_refused_with_the_zip_file_that_holds_them(no_network):
+    with pytest.raises(UserError, match=r"data/emnist/gzip.zip is missing(.|\n)*MNIST_STUDY_MIRROR"):
+        load_dataset("emnist_letters", "test")
 
 
 @pytest.mark.parametrize("damage", ["count", "label", "truncated", "no gzip"])
-def test_damaged_emnist_files_are_refused(home, monkeypatch, damage):
-    monkeypatch.setitem(DATASETS, "emnist_digits", replace(DATASETS["emnist_digits"], num_images={"test": 2}))
-    folder = home / "data" / "emnist_digits"
-    write_idx(folder / EMNIST_IMAGES, IMAGES[:2])
-    labels = {"count": (7, 2, 1), "label": (7, 10)}.get(damage, (7, 2))
-    write_idx(folder / EMNIST_LABELS, torch.tensor(labels, dtype=torch.uint8))
-    path = folder / EMNIST_LABELS
+def test_damaged_emnist_files_are_refused(home, no_network, damage):
+    images, labels = DATASETS["emnist_letters"].files["test"][0]
+    write_idx(images.path, IMAGES[:2])
+    values = {"count": (7, 2, 1), "label": (7, 27)}.get(damage, (7, 2))
+    write_idx(labels.path, torch.tensor(values, dtype=torch.uint8))
     if damage in ("truncated", "no gzip"):
-        path.write_bytes(path.read_bytes()[:-4] if damage == "truncated" else b"<html>")
-    with pytest.raises(UserError, match=f"{EMNIST_LABELS} is damaged: .*\nDelete it. Put"):
-        load_dataset("emnist_digits", "test")
+        labels.path.write_bytes(labels.path.read_bytes()[:-4] if damage == "truncated" else b"<html>")
+    with pytest.raises(UserError, match=f"{labels.name} is damaged: "):
+        load_dataset("emnist_letters", "test")
 
 
-# USPS: a text file of 16 x 16 images.
+def test_a_damaged_zip_file_is_downloaded_again(mirror):
+    for file in DATASETS["emnist_letters"].files["test"][0]:
+        (mirror / file.folder / file.name).unlink()
+    load_dataset("emnist_letters", "test")
+    path = DATASETS["emnist_letters"].files["test"][1][0].path
+    path.write_bytes(path.read_bytes()[:-20])
+    assert load_dataset("emnist_letters", "test").labels.tolist() == [7, 2, 1]
 
 
-@pytest.fixture
-def usps_file(home, no_network, trust_files):
-    """Two digits in the format of the file: a vertical bar and a horizontal one."""
+# USPS: text files of 16 x 16 images.
+
+
+@pytest.fixture(params=["columns", "libsvm"])
+def usps_file(request, home, no_network, trust_files):
+    """Two digits in each format of the file: a vertical bar and a horizontal one."""
     images = np.full((2, 16, 16), -1.0)
     images[0, 2:14, 7:9] = 1
     images[1, 7:9, 2:14] = 1
-    values = [" ".join(f"{value:.3f}" for value in image.ravel()) for image in images]
-    path = home / "data" / "usps" / "zip.test.gz"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(gzip.compress(f"1.0000 {values[0]}\n7.0000 {values[1]}".encode()))
-    trust_files(home / "data", "usps", "test")
-    return path
+    rows = images.reshape(2, 256)
+    (columns,), (libsvm,) = DATASETS["usps"].files["test"]
+    columns.path.parent.mkdir(parents=True)
+    if request.param == "columns":
+        texts = [" ".join(f"{value:.3f}" for value in row) for row in rows]
+        columns.path.write_bytes(gzip.compress(f"1.0000 {texts[0]}\n7.0000 {texts[1]}".encode()))
+        return columns.path
+    texts = [" ".join(f"{index}:{value:.3f}" for index, value in enumerate(row, start=1)) for row in rows]
+    libsvm.path.write_bytes(bz2.compress(f"2 {texts[0]}\n8 {texts[1]}\n".encode()))
+    return libsvm.path
 
 
 def test_usps_digits_have_mnist_form(usps_file):
@@ -185,9 +214,10 @@ def test_usps_digits_have_mnist_form(usps_file):
         assert abs(rows.mean() - 14) < 1 and abs(columns.mean() - 14) < 1
 
 
-def test_a_damaged_usps_file_without_a_mirror_is_refused(usps_file):
-    usps_file.write_bytes(b"damaged")
-    with pytest.raises(UserError, match="its checksum is wrong"):
+@pytest.mark.parametrize("content", [b"damaged", b""])
+def test_a_damaged_usps_file_without_a_mirror_is_refused(usps_file, content):
+    usps_file.write_bytes(content)
+    with pytest.raises(UserError, match=f"{usps_file.name} is damaged"):
         load_dataset("usps", "test")
 
 
@@ -218,9 +248,9 @@ def test_real_test_sets_have_a_thousand_images_of_each_class(real_mirror, no_net
 @pytest.mark.real_mnist
 @pytest.mark.parametrize(("split", "count"), [("train", 60_000), ("test", 10_000)])
 def test_real_labels_of_qmnist_begin_with_those_of_mnist(real_mirror, split, count):
-    _, labels_file = DATASETS["qmnist"].files[split]
+    ((_, labels_file),) = DATASETS["qmnist"].files[split]
     try:
-        table = read_idx(local_file(labels_file))
+        table = read_file(labels_file, read_idx, is_public=False)
     except UserError:
         pytest.skip("the mirror has no QMNIST labels")
     assert len(table) == 60_000

@@ -62,3 +62,22 @@ def test_a_sample_is_stratified_and_the_same_at_every_call():
 def test_impossible_sample_sizes_are_refused(size):
     with pytest.raises(UserError, match=r"cannot train on .* of the 300 digits of numbered"):
         stratified_sample(numbered_set(list(range(10)) * 30), size)
+
+
+IMAGES = torch.zeros(3, 28, 28, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "reason"),
+    [
+        (torch.rand(3, 28, 28), [0, 1, 2], "float32 images.*expected uint8"),
+        (IMAGES[:, None], [0, 1, 2], r"shape \(3, 1, 28, 28\), expected uint8 \(n, 28, 28\)"),
+        (IMAGES, [0, 1], r"labels of shape \(2,\), expected int64 \(3,\)"),
+        (IMAGES, [0.0, 1.0, 2.0], "float32 labels"),
+        (IMAGES, [0, 1, 26], "labels from 0 to 26, expected 0 to 25: it has 26 class names"),
+        (IMAGES, [0, -1, 2], "labels from -1 to 2"),
+    ],
+)
+def test_wrong_images_and_labels_are_refused(images, labels, reason):
+    with pytest.raises(UserError, match=f"mine: .*{reason}"):
+        ImageSet("mine", images, torch.tensor(labels), tuple("abcdefghijklmnopqrstuvwxyz"))
