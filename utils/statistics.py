@@ -12,7 +12,7 @@ TAILS = (0.025, 0.975)
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
-    """The mean and the half width of its interval by Student's t. The half width of a single value is NaN."""
+    """The mean and the half width of its interval by Student's t. The half width is NaN for a single value."""
     from scipy.stats import t  # takes half a second to import
 
     if len(values) < 2:
@@ -26,19 +26,14 @@ def difference_interval(first: Sequence[float], second: Sequence[float]) -> tupl
 
     NaN if either has a single value. The interval has zero width if neither varies.
     """
-    from scipy.stats import t
+    from scipy.stats import ttest_ind
 
     if min(len(first), len(second)) < 2:
         return math.nan, math.nan
-    difference = float(np.mean(first) - np.mean(second))
-    # The squared standard errors of the two means.
-    errors = [float(np.var(values, ddof=1)) / len(values) for values in (first, second)]
-    if sum(errors) == 0:
-        return difference, difference
-    # Degrees of freedom by Welch and Satterthwaite.
-    degrees = sum(errors) ** 2 / (errors[0] ** 2 / (len(first) - 1) + errors[1] ** 2 / (len(second) - 1))
-    half_width = float(t.ppf(0.975, degrees)) * math.sqrt(sum(errors))
-    return difference - half_width, difference + half_width
+    if np.var(first) == np.var(second) == 0:
+        return (float(np.mean(first) - np.mean(second)),) * 2
+    interval = ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    return float(interval.low), float(interval.high)
 
 
 def welch_p_value(first: Sequence[float], second: Sequence[float]) -> float:
@@ -50,6 +45,11 @@ def welch_p_value(first: Sequence[float], second: Sequence[float]) -> float:
     if np.var(first) == np.var(second) == 0:
         return float(np.mean(first) == np.mean(second))
     return float(ttest_ind(first, second, equal_var=False).pvalue)
+
+
+def p_value_text(p_value: float) -> str:
+    """`p = 0.034`, or `p < 0.0001` for smaller values."""
+    return f"p = {p_value:.2g}" if p_value >= 0.0001 else "p < 0.0001"
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[bool]:
@@ -67,10 +67,10 @@ def probability_first_beats_second(
 ) -> tuple[float, tuple[float, float]]:
     """The probability that a run of the first has a larger value than a run of the second, and its interval.
 
-    The fraction of all pairs of seeds, ties counted half: A of Vargha and Delaney (2000), U / (n m) of Mann and Whitney
-    (1947), recommended for networks by Bouthillier et al. (2021, arXiv 2103.03098). The interval is the percentile
-    bootstrap over seeds, NaN if either has a single value. With few seeds the interval is too narrow; it has zero width
-    if one side wins every pair.
+    It is the fraction of all pairs of seeds, where a tie counts one half: A of Vargha and Delaney (2000), U / (n m) of
+    Mann and Whitney (1947), recommended for networks by Bouthillier et al. (2021, arXiv 2103.03098). The interval is
+    the percentile bootstrap over seeds, NaN if either has a single value. With few seeds the interval is too narrow; it
+    has zero width if one side wins every pair.
     """
     values, others = np.asarray(first, np.float64)[:, None], np.asarray(second, np.float64)
     wins = (values > others) + 0.5 * (values == others)  # (n, m)
@@ -91,19 +91,20 @@ def share_interval(count: int, total: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def mcnemar_exact(first_right: Bool[np.ndarray, " n"], second_right: Bool[np.ndarray, " n"]) -> float:
+def mcnemar_exact(first_correct: Bool[np.ndarray, " n"], second_correct: Bool[np.ndarray, " n"]) -> float:
     """The two-sided p-value of McNemar's exact test (McNemar 1947). 1 if both are correct on the same images."""
     from scipy.stats import binomtest
 
-    only_first = int((first_right & ~second_right).sum())
-    only_second = int((second_right & ~first_right).sum())
+    only_first = int((first_correct & ~second_correct).sum())
+    only_second = int((second_correct & ~first_correct).sum())
     return float(binomtest(only_first, only_first + only_second).pvalue) if only_first + only_second else 1.0
 
 
 def paired_bootstrap(difference: Float64[np.ndarray, " n"]) -> tuple[float, float]:
     """The percentile bootstrap interval of the mean difference over images (Efron 1979).
 
-    Images with the same difference are interchangeable, so the counts of the distinct values are multinomial.
+    Draws how often each distinct value occurs, from a multinomial distribution, because images with the same difference
+    are interchangeable.
     """
     values, counts = np.unique(difference, return_counts=True)
     draws = np.random.default_rng(SEED).multinomial(len(difference), counts / len(difference), size=NUM_RESAMPLES)

@@ -1,5 +1,6 @@
 """Compares runs: a table over seeds; for two groups McNemar's exact test and a paired bootstrap on the same images."""
 
+import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from model_interpretation.predict import load_run_split
 from study.comparison.figures import comparison_document
 from study.comparison.groups import (
     GROUP_HEADER,
     RunGroup,
+    by_dataset,
     csv_table,
     group_rows,
     group_runs,
@@ -28,9 +29,10 @@ from utils.figures import predictions_figure
 from utils.files import shown, write_whole
 from utils.predictions import Predictions
 from utils.run import Run
-from utils.statistics import mcnemar_exact, paired_bootstrap
+from utils.statistics import mcnemar_exact, p_value_text, paired_bootstrap
 
 MAX_IMAGES_SHOWN = 25
+MAX_NAME_LENGTH = 100  # of the files of a comparison
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,10 @@ class PairedComparison:
     """Two networks, or two groups of networks, on the same test images."""
 
     labels: tuple[str, str]
+    sizes: tuple[int, int]
+    """Number of networks in each group."""
     votes: tuple[Predictions, Predictions]
-    """The mean probabilities of each group as predictions of one network."""
+    """The mean probabilities of as many networks from each group, as predictions of one network."""
     p_value: float
     """McNemar's exact test on the votes, two-sided: the probability of a split of the disagreements at least as uneven
     if both sides have the same error rate."""
@@ -61,13 +65,20 @@ class PairedComparison:
     def sentences(self) -> list[str]:
         first, second = self.labels
         points, low, high = (100 * value for value in (self.difference, self.ci_low, self.ci_high))
-        return [
+        texts = [
             f"{first} minus {second}: {points:+.2f} percentage points of test accuracy, 95 % confidence interval "
             f"{low:+.2f} to {high:+.2f} (paired bootstrap over {len(self.votes[0].labels):,} images).",
             f"Only the first is correct on {len(self.only_first_correct)} images, only the second on "
-            f"{len(self.only_second_correct)} (a group votes by its mean probabilities): McNemar's exact test "
-            f"p = {self.p_value:.3g}.",
+            f"{len(self.only_second_correct)}: McNemar's exact test {p_value_text(self.p_value)}.",
         ]
+        if max(self.sizes) > 1:
+            size = min(self.sizes)
+            networks = f"the first {size} seeds of each group vote" if size > 1 else "each group has its first seed"
+            texts.append(
+                f"In McNemar's test, {networks}: the test is fair only between equal numbers of networks, because a "
+                "vote of more networks makes fewer errors."
+            )
+        return texts
 
     def figures(self, test_set: ImageSet) -> dict[str, Figure]:
         """By title: the images that only one of the two predicts correctly, with the wrong prediction of the other."""
@@ -88,17 +99,21 @@ def compare_predictions(
 ) -> PairedComparison:
     """Compares the predictions of two groups of networks; a single network is a group of one.
 
-    McNemar's test compares the votes. The bootstrap resamples, per image, the fraction of each group's networks that
-    are correct. Raises UserError if the images differ.
+    McNemar's test compares the votes of equally many networks, the first of each group: a vote of more networks makes
+    fewer errors, so that the test would find a difference between groups of the same recipe. The bootstrap uses all
+    networks: it resamples, per image, the fraction of each group's networks that are correct. Raises UserError if the
+    images differ.
     """
     truth = first[0].labels
     if any(not np.array_equal(predictions.labels, truth) for predictions in [*first, *second]):
-        raise UserError("these runs have different test images, so they cannot be compared image by image")
-    votes = vote(first), vote(second)
+        raise UserError("they have different test images")
+    size = min(len(first), len(second))
+    votes = vote(first[:size]), vote(second[:size])
     fraction_correct = [np.mean([predictions.is_correct for predictions in group], axis=0) for group in (first, second)]
     difference = fraction_correct[0] - fraction_correct[1]
     p_value = mcnemar_exact(votes[0].is_correct, votes[1].is_correct)
-    return PairedComparison(labels, votes, p_value, float(difference.mean()), *paired_bootstrap(difference))
+    sizes = len(first), len(second)
+    return PairedComparison(labels, sizes, votes, p_value, float(difference.mean()), *paired_bootstrap(difference))
 
 
 def vote(group: list[Predictions]) -> Predictions:
@@ -108,28 +123,42 @@ def vote(group: list[Predictions]) -> Predictions:
 
 
 def compare(runs: Sequence[Run], output: Path, named: bool = False) -> None:
-    """Prints a table of these runs grouped by recipe, and writes it as comparison.html, .csv and .tex to `output`.
+    """Prints a table of these runs grouped by recipe, and writes it as HTML, CSV and LaTeX into the folder `output`.
 
     Two groups, or the two runs of a single group, are also compared image by image. `named` says that the user chose
-    the runs. Raises UserError if no run is finished, or if the user named two runs that cannot be compared.
+    the runs: then their names are the name of the files, which otherwise is `comparison`. Raises UserError if no run is
+    finished, or if the user chose two runs that cannot be compared.
     """
     distinct = list(dict.fromkeys(runs))
-    for run in tqdm(distinct, desc="runs", disable=None, leave=False):
-        if run.problem:
-            print(f"left out: {run.name} ({run.problem})", file=sys.stderr)
     groups, superseded = group_runs(distinct)
-    for run in superseded:
-        print(f"left out: {run.name} (a later run has the same recipe and seed)", file=sys.stderr)
+    left_out = [f"{run.name} ({run.problem})" for run in distinct if run.problem]
+    left_out += [f"{run.name} (a later run has the same recipe and seed)" for run in superseded]
     if not groups:
-        raise UserError("there is no finished run to compare yet: 'mnist train conv' creates one")
+        reason = f": {'; '.join(left_out)}" if left_out else " yet: 'mnist train conv' creates one"
+        raise UserError(f"there is no finished run to compare{reason}")
+    if named and len(runs) == 2 and len(distinct) - len(left_out) < 2:
+        reason = f"{left_out[0]} is not usable" if left_out else "both names mean the same run"
+        raise UserError(f"{reason}: expected two finished runs that differ in recipe or seed")
+    for text in left_out:
+        print(f"left out: {text}", file=sys.stderr)
     lines, blocks = _pair_results(groups, named)
-    if named and len(runs) == 2 and not lines:
-        raise UserError("two runs can be compared if both are finished and differ in recipe or seed; these do not")
-    write_whole(output / "comparison.csv", csv_table(groups).encode())
-    write_whole(output / "comparison.tex", latex_table(groups).encode())
-    comparison_document(distinct, groups, blocks).write_html(output / "comparison.html")
-    print("\n".join([plain_table(GROUP_HEADER, group_rows(groups)), *lines]))
-    print(f"page, CSV and LaTeX: {shown(output)}/comparison.html, .csv, .tex")
+    file = output / _file_name([run.name for run in distinct] if named else [])
+    write_whole(file.with_name(f"{file.name}.csv"), csv_table(groups).encode())
+    write_whole(file.with_name(f"{file.name}.tex"), latex_table(groups).encode())
+    comparison_document(distinct, groups, blocks).write_html(file.with_name(f"{file.name}.html"))
+    parts = by_dataset(groups)
+    for dataset, members in parts.items():
+        heading = f"data set {dataset}\n" if len(parts) > 1 else ""
+        print(f"{heading}{plain_table(GROUP_HEADER, group_rows(members))}")
+    print("\n".join([*lines, f"page, CSV and LaTeX: {shown(file)}.html, .csv, .tex"]))
+
+
+def _file_name(names: list[str]) -> str:
+    """The name of a comparison's files, without suffix: another one for every choice of runs."""
+    name = "-vs-".join(sorted(names)) or "comparison"
+    if len(name) <= MAX_NAME_LENGTH:
+        return name
+    return f"{len(names)}-runs-{hashlib.sha256(name.encode()).hexdigest()[:10]}"
 
 
 def _pair_results(groups: list[RunGroup], named: bool) -> tuple[list[str], list[Block]]:
@@ -143,6 +172,9 @@ def _pair_results(groups: list[RunGroup], named: bool) -> tuple[list[str], list[
         return [], []
     first, second = groups
     try:
+        datasets = {first.recipe.dataset, second.recipe.dataset}
+        if len(datasets) > 1:
+            raise UserError(f"they have different data sets, {' and '.join(sorted(datasets))}")
         comparison = compare_predictions(
             [run.predictions() for run in first.runs],
             [run.predictions() for run in second.runs],
@@ -151,7 +183,7 @@ def _pair_results(groups: list[RunGroup], named: bool) -> tuple[list[str], list[
         figures = comparison.figures(load_run_split(first.runs[0], "test"))
     except UserError as error:
         if named:
-            raise
+            raise UserError(f"cannot compare {first.label} with {second.label} image by image: {error}") from None
         reason = f"not compared image by image: {error}"
         return [reason], [Text(reason)]
     lines = comparison.sentences()

@@ -1,14 +1,16 @@
 """Groups of runs that differ only in seed, and tables of groups and runs: for the terminal, as CSV and as LaTeX."""
 
-import csv
-import io
 import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from trainers.recipes import recipe_label
 from utils.errors import UserError
+from utils.files import runs_folder, shown
 from utils.recipe import Recipe
 from utils.run import Run, runs_by_recipe
 from utils.statistics import mean_interval
@@ -50,46 +52,30 @@ class RunGroup:
 
 def group_runs(runs: Iterable[Run]) -> tuple[list[RunGroup], list[Run]]:
     """The finished runs grouped by recipe, sorted by data set and then by validation accuracy, the best first; and the
-    superseded runs: of several runs with the same recipe and seed, only the last given counts.
-
-    A group's label is its model, followed by the fields in which the recipes of that model differ. The data set is
-    part of every label if there are several data sets. Unfinished and damaged runs are left out.
-    """
+    superseded runs: of several runs with the same recipe and seed, only the last given counts. Unfinished and damaged
+    runs are left out."""
     members, superseded = runs_by_recipe(runs)
-    recipes = [group[0].recipe for group in members]
-    groups = [RunGroup(_label(group[0].recipe, recipes), group) for group in members]
-    # Accuracies on different data sets are not comparable.
+    groups = [RunGroup(recipe_label(group[0].recipe), group) for group in members]
     return sorted(groups, key=lambda group: (group.recipe.dataset, -group.mean_interval("val_accuracy")[0])), superseded
 
 
-def _label(recipe: Recipe, recipes: list[Recipe]) -> str:
-    values = recipe.to_json()
-    others = [other.to_json() for other in recipes]
-    same_model = [other for other in others if other["model"] == recipe.model]
-    differing = [
-        f"{name}={_shorter(value)}"
-        for name, value in values.items()
-        if name not in ("model", "seed")
-        and any(other[name] != value for other in (others if name == "dataset" else same_model))
-    ]
-    return f"{recipe.model} ({', '.join(differing)})" if differing else recipe.model
-
-
-def _shorter(value: Any) -> Any:
-    """10 instead of 10.0."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def by_dataset(groups: Sequence[RunGroup]) -> dict[str, list[RunGroup]]:
+    """The groups of each data set: accuracies on different data sets cannot be compared."""
+    parts: dict[str, list[RunGroup]] = {}
+    for group in groups:
+        parts.setdefault(group.recipe.dataset, []).append(group)
+    return parts
 
 
 # Tables.
 
 GROUP_HEADER = ["group", "seeds", "parameters", "validation", "test", "best test", "train s", "images/s"]
-RUN_HEADER = ["run", "model", "seed", "epochs", "validation", "test", "train s", "state"]
-LEFT_ALIGNED = {"group", "run", "model", "state", "property", "network"}
+RUN_HEADER = ["run", "recipe", "data set", "seed", "epochs", "validation", "test", "train s", "state"]
+LEFT_ALIGNED = {"group", "run", "recipe", "data set", "state", "property", "network"}
 
 
 def group_rows(groups: Sequence[RunGroup]) -> list[list[str]]:
-    """One row per group for `GROUP_HEADER`. Accuracies are means ± the margin of the 95 % confidence interval over the
-    seeds."""
+    """One row per group for `GROUP_HEADER`. Accuracies are means with 95 % confidence intervals over the seeds."""
     return [
         [
             group.label,
@@ -106,35 +92,36 @@ def group_rows(groups: Sequence[RunGroup]) -> list[list[str]]:
 
 
 def percent(mean: float, margin: float) -> str:
-    """99.50% ± 0.10%, or 99.50% if the margin is NaN."""
-    return f"{mean:.2%}" if math.isnan(margin) else f"{mean:.2%} ± {margin:.2%}"
+    """A mean accuracy and its interval: `99.50% ± 0.10%`, or `99.50%` if the margin is NaN.
+
+    Student's interval of few seeds may reach beyond 0 or 100 %. Then its ends are cut off there, which does not change
+    its coverage, and both are given: `99.25% (96.07% to 100.00%)`.
+    """
+    if math.isnan(margin):
+        return f"{mean:.2%}"
+    if margin <= min(mean, 1 - mean):
+        return f"{mean:.2%} ± {margin:.2%}"
+    return f"{mean:.2%} ({max(0.0, mean - margin):.2%} to {min(1.0, mean + margin):.2%})"
 
 
 def run_rows(runs: Iterable[Run]) -> list[list[str]]:
     """One row per run for `RUN_HEADER`: its results, or why there are none."""
-    return [_problem_row(run) if run.problem else _result_row(run) for run in runs]
+    return [[run.name, *_recipe_cells(run), *_result_cells(run)] for run in runs]
 
 
-def _result_row(run: Run) -> list[str]:
-    summary = run.summary
-    return [
-        run.name,
-        summary.model,
-        str(summary.seed),
-        str(summary.num_epochs_run),
-        f"{summary.val_accuracy:.2%}",
-        f"{summary.test_accuracy:.2%}",
-        f"{summary.train_seconds:,.1f}",
-        "finished",
-    ]
-
-
-def _problem_row(run: Run) -> list[str]:
+def _recipe_cells(run: Run) -> list[str]:
     try:
-        model, seed = run.recipe.model, str(run.recipe.seed)
+        return [recipe_label(run.recipe), run.recipe.dataset, str(run.recipe.seed)]
     except UserError:
-        model, seed = "-", "-"
-    return [run.name, model, seed, "-", "-", "-", "-", run.problem]
+        return ["-", "-", "-"]
+
+
+def _result_cells(run: Run) -> list[str]:
+    if run.problem:
+        return ["-", "-", "-", "-", run.problem]
+    summary = run.summary
+    accuracies = f"{summary.val_accuracy:.2%}", f"{summary.test_accuracy:.2%}"
+    return [str(summary.num_epochs_run), *accuracies, f"{summary.train_seconds:,.1f}", "finished"]
 
 
 def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -152,52 +139,36 @@ def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def csv_table(groups: Sequence[RunGroup]) -> str:
     """One line per group in full precision. The confidence interval of a single seed is empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    fields = ("val_accuracy", "test_accuracy", "train_seconds")
-    columns = [f"{field}_{suffix}" for field in fields for suffix in ("mean", "ci_low", "ci_high")]
-    writer.writerow(
-        ["group", "num_seeds", "num_parameters", *columns, "best_test_accuracy", "images_per_second", "runs"]
-    )
+    rows = []
     for group in groups:
-        intervals = []
-        for field in fields:
+        intervals = {}
+        for field, highest in (("val_accuracy", 1.0), ("test_accuracy", 1.0), ("train_seconds", math.inf)):
             mean, margin = group.mean_interval(field)
-            intervals += [mean, *(("", "") if math.isnan(margin) else (mean - margin, mean + margin))]
-        names = " ".join(run.name for run in group.runs)
-        writer.writerow(
-            [group.label, len(group.runs), group.num_parameters, *intervals, group.best_test_accuracy,
-             group.images_per_second, names]
-        )  # fmt: skip
-    return text.getvalue()
+            ends = np.clip([mean - margin, mean + margin], 0.0, highest)
+            intervals |= dict(zip((f"{field}_mean", f"{field}_ci_low", f"{field}_ci_high"), (mean, *ends), strict=True))
+        rows.append(
+            {
+                "group": group.label,
+                "dataset": group.recipe.dataset,
+                "num_seeds": len(group.runs),
+                "num_parameters": group.num_parameters,
+                **intervals,
+                "best_test_accuracy": group.best_test_accuracy,
+                "images_per_second": group.images_per_second,
+                "runs": " ".join(run.name for run in group.runs),
+            }
+        )
+    return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
 
 
 def latex_table(groups: Sequence[RunGroup]) -> str:
     """A booktabs table with the cells of `group_rows`."""
-    rows = [" & ".join(map(_escape_latex, row)) + r" \\" for row in group_rows(groups)]
-    return "\n".join(
-        [
-            r"\begin{tabular}{l" + "r" * (len(GROUP_HEADER) - 1) + "}",
-            r"\toprule",
-            " & ".join(GROUP_HEADER) + r" \\",
-            r"\midrule",
-            *rows,
-            r"\bottomrule",
-            r"\end{tabular}",
-            "",
-        ]
-    )
-
-
-def _escape_latex(text: str) -> str:
-    for character in "&%$#_{}":
-        text = text.replace(character, f"\\{character}")
-    return text.replace("±", r"$\pm$")
+    table = pd.DataFrame(group_rows(groups), columns=GROUP_HEADER)
+    columns = "l" + "r" * (len(GROUP_HEADER) - 1)
+    return table.to_latex(index=False, escape=True, column_format=columns).replace("±", r"$\pm$")
 
 
 def list_runs() -> None:
     """Prints all runs in runs/, the oldest first, including unfinished and damaged ones."""
     runs = Run.all()
-    if not runs:
-        raise UserError("there is no run yet: 'mnist train conv' creates one")
-    print(plain_table(RUN_HEADER, run_rows(runs)))
+    print(plain_table(RUN_HEADER, run_rows(runs)) if runs else f"no runs yet in {shown(runs_folder())}")

@@ -11,6 +11,7 @@ from utils.statistics import (
     difference_interval,
     mcnemar_exact,
     mean_interval,
+    p_value_text,
     paired_bootstrap,
     probability_first_beats_second,
     share_interval,
@@ -120,6 +121,12 @@ def test_mcnemar_equals_the_hand_computed_value():
     second = np.array([False] * 8 + [True] * 2 + [True] * 90)
     assert mcnemar_exact(first, second) == pytest.approx(2 * (1 + 10 + 45) / 2**10)  # binomial(10, 1/2) at most 2
     assert mcnemar_exact(first, first) == 1.0
+
+
+def test_p_values_are_never_shown_as_zero():
+    assert [p_value_text(p) for p in (1.0, 0.0341, 0.0001, 0.00009, 0.0)] == [
+        "p = 1", "p = 0.034", "p = 0.0001", "p < 0.0001", "p < 0.0001"
+    ]  # fmt: skip
 
 
 def test_bootstrap_matches_the_normal_approximation():

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +11,11 @@ from made_runs import made_predictions, make_run
 
 from study.comparison.compare import compare, compare_predictions, vote
 from study.comparison.figures import learning_curves_figure
-from study.comparison.groups import csv_table, group_runs, latex_table, list_runs, plain_table
+from study.comparison.groups import csv_table, group_runs, latex_table, list_runs, percent, plain_table
+from trainers.recipes import recipe_label
 from utils.data import load_dataset
 from utils.errors import UserError
+from utils.predictions import Predictions
 from utils.recipe import Recipe
 from utils.run import Run
 
@@ -33,8 +37,8 @@ def test_runs_that_differ_only_in_seed_form_one_group():
     runs = [make_run(f"a{seed}", LINEAR.with_seed(seed), test_accuracy=0.9 + seed / 100) for seed in range(3)]
     other, third = make_run("b", with_changes(batch_size=128)), make_run("c", FC)
     groups = {group.label: group for group in groups_of(*runs, other, third)}
-    assert set(groups) == {"linear (batch_size=64)", "linear (batch_size=128)", "standard_fc"}
-    group = groups["linear (batch_size=64)"]
+    assert set(groups) == {recipe_label(recipe) for recipe in (LINEAR, other.recipe, FC)}
+    group = groups[recipe_label(LINEAR)]
     assert [run.recipe.seed for run in group.runs] == [0, 1, 2]
     mean, margin = group.mean_interval("test_accuracy")
     assert mean == pytest.approx(0.91)
@@ -49,19 +53,13 @@ def test_the_last_run_of_a_seed_counts():
     assert group.runs == [second] and superseded == [first]
 
 
-def test_labels_contain_the_data_set_if_there_are_several():
-    groups = groups_of(make_run("a", LINEAR), make_run("b", Recipe("standard_fc", num_epochs=2)))
-    assert [group.label for group in groups] == ["linear (dataset=digits)", "standard_fc (dataset=mnist)"]
-
-
-def test_groups_are_sorted_by_validation_accuracy():
-    groups = groups_of(make_run("a", LINEAR, val_accuracy=0.8), make_run("b", FC, val_accuracy=0.9))
-    assert [group.label for group in groups] == ["standard_fc", "linear"]
-
-
-def test_labels_show_whole_numbers_without_a_point():
-    groups = groups_of(make_run("a", with_changes(rotation_degrees=10)), make_run("b", LINEAR))
-    assert {group.label for group in groups} == {"linear (rotation_degrees=10)", "linear (rotation_degrees=0)"}
+def test_groups_are_sorted_by_data_set_and_validation_accuracy():
+    groups = groups_of(
+        make_run("a", replace(FC, dataset="mnist"), val_accuracy=0.99),
+        make_run("b", LINEAR, val_accuracy=0.8),
+        make_run("c", FC, val_accuracy=0.9),
+    )
+    assert [group.runs[0].name for group in groups] == ["c", "b", "a"]
 
 
 def test_a_run_of_version_1_joins_its_group():
@@ -70,15 +68,15 @@ def test_a_run_of_version_1_joins_its_group():
         json.dumps({"model": "linear", "train": {"dataset": "digits", "num_epochs": 2, "seed": 0, "device": "cpu"}})
     )
     (group,) = groups_of(Run(early.path), late)
-    assert group.label == "linear" and len(group.runs) == 2
+    assert group.label == recipe_label(LINEAR) and len(group.runs) == 2
 
 
 def test_tables():
     groups = groups_of(make_run("a", LINEAR, test_accuracy=0.9), make_run("b_", FC.with_seed(1)))
-    (line,) = [row for row in csv.DictReader(csv_table(groups).splitlines()) if row["group"] == "linear"]
-    assert (line["test_accuracy_mean"], line["test_accuracy_ci_low"], line["runs"]) == ("0.9", "", "a")
-    latex = latex_table(groups)
-    assert r"standard\_fc" in latex and latex.count(r"\\") == 3 and r"90.00\%" in latex
+    (line,) = [row for row in csv.DictReader(csv_table(groups).splitlines()) if row["runs"] == "a"]
+    assert (line["test_accuracy_mean"], line["test_accuracy_ci_low"], line["dataset"]) == ("0.9", "", "digits")
+    latex = latex_table([replace(group, label=f"{group.recipe.model} & 5 %") for group in groups])
+    assert r"standard\_fc \& 5 \%" in latex and latex.count(r"\\") == 3 and r"90.00\%" in latex
     assert plain_table(["run", "b"], [["x", "10"]]).splitlines() == ["run   b", "x    10"]
 
 
@@ -88,6 +86,15 @@ def test_csv_has_the_confidence_interval_of_several_seeds():
     margin = 4.302653 * 0.01 / 3**0.5
     assert float(line["test_accuracy_ci_low"]) == pytest.approx(0.91 - margin, rel=1e-6)
     assert float(line["test_accuracy_ci_high"]) == pytest.approx(0.91 + margin, rel=1e-6)
+
+
+def test_intervals_of_accuracies_stay_between_0_and_100_percent():
+    assert percent(0.995, 0.001) == "99.50% ± 0.10%" and percent(0.995, math.nan) == "99.50%"
+    assert percent(0.9925, 0.0318) == "99.25% (96.07% to 100.00%)"
+    assert percent(0.0125, 0.05) == "1.25% (0.00% to 6.25%)" and percent(1.0, 0.0) == "100.00% ± 0.00%"
+    two_seeds = [make_run(f"a{seed}", LINEAR.with_seed(seed), 0.999, 0.99 + seed / 200) for seed in range(2)]
+    (line,) = csv.DictReader(csv_table(groups_of(*two_seeds)).splitlines())
+    assert line["test_accuracy_ci_high"] == "1.0" and 0.9 < float(line["test_accuracy_ci_low"]) < 0.99
 
 
 def test_a_comparison_finds_the_images_that_only_one_network_predicts_correctly():
@@ -105,6 +112,40 @@ def test_groups_vote_and_their_difference_is_a_mean_over_seeds():
     assert comparison.difference == pytest.approx((2 / 3 + 1 / 3) / 2)
 
 
+def networks_of_one_recipe(generator: np.random.Generator, count: int, difficulty: np.ndarray) -> list[Predictions]:
+    """Networks that find the same images difficult and otherwise err independently."""
+    labels = np.zeros(len(difficulty), dtype=np.int64)
+    networks = []
+    for _ in range(count):
+        logits = np.zeros((len(difficulty), 10), dtype=np.float32)
+        logits[:, 0] = difficulty + generator.normal(0, 1.5, len(difficulty))
+        networks.append(Predictions(logits, labels))
+    return networks
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (2, 1), (8, 1), (3, 3)])
+def test_mcnemar_seldom_finds_a_difference_between_networks_of_one_recipe(sizes):
+    generator, p_values = np.random.default_rng(0), []
+    for _ in range(100):
+        difficulty = generator.normal(2.5, 2, 600)
+        groups = [networks_of_one_recipe(generator, size, difficulty) for size in sizes]
+        p_values.append(compare_predictions(*groups).p_value)
+    assert np.mean(np.array(p_values) < 0.05) <= 0.08  # an exact test: 5 % at most, plus chance in 100 repetitions
+
+
+def test_the_text_says_which_networks_vote():
+    single, group = [made_predictions([True, False])], [made_predictions([True, True])] * 3
+    assert not any("seed" in text for text in compare_predictions(single, single).sentences())
+    assert "each group has its first seed" in compare_predictions(group, single).sentences()[-1]
+    assert "the first 3 seeds of each group vote" in compare_predictions(group, group).sentences()[-1]
+
+
+def test_a_tiny_p_value_is_not_printed_as_zero():
+    first, second = made_predictions([True] * 2000), made_predictions([False] * 2000)
+    assert compare_predictions([first], [second]).p_value == 0
+    assert "p < 0.0001." in " ".join(compare_predictions([first], [second]).sentences())
+
+
 def test_different_test_images_cannot_be_compared():
     with pytest.raises(UserError, match="different test images"):
         compare_predictions([made_predictions([True] * 4)], [made_predictions([True] * 5)])
@@ -115,7 +156,7 @@ def test_learning_curves_have_a_mean_and_a_band_per_group():
     loss, error = learning_curves_figure(groups).axes
     assert len(loss.lines) == len(loss.collections) == 2
     curves = {line.get_label(): line.get_ydata() for line in error.lines}
-    np.testing.assert_allclose(curves["linear"], [1 - 0.805] * 2)
+    np.testing.assert_allclose(curves[recipe_label(LINEAR)], [1 - 0.805] * 2)
 
 
 def test_damaged_and_unfinished_runs_are_listed_and_do_not_stop_the_others(home, capsys):
@@ -135,10 +176,11 @@ def test_damaged_and_unfinished_runs_are_listed_and_do_not_stop_the_others(home,
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert "finished" in lines["good"] and "unfinished, 2 of 2" in lines["unfinished"]
     damaged = {"broken", "foreign", "without_metrics", "odd", "typed", "folder"}
-    assert all("damaged" in lines[name] for name in damaged)
+    assert all(lines[name].count("damaged") == 1 for name in damaged)
     compare(runs, home / "out")
     printed, error = capsys.readouterr()
     assert {line.split()[2] for line in error.splitlines()} == damaged | {"unfinished"}
+    assert all(line.count("damaged") <= 1 for line in error.splitlines())
     assert "linear" in printed
     assert {path.name for path in (home / "out").iterdir()} == {f"comparison.{end}" for end in ("html", "csv", "tex")}
 
@@ -152,7 +194,7 @@ def test_two_groups_are_compared_image_by_image(home, capsys):
     compare(runs, home / "out", named=True)
     printed = capsys.readouterr().out
     assert "McNemar" in printed and f"{int(correct.sum())} images" in printed
-    assert (home / "out" / "comparison.html").read_text().count("data:image/png") == 3
+    assert (home / "out" / "a-vs-b.html").read_text().count("data:image/png") == 3
 
 
 def test_two_seeds_of_one_recipe_are_compared_image_by_image(home, capsys):
@@ -177,16 +219,52 @@ def test_groups_that_cannot_be_compared_do_not_stop_the_table(home, capsys):
     assert "not compared image by image" in printed and "standard_fc" in printed
 
 
+def test_every_choice_of_runs_has_a_page_of_its_own(home):
+    runs = [make_run(name, LINEAR.with_seed(seed)) for seed, name in enumerate(("a", "b", "c", "d" * 120))]
+    for chosen in ([runs[0]], runs[:3], runs[::-1]):
+        compare(chosen, home / "out", named=True)
+    compare(runs, home / "out")
+    pages = sorted(path.name for path in (home / "out").glob("*.html"))
+    assert len(pages) == 4 and {"a.html", "a-vs-b-vs-c.html", "comparison.html"} < set(pages)
+
+
+def test_data_sets_are_kept_apart(home, capsys):
+    correct = [True, False] * 20
+    runs = [
+        make_run("a", LINEAR, predictions=made_predictions(correct)),
+        make_run("b", replace(FC, dataset="mnist"), predictions=made_predictions(correct)),
+    ]
+    compare(runs, home / "out")
+    printed = capsys.readouterr().out
+    assert "different data sets, digits and mnist" in printed
+    assert "data set digits\ngroup" in printed and "data set mnist\ngroup" in printed
+    page = (home / "out" / "comparison.html").read_text()
+    assert "Data set digits" in page and page.count("data:image/png") == 2
+    with pytest.raises(UserError, match="different data sets"):
+        compare(runs, home / "out", named=True)
+
+
+def test_a_hundred_runs_are_compared(home, capsys):
+    runs = [make_run(f"r{n}", with_changes(batch_size=10 + n // 5, seed=n % 5)) for n in range(100)]
+    compare(runs, home / "out", named=True)
+    assert len(capsys.readouterr().out.splitlines()) == 22  # header, 20 groups, files
+
+
 def test_named_runs_that_cannot_be_compared_are_refused(home):
     good, missing = make_run("good", LINEAR, predictions=made_predictions([True] * 10)), make_run("missing", FC)
     other = make_run("other", FC, predictions=made_predictions([True] * 11))
     damaged = make_run("damaged", FC)
     damaged.predictions_file("test").write_bytes(b"x")
+    unfinished, broken = make_run("unfinished", FC), make_run("broken", FC)
+    (unfinished.path / "summary.json").unlink()
+    (broken.path / "summary.json").write_text("{")
     for runs, message in (
         ([good, missing], "test.npz is missing"),
         ([good, other], "different test images"),
         ([good, damaged], "is damaged"),
-        ([good, good], "these do not"),
+        ([good, good], "both names mean the same run"),
+        ([good, unfinished], r"unfinished \(unfinished, 2 of 2 epochs\)"),
+        ([broken], r"no finished run to compare: broken \(damaged: summary.json: "),
     ):
         with pytest.raises(UserError, match=message):
             compare(runs, home / "out", named=True)
@@ -196,7 +274,12 @@ def test_named_runs_that_cannot_be_compared_are_refused(home):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [([], "no finished run"), (["nothing"], "no run at"), (["--format", "csv"], "--format"), (["a", "a"], "do not")],
+    [
+        ([], "no finished run"),
+        (["nothing"], "no run at"),
+        (["--format", "csv"], "--format"),
+        (["a", "a"], "the same run"),
+    ],
 )
 def test_bad_input(command, arguments, message):
     if "a" in arguments:
@@ -212,8 +295,8 @@ def test_an_output_folder_that_cannot_be_written(command):
 
 
 def test_no_runs_to_list(command):
-    code, _, error = command("runs")
-    assert code == 2 and "no run yet" in error
+    code, printed, _ = command("runs")
+    assert code == 0 and printed.startswith("no runs yet in ")
 
 
 @pytest.mark.browser
@@ -235,7 +318,7 @@ def test_the_page_sorts_and_filters_in_a_browser(home, browser):
     assert head.get_attribute("aria-sort") == "ascending"
     head.click()
     assert page.evaluate(cells) == ["95.00%", "90.00%", "85.00%"]
-    page.fill("input", "batch_size=20")
+    page.fill("input", "batch size 20")
     assert page.locator("table").first.locator("tbody tr:visible").count() == 1
     assert complaints == []
     page.close()
