@@ -9,7 +9,7 @@ each backend trains for five epochs. Writes benchmarks/output/numpy_backend.json
 import statistics
 from typing import Any
 
-from benchmarks.results import CPU, at_least_one, runs_to_throw_away, script_parser, spread, write
+from benchmarks.results import CPU, markdown_table, runs_to_throw_away, script_parser, spread, write
 from trainers.train import train
 from utils.recipe import Backend, Execution, Recipe
 
@@ -38,28 +38,23 @@ def measure(model: str, num_rounds: int) -> dict[str, Any]:
     return {"model": model, "seconds": seconds, "test_accuracy": accuracies}
 
 
-def markdown(results: list[dict[str, Any]]) -> str:
+def markdown(values: dict[str, Any]) -> str:
     """The table of the README."""
-    lines = [
-        "| network | NumPy, s per epoch | torch, s per epoch | ratio "
-        f"| test accuracy after {NUM_EPOCHS} epochs: NumPy | torch |",
-        "|---|---|---|---|---|---|",
-    ]
-    for result in results:
+    accuracy = f"test accuracy after {NUM_EPOCHS} epochs: NumPy"
+    rows = []
+    for result in values["results"]:
         ours, theirs = (result["seconds"][backend] for backend in BACKENDS)
         ratio = statistics.median(ours) / statistics.median(theirs)
-        accuracies = " | ".join(f"{result['test_accuracy'][backend]:.2%}" for backend in BACKENDS)
-        lines.append(f"| `{result['model']}` | {spread(ours)} | {spread(theirs)} | {ratio:.1f} | {accuracies} |")
-    return "\n".join(lines)
+        accuracies = [f"{result['test_accuracy'][backend]:.2%}" for backend in BACKENDS]
+        rows.append([f"`{result['model']}`", spread(ours), spread(theirs), f"{ratio:.1f}", *accuracies])
+    return markdown_table(("network", "NumPy, s per epoch", "torch, s per epoch", "ratio", accuracy, "torch"), rows)
 
 
 def main() -> None:
-    parser = script_parser(__doc__)
-    parser.add_argument("--rounds", type=at_least_one, default=3)
-    num_rounds = parser.parse_args().rounds
-    results = [measure(model, num_rounds) for model in MODELS]
-    write("numpy_backend", {"results": results, "table": markdown(results)}, CPU)
-    print(f"\n{markdown(results)}")
+    num_rounds = script_parser(__doc__, rounds=3).parse_args().rounds
+    values = {"results": [measure(model, num_rounds) for model in MODELS]}
+    write("numpy_backend", values, CPU)
+    print(f"\n{markdown(values)}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Shared by all benchmarks: result files, runs, processes, and the tables in README.md and docs/.
 
-python -m benchmarks.results      # copies the newest table of each benchmark into the documents
+python -m benchmarks.results      # writes the table of each benchmark's newest results into the documents
 """
 
 import argparse
+import importlib
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -37,13 +38,15 @@ DOCUMENTS = [
 ]
 
 
-def script_parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser whose help shows the docstring of the script unchanged."""
-    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+def script_parser(description: str | None, **counts: int) -> argparse.ArgumentParser:
+    """A parser whose help shows the docstring of the script unchanged, with an option for each count (its default)."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in counts.items():
+        parser.add_argument(f"--{name}", type=_at_least_one, default=default)
+    return parser
 
 
-def at_least_one(text: str) -> int:
-    """A count on the command line, for argparse."""
+def _at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text}: expected a whole number of at least 1")
     return int(text)
@@ -52,7 +55,6 @@ def at_least_one(text: str) -> int:
 def write(name: str, values: dict[str, Any], device: torch.device = DEVICE) -> None:
     """Writes benchmarks/output/NAME.json with date, machine and torch version."""
     measured_on = {"date": date.today().isoformat(), "machine": device_name(device), "torch": torch.__version__}
-    OUTPUT.mkdir(exist_ok=True)
     (OUTPUT / f"{name}.json").write_text(json.dumps({**measured_on, **values}, indent=2) + "\n")
 
 
@@ -66,14 +68,24 @@ def read(name: str) -> dict[str, Any]:
 
 
 def with_tables(text: str) -> str:
-    """The text with the newest table of benchmark NAME between each `<!-- table NAME -->` and `<!-- end -->`."""
-    return re.sub(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", _with_table, text, flags=re.DOTALL)
+    """The text with the newest table of a benchmark between each `<!-- table NAME -->` and `<!-- end -->`.
+
+    The function `markdown` of benchmarks/NAME.py makes the table; `<!-- table NAME:function -->` names another one.
+    """
+    return re.sub(r"(<!-- table (\w+):?(\w*) -->\n).*?(<!-- end -->)", _with_table, text, flags=re.DOTALL)
 
 
 def _with_table(match: re.Match[str]) -> str:
-    result = read(match[2])
-    measured_on = f"{result['machine']}, torch {result['torch']}, {result['date']}."
-    return f"{match[1]}{result['table']}\n\n{measured_on}\n{match[3]}"
+    start, name, function, end = match.groups()
+    values = read(name)
+    table = getattr(importlib.import_module(f"benchmarks.{name}"), function or "markdown")(values)
+    return f"{start}{table}\n\n{values['machine']}, torch {values['torch']}, {values['date']}.\n{end}"
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown; its cells are Markdown too."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (header, *rows)]
+    return "\n".join([lines[0], f"|{'---|' * len(header)}", *lines[1:]])
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import CPU, at_least_one, runs_to_throw_away, script_parser, write
+from benchmarks.results import CPU, markdown_table, runs_to_throw_away, script_parser, write
 from study.sweeps.executors import Executor, LocalExecutor
 from study.sweeps.job import Job
 from utils.errors import exit_on_user_error
@@ -71,39 +71,34 @@ def _seconds(arguments: list[str]) -> float:
     return statistics.median(times)
 
 
-def executors_table(measured: dict[str, dict[str, float]]) -> str:
-    lines = [
-        "| executor | a run of `linear`, one epoch, ms | its training, ms | outside the run, ms "
-        "| outside 10,000 runs, s |",
-        "|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {name} | {1000 * values['run']:.0f} | {1000 * values['training']:.0f} | {1000 * values['outside']:.1f} "
-        f"| {10_000 * values['outside']:.0f} (extrapolated) |"
-        for name, values in measured.items()
-    ]
-    return "\n".join(lines)
+def executors_table(values: dict[str, Any]) -> str:
+    header = (
+        "executor",
+        "a run of `linear`, one epoch, ms",
+        "its training, ms",
+        "outside the run, ms",
+        "outside 10,000 runs, s",
+    )
+    rows = []
+    for name, seconds in values["executors"].items():
+        run, training, outside = (1000 * seconds[part] for part in ("run", "training", "outside"))
+        rows.append([name, f"{run:.0f}", f"{training:.0f}", f"{outside:.1f}", f"{10 * outside:.0f} (extrapolated)"])
+    return markdown_table(header, rows)
 
 
-def listing_table(measured: list[dict[str, float]]) -> str:
-    lines = [
-        "| runs | `mnist runs`, s | `mnist compare` with its page, s | `runs/` of `linear`, MB |",
-        "|---|---|---|---|",
-    ]
-    lines += [
-        f"| {values['count']:,} | {values['runs']:.1f} | {values['compare']:.1f} | {values['megabytes']:,.0f} |"
-        for values in measured
-    ]
+def listing_table(values: dict[str, Any]) -> str:
+    """One row per number of runs, and a linear extrapolation of the last two."""
+    header = ("runs", "`mnist runs`, s", "`mnist compare` with its page, s", "`runs/` of `linear`, MB")
+    measured = [[row[key] for key in ("count", "runs", "compare", "megabytes")] for row in values["listing"]]
+    rows = [[f"{count:,}", f"{runs:.1f}", f"{compare:.1f}", f"{size:,.0f}"] for count, runs, compare, size in measured]
     few, many = measured[-2:]
-    share = (EXTRAPOLATED - few["count"]) / (many["count"] - few["count"])
-    runs, compare, megabytes = (few[key] + share * (many[key] - few[key]) for key in ("runs", "compare", "megabytes"))
-    lines.append(f"| {EXTRAPOLATED:,} (linear extrapolation) | {runs:.0f} | {compare:.0f} | {megabytes:,.0f} |")
-    return "\n".join(lines)
+    share = (EXTRAPOLATED - few[0]) / (many[0] - few[0])
+    further = [f"{low + share * (high - low):,.0f}" for low, high in zip(few[1:], many[1:], strict=True)]
+    return markdown_table(header, [*rows, [f"{EXTRAPOLATED:,} (linear extrapolation)", *further]])
 
 
 def main() -> None:
-    parser = script_parser(__doc__)
-    parser.add_argument("--runs", type=at_least_one, default=200)
+    parser = script_parser(__doc__, runs=200)
     count = parser.parse_args().runs
     if count <= NUM_WARM_UP:
         parser.error(f"--runs: expected more than {NUM_WARM_UP}")
@@ -118,9 +113,9 @@ def main() -> None:
 
             with runs_to_throw_away():
                 executors["ray"] = measure_executor(RayExecutor(None, Resources(None, 0)), count)
-    write("sweep_executors", {"measured": executors, "table": executors_table(executors)}, CPU)
-    write("sweep_listing", {"measured": listing, "table": listing_table(listing)}, CPU)
-    print(f"{executors_table(executors)}\n\n{listing_table(listing)}")
+    values = {"executors": executors, "listing": listing}
+    write("sweep_scale", values, CPU)
+    print(f"{executors_table(values)}\n\n{listing_table(values)}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ benchmarks/output/technique_effects.json.
 
 from typing import Any
 
-from benchmarks.results import at_least_one, finished_runs, script_parser, write
+from benchmarks.results import finished_runs, markdown_table, script_parser, write
+from study.comparison.groups import percent
 from utils.errors import exit_on_user_error
 from utils.recipe import Recipe
 from utils.statistics import mean_interval
@@ -28,16 +29,11 @@ SETTINGS = {1_000: 100, 55_000: 5}
 
 def measure(train_size: int, num_epochs: int, seeds: list[int]) -> list[dict[str, Any]]:
     """Test accuracies of each technique, one per seed."""
+    size = train_size if train_size < 55_000 else 1.0
+    shared = Recipe(train_size=size, num_epochs=num_epochs, batch_size=128, schedule="cosine").to_json()
     results = []
     for technique, (model, augmentation) in TECHNIQUES.items():
-        recipe = Recipe(
-            model,
-            train_size=train_size if train_size < 55_000 else 1.0,
-            num_epochs=num_epochs,
-            batch_size=128,
-            schedule="cosine",
-            **augmentation,
-        )
+        recipe = Recipe.from_json({**shared, "model": model, **augmentation})
         runs = finished_runs(recipe, f"technique-{train_size}-{technique.replace(' ', '-')}", seeds)
         accuracies = [run.summary.test_accuracy for run in runs]
         results.append(
@@ -46,37 +42,32 @@ def measure(train_size: int, num_epochs: int, seeds: list[int]) -> list[dict[str
     return results
 
 
-def markdown(results: list[dict[str, Any]]) -> str:
+def markdown(values: dict[str, Any]) -> str:
     """The table of docs/techniques.md."""
-    lines = [
-        "| training images | technique | seeds | test accuracy | difference to none, points |",
-        "|---|---|---|---|---|",
-    ]
-    for result in results:
-        accuracies = result["accuracies"]
-        plain = next(other for other in results if other["num_digits"] == result["num_digits"])["accuracies"]
-        mean, interval = mean_interval(accuracies)
-        difference = ""
-        if result["technique"] != "none":
-            gain, gain_interval = mean_interval([100 * (a - b) for a, b in zip(accuracies, plain, strict=True)])
-            difference = f"{gain:+.2f} ± {gain_interval:.2f}"
-        lines.append(
-            f"| {result['num_digits']:,}, {result['num_epochs']} epochs | {result['technique']} | {len(accuracies)} "
-            f"| {mean:.2%} ± {interval:.2%} | {difference} |"
-        )
-    return "\n".join(lines)
+    plain = {row["num_digits"]: row["accuracies"] for row in values["results"] if row["technique"] == "none"}
+    rows = []
+    for result in values["results"]:
+        accuracies, size = result["accuracies"], result["num_digits"]
+        differences = [100 * (a - b) for a, b in zip(accuracies, plain[size], strict=True)]
+        gain, margin = mean_interval(differences)
+        difference = "" if result["technique"] == "none" else f"{gain:+.2f} ± {margin:.2f}"
+        images = f"{size:,}, {result['num_epochs']} epochs"
+        accuracy = percent(*mean_interval(accuracies))
+        rows.append([images, result["technique"], str(len(accuracies)), accuracy, difference])
+    return markdown_table(
+        ("training images", "technique", "seeds", "test accuracy", "difference to none, points"), rows
+    )
 
 
 def main() -> None:
-    parser = script_parser(__doc__)
-    parser.add_argument("--seeds", type=at_least_one, default=5)
+    parser = script_parser(__doc__, seeds=5)
     seeds = list(range(parser.parse_args().seeds))
     if len(seeds) < 2:
         parser.error("--seeds: expected at least two, for a confidence interval")
     with exit_on_user_error():
         results = [row for size, num_epochs in SETTINGS.items() for row in measure(size, num_epochs, seeds)]
-    write("technique_effects", {"results": results, "table": markdown(results)})
-    print(f"\n{markdown(results)}")
+    write("technique_effects", {"results": results})
+    print(f"\n{markdown({'results': results})}")
 
 
 if __name__ == "__main__":

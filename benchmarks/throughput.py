@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.results import DEVICE, at_least_one, runs_to_throw_away, script_parser, spread, write
+from benchmarks.results import DEVICE, markdown_table, runs_to_throw_away, script_parser, spread, write
 from models import build_model
 from trainers.recipes import get_recipe
 from trainers.train import load_splits, train_seeds
@@ -22,7 +22,7 @@ from utils.recipe import Recipe
 from utils.runtime import memory_format, synchronize
 
 MODELS = ("linear", "standard_fc", "two_conv", "fast_conv", "standard_conv")
-TRAINERS = ("linear", "fc")
+RECIPES = ("linear", "fc")
 NUM_SEEDS = 32 if DEVICE.type == "cuda" else 8
 NUM_EPOCHS = 2
 
@@ -52,45 +52,39 @@ def training_seconds(recipe: Recipe, together: bool) -> float:
     return time.perf_counter() - started
 
 
-def measure_seeds(trainer: str, num_rounds: int) -> dict[str, Any]:
-    """The same seeds trained together and one after the other, in turn."""
-    recipe = replace(get_recipe(trainer), num_epochs=NUM_EPOCHS)
+def measure_seeds(name: str, num_rounds: int) -> dict[str, Any]:
+    """The same seeds of a registered recipe, trained together and one after the other, in turn."""
+    recipe = replace(get_recipe(name), num_epochs=NUM_EPOCHS)
     rounds = [
         {"together": training_seconds(recipe, together=True), "alone": training_seconds(recipe, together=False)}
         for _ in range(num_rounds)
     ]
-    return {"trainer": f"{trainer}_trainer.py", "num_seeds": NUM_SEEDS, "num_epochs": NUM_EPOCHS, "rounds": rounds}
+    return {"recipe": name, "num_seeds": NUM_SEEDS, "num_epochs": NUM_EPOCHS, "rounds": rounds}
 
 
-def markdown(inference: dict[str, list[float]], seeds: list[dict[str, Any]]) -> str:
+def markdown(values: dict[str, Any]) -> str:
     """The tables of the README."""
-    lines = ["| network | images per second, fp32 |", "|---|---|"]
-    lines += [f"| `{name}` | {statistics.median(speeds):,.0f} |" for name, speeds in inference.items()]
-    lines += [
-        "",
-        f"| {seeds[0]['num_seeds']} seeds, {seeds[0]['num_epochs']} epochs each "
-        "| networks per hour, together | one after the other | ratio |",
-        "|---|---|---|---|",
-    ]
-    for result in seeds:
-        hourly = {
-            way: statistics.median(3600 * result["num_seeds"] / one[way] for one in result["rounds"])
+    inference = [[f"`{name}`", f"{statistics.median(speeds):,.0f}"] for name, speeds in values["inference"].items()]
+    training = []
+    for result in values["seeds"]:
+        hourly = [
+            f"{statistics.median(3600 * result['num_seeds'] / one[way] for one in result['rounds']):,.0f}"
             for way in ("together", "alone")
-        }
+        ]
         ratios = spread([one["alone"] / one["together"] for one in result["rounds"]])
-        lines.append(f"| `{result['trainer']}` | {hourly['together']:,.0f} | {hourly['alone']:,.0f} | {ratios} |")
-    return "\n".join(lines)
+        training.append([f"`{result['recipe']}`", *hourly, ratios])
+    seeds = f"{values['seeds'][0]['num_seeds']} seeds, {values['seeds'][0]['num_epochs']} epochs each"
+    header = (seeds, "networks per hour, together", "one after the other", "ratio")
+    return markdown_table(("network", "images per second, fp32"), inference) + "\n\n" + markdown_table(header, training)
 
 
 def main() -> None:
-    parser = script_parser(__doc__)
-    parser.add_argument("--rounds", type=at_least_one, default=3)
-    num_rounds = parser.parse_args().rounds
+    num_rounds = script_parser(__doc__, rounds=3).parse_args().rounds
     inference = {name: images_per_second(name, num_rounds) for name in MODELS}
-    seeds = [measure_seeds(trainer, num_rounds) for trainer in TRAINERS]
-    table = markdown(inference, seeds)
-    write("throughput", {"device": str(DEVICE), "inference": inference, "seeds": seeds, "table": table})
-    print(table)
+    seeds = [measure_seeds(name, num_rounds) for name in RECIPES]
+    values = {"device": str(DEVICE), "inference": inference, "seeds": seeds}
+    write("throughput", values)
+    print(markdown(values))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from tqdm import tqdm  # noqa: E402
 
 from benchmarks.results import (  # noqa: E402
     DEVICE,
-    at_least_one,
     in_a_process,
+    markdown_table,
     runs_to_throw_away,
     script_parser,
     spread,
@@ -54,46 +54,33 @@ def train_one(setting: str, seed: int) -> dict[str, float]:
         }
 
 
-def _mean(runs: list[dict[str, Any]], key: str) -> float:
-    return statistics.fmean(run[key] for run in runs)
-
-
-def markdown(results: dict[str, list[dict[str, Any]]], example: dict[str, Any]) -> str:
+def markdown(values: dict[str, Any]) -> str:
     """The table of the README: mean accuracy with 95 % confidence interval, median seconds with range. Below it, the
     mean seconds of the fastest setting that reaches each target."""
-    lines = [
-        "| recipe | n | test accuracy | seconds with data loading | training, s | imports, s |",
-        "|---|---|---|---|---|---|",
-    ]
-    for setting, runs in results.items():
-        mean, half_width = mean_interval([run["test_accuracy"] for run in runs])
-        seconds, training, imports = (
-            spread([run[key] for run in runs], 1) for key in ("seconds", "train_seconds", "import_seconds")
-        )
-        lines.append(
-            f"| `mnist train fast_conv {setting}` | {len(runs)} | {mean:.2%} ± {half_width:.2%} "
-            f"| {seconds} | {training} | {imports} |"
-        )
-    accuracies = example["test_accuracies"]
-    lines.append(
-        f"| PyTorch's example, {len(accuracies)} epochs | 1 | {accuracies[-1]:.2%} | {example['seconds']:.0f} | | |"
-    )
-    lines.append("")
+    rows, means = [], []
+    for setting, runs in values["settings"].items():
+        columns = {key: [run[key] for run in runs] for key in runs[0]}
+        times = [spread(columns[key], 1) for key in ("seconds", "train_seconds", "import_seconds")]
+        accuracy, margin = mean_interval(columns["test_accuracy"])
+        rows.append([f"`mnist train fast_conv {setting}`", str(len(runs)), f"{accuracy:.2%} ± {margin:.2%}", *times])
+        means.append((statistics.fmean(columns["seconds"]), accuracy))
+    example = values["example"]
+    accuracies, seconds = example["test_accuracies"], example["seconds"]
+    name = f"PyTorch's example, {len(accuracies)} epochs"
+    rows.append([name, "1", f"{accuracies[-1]:.2%}", f"{seconds:.0f}", "", ""])
+    lines = []
     for target in TARGETS:
-        times = [_mean(runs, "seconds") for runs in results.values() if _mean(runs, "test_accuracy") >= target]
-        if not times:
-            lines.append(f"Mean accuracy {target:.2%}: not reached by these settings.")
-        elif target == TARGETS[0]:
-            ratio = example["seconds"] / min(times)
-            lines.append(f"Mean accuracy {target:.2%}: {min(times):.1f} s, {ratio:.0f} times faster than the example.")
-        else:
-            lines.append(f"Mean accuracy {target:.2%}: {min(times):.1f} s.")
-    return "\n".join(lines)
+        fastest = min((time for time, accuracy in means if accuracy >= target), default=None)
+        found = "not reached by these settings" if fastest is None else f"{fastest:.1f} s"
+        if fastest is not None and target == TARGETS[0]:
+            found += f", {seconds / fastest:.0f} times faster than the example"
+        lines.append(f"Mean accuracy {target:.2%}: {found}.")
+    header = ("recipe", "n", "test accuracy", "seconds with data loading", "training, s", "imports, s")
+    return "\n".join([markdown_table(header, rows), "", *lines])
 
 
 def main() -> None:
-    parser = script_parser(__doc__)
-    parser.add_argument("--seeds", type=at_least_one, default=5)
+    parser = script_parser(__doc__, seeds=5)
     parser.add_argument("--one", nargs=2, metavar=("SETTING", "SEED"), help="a single training run in this process")
     options = parser.parse_args()
     if options.one:
@@ -105,9 +92,9 @@ def main() -> None:
     for seed, setting in tqdm(turns, desc="fast_conv", disable=None, leave=False):
         results[setting].append(in_a_process("benchmarks.time_to_accuracy", "--one", setting, str(seed)))
     example = in_a_process("benchmarks.pytorch_example", "--accuracy", str(TARGETS[0]))
-    table = markdown(results, example)
-    write("time_to_accuracy", {"device": str(DEVICE), "settings": results, "example": example, "table": table})
-    print(table)
+    values = {"device": str(DEVICE), "settings": results, "example": example}
+    write("time_to_accuracy", values)
+    print(markdown(values))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from benchmarks.results import CPU, at_least_one, runs_to_throw_away, script_parser, spread, write
+from benchmarks.results import CPU, markdown_table, runs_to_throw_away, script_parser, spread, write
 from models.registry import build_model
 from trainers import BasicTrainer, Execution
 from trainers.generic_trainers.logging import TensorBoardLog
@@ -27,6 +27,7 @@ from utils.run import Run
 from utils.runtime import describe_environment, memory_format
 
 CASES = {"fc": 55_000, "conv": 11_000}  # recipe -> training images, enough for an epoch of a few seconds
+PARTS = ("training", "epoch")  # of a pair of measurements
 
 
 class BareLoop:
@@ -92,37 +93,28 @@ def measure(name: str, num_pairs: int) -> dict[str, Any]:
                     "our_epoch": time.perf_counter() - validated,
                 }
             )
-    pairs = pairs[1:]
-    return {
-        "trainer": name,
-        "num_digits": num_images,
-        "pairs": pairs,
-        "training_ratio": sorted(pair["our_training"] / pair["bare_training"] for pair in pairs),
-        "epoch_ratio": sorted(pair["our_epoch"] / pair["bare_epoch"] for pair in pairs),
-    }
+    return {"recipe": name, "num_digits": num_images, "pairs": pairs[1:]}
 
 
-def markdown(results: list[dict[str, Any]]) -> str:
+def markdown(values: dict[str, Any]) -> str:
     """The table of the README: medians, and the ratios of the pairs with their range."""
-    lines = [
-        "| recipe | bare loop, s per epoch | training, ours / bare | whole epoch, ours / bare |",
-        "|---|---|---|---|",
-    ]
-    for result in results:
-        bare = statistics.median(pair["bare_training"] for pair in result["pairs"])
-        ratios = [spread(values) for values in (result["training_ratio"], result["epoch_ratio"])]
-        lines.append(f"| `{result['trainer']}`, {result['num_digits']:,} digits | {bare:.2f} | {' | '.join(ratios)} |")
-    return "\n".join(lines)
+    rows = []
+    for result in values["results"]:
+        pairs = result["pairs"]
+        bare = statistics.median(pair["bare_training"] for pair in pairs)
+        ratios = [spread([pair[f"our_{part}"] / pair[f"bare_{part}"] for pair in pairs]) for part in PARTS]
+        rows.append([f"`{result['recipe']}`, {result['num_digits']:,} digits", f"{bare:.2f}", *ratios])
+    return markdown_table(
+        ("recipe", "bare loop, s per epoch", "training, ours / bare", "whole epoch, ours / bare"), rows
+    )
 
 
 def main() -> None:
-    parser = script_parser(__doc__)
-    parser.add_argument("--pairs", type=at_least_one, default=5)
-    num_pairs = parser.parse_args().pairs
+    num_pairs = script_parser(__doc__, pairs=5).parse_args().pairs
     with runs_to_throw_away():
-        results = [measure(name, num_pairs) for name in CASES]
-    write("trainer_overhead", {"results": results, "table": markdown(results)}, CPU)
-    print(markdown(results))
+        values = {"results": [measure(name, num_pairs) for name in CASES]}
+    write("trainer_overhead", values, CPU)
+    print(markdown(values))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
 """Results of every registered recipe over several seeds, for the table in the README.
 
-    python -m benchmarks.trainer_results [--trainers linear fc fast_conv] [--seeds 0 1 2]
+    python -m benchmarks.trainer_results [--recipes linear fc fast_conv] [--seeds 0 1 2]
 
-Trains missing runs as runs/results-TRAINER-sSEED, prints the table and writes benchmarks/output/trainer_results.json.
-Trainers that are not listed keep their previous row.
+Trains missing runs as runs/results-RECIPE-sSEED, prints the table and writes benchmarks/output/trainer_results.json.
+Recipes that are not listed keep their previous row.
 """
 
 from typing import Any
 
-from benchmarks.results import finished_runs, read, script_parser, write
+from benchmarks.results import finished_runs, markdown_table, read, script_parser, write
+from study.comparison.groups import percent
 from trainers.recipes import get_recipe, recipe_names
 from utils.errors import exit_on_user_error
 from utils.run import Run
@@ -17,11 +18,11 @@ from utils.statistics import mean_interval
 DEFAULT = [name for name in recipe_names() if name != "resnet18"]  # an epoch takes 15 minutes on a CPU
 
 
-def table_row(trainer: str, runs: list[Run]) -> dict[str, Any]:
-    """Means over the seeds with the half widths of their 95 % confidence intervals."""
+def result_row(recipe: str, runs: list[Run]) -> dict[str, Any]:
+    """Means over the seeds with the margins of their 95 % confidence intervals."""
     summaries = [run.summary for run in runs]
     row: dict[str, Any] = {
-        "trainer": f"{trainer}_trainer.py",
+        "recipe": recipe,
         "date": max(run.environment["started"][:10] for run in runs),
         "model": summaries[0].model,
         "num_parameters": summaries[0].num_parameters,
@@ -35,38 +36,39 @@ def table_row(trainer: str, runs: list[Run]) -> dict[str, Any]:
     return row
 
 
-def markdown(rows: list[dict[str, Any]]) -> str:
+def markdown(values: dict[str, Any]) -> str:
     """The table of the README, sorted by the number of parameters."""
-    lines = [
-        "| trainer | parameters | epochs | seeds | test accuracy | training, s | total, s | measured |",
-        "|---|---|---|---|---|---|---|---|",
+    header = ("recipe", "parameters", "epochs", "seeds", "test accuracy", "training, s", "total, s", "measured")
+    rows = [
+        [
+            f"`{row['recipe']}`",
+            f"{row['num_parameters']:,}",
+            "-".join(str(n) for n in sorted({min(row["num_epochs_run"]), max(row["num_epochs_run"])})),
+            str(row["num_seeds"]),
+            percent(row["test_accuracy"], row["test_accuracy_interval"]),
+            f"{row['train_seconds']:.0f} ± {row['train_seconds_interval']:.0f}",
+            f"{row['total_seconds']:.0f} ± {row['total_seconds_interval']:.0f}",
+            row["date"],
+        ]
+        for row in sorted(values["rows"], key=lambda row: (row["num_parameters"], row["recipe"]))
     ]
-    for row in sorted(rows, key=lambda row: (row["num_parameters"], row["trainer"])):
-        epochs = "-".join(str(n) for n in sorted({min(row["num_epochs_run"]), max(row["num_epochs_run"])}))
-        lines.append(
-            f"| `{row['trainer']}` | {row['num_parameters']:,} | {epochs} | {row['num_seeds']} "
-            f"| {row['test_accuracy']:.2%} ± {row['test_accuracy_interval']:.2%} "
-            f"| {row['train_seconds']:.0f} ± {row['train_seconds_interval']:.0f} "
-            f"| {row['total_seconds']:.0f} ± {row['total_seconds_interval']:.0f} | {row['date']} |"
-        )
-    return "\n".join(lines)
+    return markdown_table(header, rows)
 
 
 def main() -> None:
     parser = script_parser(__doc__)
-    parser.add_argument("--trainers", nargs="+", default=DEFAULT, choices=recipe_names())
+    parser.add_argument("--recipes", nargs="+", default=DEFAULT, choices=recipe_names())
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     options = parser.parse_args()
     if len(set(options.seeds)) < 2:
         parser.error("--seeds: expected at least two, for a confidence interval")
     with exit_on_user_error():
-        rows = {row["trainer"]: row for row in read("trainer_results")["rows"]}
-        for trainer in options.trainers:
-            runs = finished_runs(get_recipe(trainer), f"results-{trainer}", options.seeds)
-            rows[f"{trainer}_trainer.py"] = table_row(trainer, runs)
-    table = markdown(list(rows.values()))
-    write("trainer_results", {"rows": list(rows.values()), "table": table})
-    print(f"\n{table}")
+        rows = {row["recipe"]: row for row in read("trainer_results")["rows"]}
+        for recipe in options.recipes:
+            rows[recipe] = result_row(recipe, finished_runs(get_recipe(recipe), f"results-{recipe}", options.seeds))
+    values = {"rows": list(rows.values())}
+    write("trainer_results", values)
+    print(f"\n{markdown(values)}")
 
 
 if __name__ == "__main__":

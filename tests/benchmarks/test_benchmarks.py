@@ -1,6 +1,7 @@
 """The documents show the newest measurements, and the measurements are right."""
 
 import importlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import numpy as np
 import pytest
 from torchvision.datasets import MNIST
 
+from benchmarks import results
 from benchmarks.epoch_speed import flops_per_epoch
 from benchmarks.peers import raw_folder, training_arrays
-from benchmarks.results import DOCUMENTS, finished_runs, in_a_process, runs_to_throw_away, spread, with_tables
+from benchmarks.results import DOCUMENTS, finished_runs, in_a_process, read, runs_to_throw_away, spread, with_tables
 from utils.errors import UserError
 from utils.files import PROJECT_FOLDER, runs_folder
 from utils.recipe import Recipe
@@ -19,8 +21,23 @@ SCRIPTS = sorted(path.stem for path in (PROJECT_FOLDER / "benchmarks").glob("*.p
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
-def test_documents_show_the_newest_tables(document):
+def test_documents_show_the_newest_results(document):
     assert with_tables(document.read_text()) == document.read_text()
+
+
+def test_a_changed_digit_in_a_document_or_in_the_data_is_noticed(tmp_path, monkeypatch):
+    readme = DOCUMENTS[0].read_text()
+    start, end = (readme.index(f"<!-- {marker} -->") for marker in ("table trainer_results", "end"))
+    digits = [place for place in range(start, end) if readme[place].isdigit()]
+    assert len(digits) > 100
+    for place in digits[:: len(digits) // 10]:
+        changed = f"{readme[:place]}{(int(readme[place]) + 1) % 10}{readme[place + 1 :]}"
+        assert with_tables(changed) == readme != changed
+    values = read("trainer_results")
+    values["rows"][0]["test_accuracy"] += 0.001
+    (tmp_path / "trainer_results.json").write_text(json.dumps(values))
+    monkeypatch.setattr(results, "OUTPUT", tmp_path)
+    assert with_tables(readme) != readme
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

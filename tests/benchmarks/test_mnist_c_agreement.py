@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from benchmarks.mnist_c_agreement import compare_generators, prediction_test, reference_sets
+from benchmarks.mnist_c_agreement import compare_generators, markdown, prediction_test, reference_sets
 from utils.errors import UserError
 
 
@@ -38,4 +38,4 @@ def test_table_picture_and_error_rates(real_mirror, finished_run, tmp_path):
     stripe, rotate = result["results"]
     assert stripe["agrees"] and stripe["furthest_levels"] == 0 and stripe["errors"] == [stripe["reference_error"]] * 2
     assert 0 < rotate["reference_error"] < 1 and "p" in rotate
-    assert "| stripe |" in result["table"] and result["runs"] == ["finished"]
+    assert "| stripe |" in markdown(result) and result["runs"] == ["finished"]
