@@ -7,14 +7,12 @@ from typing import Annotated
 
 import tyro
 
-from utils.cli import DATASET_HELP
-from utils.files import PROJECT_FOLDER
-from utils.run import Run
+from commands.options import Dataset, Device, Seeds, SeveralRuns, chosen_run, output_in
 
 
 @dataclass(frozen=True)
 class TourOptions:
-    """A tour from the first digit to the first doubts: data, model, training, evaluation, mistakes.
+    """Take a tour from the first digit to the first doubts: data, model, training, evaluation, mistakes.
 
     Runs notebooks/tour.ipynb from top to bottom, prints its text and results, and writes it with all pictures as an
     HTML page. Open the notebook in Jupyter to change and rerun it.
@@ -24,22 +22,23 @@ class TourOptions:
       mnist tour --dataset digits --max-epochs 20
     """
 
-    dataset: Annotated[str, tyro.conf.arg(help=DATASET_HELP)] = "mnist"
+    dataset: Dataset = "mnist"
     max_epochs: int = 200
     """Maximum number of epochs; training stops earlier when the training accuracy no longer rises."""
-    output: Path = PROJECT_FOLDER / "notebooks" / "output"
+    output: Path = output_in("notebooks")
     """Folder for tour.html."""
 
 
-def tour(options: TourOptions) -> None:
+def tour(options: TourOptions) -> str:
     from study.tour import take_tour
 
     take_tour(options.dataset, options.max_epochs, options.output)
+    return f"train fast_conv --dataset {shlex.quote(options.dataset)}"
 
 
 @dataclass(frozen=True)
 class AblationOptions:
-    """Measures what each design choice of a CNN contributes.
+    """Measure what each design choice of a CNN contributes.
 
     Trains a baseline and variants that differ from it in one property each, every one with several seeds, and
     evaluates them on MNIST's test set, on shifted and corrupted digits, on USPS and for out-of-distribution detection.
@@ -55,19 +54,19 @@ class AblationOptions:
     properties: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PROPERTY ...")] = ()
     """Properties to study: depth, width, kernel, pooling, 'batch norm', dropout, 'fully connected', augmentation,
     'training digits'; by default all."""
-    seeds: Annotated[str, tyro.conf.arg(metavar="FIRST:END")] = "0:3"
+    seeds: Seeds = "0:3"
     """Seeds of every network: 0:5 for 0 to 4, or 1,5,7. More seeds give narrower intervals."""
     num_epochs: int = 4
     """Epochs of training; variants with a small training set have their own number."""
-    device: str = "auto"
-    """auto (a GPU if available), cpu, cuda, cuda:1 or mps."""
+    device: Device = "auto"
 
 
-def ablation(options: AblationOptions) -> None:
+def ablation(options: AblationOptions) -> str:
     from study.ablation import PROPERTIES, run_ablation
     from trainers.recipes import parse_seeds
 
     run_ablation(options.properties or PROPERTIES, parse_seeds(options.seeds), options.num_epochs, options.device)
+    return "report"
 
 
 @dataclass(frozen=True)
@@ -81,40 +80,45 @@ class LabelErrorsOptions:
 
     Examples:
       mnist label-errors
-      mnist label-errors runs/ONE runs/OTHER
+      mnist label-errors RUN1 RUN2
     """
 
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = ()
-    """Runs by folder or name; by default all finished runs that were trained on MNIST."""
+    runs: Annotated[
+        SeveralRuns,
+        tyro.conf.arg(help="Runs by folder or name; by default all finished runs that were trained on MNIST."),
+    ] = ()
 
 
-def label_errors(options: LabelErrorsOptions) -> None:
+def label_errors(options: LabelErrorsOptions) -> str:
+    names = list(dict.fromkeys(options.runs))
+    runs = [chosen_run(name) for name in names]
+
     from study.label_errors import study_label_errors
 
-    names = list(dict.fromkeys(options.runs))
-    study_label_errors([Run.find(name) for name in names], shlex.join(["mnist", "label-errors", *names]))
+    study_label_errors(runs, shlex.join(["mnist", "label-errors", *names]))
+    return "report"
 
 
 @dataclass(frozen=True)
 class ReportOptions:
     """Write the report: is MNIST solved?
 
-    The report covers the data, model fitting, generalisation, the ablation study, label errors and a conclusion by
-    stated criteria. It uses all runs with a scorecard and the results of `mnist inspect`, `mnist ablation` and
-    `mnist label-errors`; each section names the commands that repeat its measurements.
+    The report begins with the answer by stated criteria. Its sections are the data, model fitting, generalisation, the
+    ablation study and label errors. It uses all MNIST recipes whose runs have measured metrics and the results of
+    `mnist inspect`, `mnist ablation` and `mnist label-errors`; each section names the commands that repeat its
+    measurements. Writes report.html, report.md with its pictures/, and report.json with the results seed by seed.
 
     Examples:
       mnist report
-      mnist report --markdown
+      mnist report --output docs
     """
 
-    output: Path = PROJECT_FOLDER / "study" / "report.html"
-    """File of the page."""
-    markdown: bool = False
-    """Also write the short version to docs/report.md, and its pictures to docs/pictures/."""
+    output: Path = output_in("study", "report")
+    """Folder of the report."""
 
 
-def report(options: ReportOptions) -> None:
+def report(options: ReportOptions) -> str:
     from study.report.report import write_report
 
-    write_report(options.output, PROJECT_FOLDER / "docs" / "report.md" if options.markdown else None)
+    write_report(options.output)
+    return "draw"

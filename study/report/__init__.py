@@ -1,1 +1,1 @@
-"""The report: results of all runs and studies as a page and as the README's Study section."""
+"""The report: results of all runs and studies as a page, as Markdown and as JSON."""

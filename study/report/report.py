@@ -1,37 +1,36 @@
-"""Writes the report as a page, and its short version as Markdown."""
+"""Writes the report as a page, as Markdown and as data."""
 
+import json
+from datetime import date
 from pathlib import Path
 
 from study.report.evidence import gather_evidence
-from study.report.sections import report_sections
-from utils.document import Document, Section
+from study.report.sections import answer, report_sections
+from utils.document import Document, Text
 from utils.errors import UserError
 from utils.files import shown, write_whole
 
-INTRODUCTION = (
-    "`mnist report --markdown` wrote this page from the runs and studies in runs/ and study/output/. The page that "
-    "`mnist report` writes has more figures. [scorecard.md](scorecard.md) explains how each metric is measured."
-)
+TITLE = "Is MNIST solved?"
 
 
-def write_report(output: Path, markdown: Path | None = None) -> None:
-    """Writes the page to `output` and, if given, the short version to `markdown`, with pictures in pictures/ beside it.
+def write_report(folder: Path) -> None:
+    """Writes report.html, report.md with its pictures/, and report.json, the results of each recipe seed by seed.
 
-    Raises UserError if no recipe has scorecards of all its runs.
+    Raises UserError if no recipe has measured metrics for all its runs.
     """
-    if output.is_dir():
-        raise UserError(f"--output {output}: expected a file, such as report.html")
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--output {folder} is a file: expected a folder for report.html, report.md and report.json")
     evidence = gather_evidence()
-    sections = report_sections(evidence)
-    Document("Is MNIST solved?", [Section(part.title, part.blocks) for part in sections]).write_html(output)
-    num_runs = sum(len(network.cards) for network in evidence.networks)
-    print(
-        f"{len(evidence.networks)} recipes, {num_runs} runs; without scorecards: "
-        f"{evidence.num_without_scorecards} recipes\nreport: {shown(output)}"
+    source = (
+        f"`mnist report` wrote this page on {date.today().isoformat()} from {evidence.num_runs} runs of "
+        f"{len(evidence.networks)} recipes and from the studies that its sections name."
     )
-    if markdown:
-        document = Document("Is MNIST solved?", [Section(part.title, part.brief_blocks) for part in sections])
-        text = f"# {document.title}\n\n{INTRODUCTION}\n\n{document.to_markdown('pictures')}\n"
-        write_whole(markdown, text.encode())
-        document.write_pictures(markdown.parent / "pictures")
-        print(f"short version: {shown(markdown)}")
+    document = Document(TITLE, [*answer(evidence.networks), Text(source), *report_sections(evidence)])
+    recipes = [network.to_json() for network in evidence.networks]
+    document.write_html(folder / "report.html")
+    document.write_pictures(folder / "pictures")
+    write_whole(folder / "report.md", f"# {TITLE}\n\n{document.to_markdown('pictures')}\n".encode())
+    write_whole(folder / "report.json", json.dumps({"recipes": recipes}, indent=1, allow_nan=False).encode())
+    print(
+        f"{len(evidence.networks)} recipes, {evidence.num_runs} runs\nreport: {shown(folder)}/report.html, .md, .json"
+    )

@@ -1,49 +1,106 @@
-"""The sections of the report. The texts contain no results: every number comes from the evidence."""
+"""The answer and the sections of the report. The texts contain no results: every number comes from the evidence."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+from matplotlib.figure import Figure
 
 from study.ablation import EXPLANATION, HEADER, MEASURES, AblationResults, effect_rows, effects_figure
 from study.comparison.figures import MAX_CURVES, learning_curves_figure
 from study.comparison.groups import percent
 from study.label_errors import DESCRIPTIONS, label_errors_folder, sentences
-from study.report.evidence import INSPECTION, Evidence, Network, interval_text, unbroken
+from study.report.evidence import Evidence, Network, unbroken
 from study.scorecard import METRICS
-from study.scorecard.figures import scorecard_figures
+from study.scorecard.figures import CAPTIONS, scorecard_figures
 from trainers.recipes import training_command
-from utils.document import Block, Command, Picture, Table, Text, picture_of
-from utils.files import PROJECT_FOLDER
+from utils.document import Block, Command, Picture, Section, Table, Text, picture_of
+from utils.figures import COLOURS, INK, plain_axes
+from utils.files import output_folder
 from utils.statistics import difference_interval, probability_first_beats_second
 
 INTERVALS = "means over the seeds ± the margin of Student's 95 % confidence interval"
+MIN_TEST_ACCURACY = 0.995  # on digits with uncontested labels: criterion for the test set
+MIN_CONDITION_ACCURACY = 0.95  # criterion for every other condition
+CONDITIONS = (
+    "usps_accuracy",
+    "sklearn_digits_accuracy",
+    "shift_4px",
+    "rotation_20",
+    "rotation_40",
+    "scale_0.7",
+    "scale_1.3",
+    "spatial_worst_case",
+    "corruptions_mean",
+)
 
 
-@dataclass(frozen=True)
-class ReportSection:
-    """A section of the page, and its shorter version for docs/report.md."""
-
-    title: str
-    blocks: Sequence[Block]
-    brief_blocks: Sequence[Block]
+def _missing_study(title: str, command: str) -> Section:
+    return Section(title, [Text("This study has not been made yet. The command for it:"), Command([command])])
 
 
-def report_sections(evidence: Evidence) -> list[ReportSection]:
-    """All sections, from the data to the conclusion."""
-    return [
-        input_section(evidence.inspection),
-        fitting_section(evidence.networks),
-        generalisation_section(evidence.networks),
-        ablation_section(evidence.ablation),
-        label_errors_section(evidence.label_errors),
-        conclusion_section(evidence),
-    ]
+# The answer.
 
 
-def _missing_section(title: str, command: str) -> ReportSection:
-    blocks: list[Block] = [Text("This study has not been made yet. The command for it:"), Command([command])]
-    return ReportSection(title, blocks, blocks)
+def answer(networks: Sequence[Network]) -> list[Block]:
+    """Whether MNIST is solved, by stated criteria: three sentences and one figure."""
+    first = networks[0]
+    solved = {True: "is solved", False: "is not solved", None: "may be solved (undecided)"}
+    uncontested = (
+        f"{first.text('uncontested_accuracy')} % of those with uncontested labels"
+        if first.values("uncontested_accuracy")
+        else "the accuracy on those with uncontested labels has not been measured"
+    )
+    test_set = (
+        f"As a test set, MNIST {solved[first.reaches('uncontested_accuracy', MIN_TEST_ACCURACY)]}: {first.label}, the "
+        f"recipe with the best validation accuracy, classifies {percent(*first.group.mean_interval('test_accuracy'))} "
+        f"of the test digits correctly, and {uncontested} (criterion: {MIN_TEST_ACCURACY:.1%})."
+    )
+    conditions = [metric for metric in CONDITIONS if first.values(metric)]
+    if not conditions:
+        return [Text(f"{test_set} Other conditions have not been measured."), Command([first.scorecard_command])]
+    failed_by = {metric: [network for network in networks if _fails(network, metric)] for metric in conditions}
+    failed = [metric for metric in conditions if first in failed_by[metric]]
+    lowest = min(conditions, key=first.mean)
+    failing = [network for network in networks if any(network in failed_by[metric] for metric in conditions)]
+    failed_by_all = [metric for metric in conditions if len(failed_by[metric]) == len(networks)]
+    names = f" ({', '.join(METRICS[metric].label for metric in failed)})" if failed else ""
+    task = (
+        f"As a task, it {'is not solved' if failed else 'may be solved'}: the accuracy of this network is below "
+        f"{MIN_CONDITION_ACCURACY:.0%} under {len(failed)} of {len(conditions)} other conditions{names}, and lowest "
+        f"for the condition '{METRICS[lowest].label}' ({first.text(lowest)} %)."
+    )
+    others = "This report has only one recipe; 'mnist scorecard' of runs of other recipes adds them."
+    if len(networks) > 1:
+        others = (
+            f"{len(failing)} of the {len(networks)} networks of this report fall below {MIN_CONDITION_ACCURACY:.0%} "
+            f"under at least one condition, and all of them under {len(failed_by_all)}."
+        )
+    figure = conditions_figure(networks, conditions)
+    caption = f"Accuracy under each condition; the dashed line is the criterion, {MIN_CONDITION_ACCURACY:.0%}"
+    return [Text(f"{test_set} {task} {others}"), picture_of(figure, caption, "study_conditions")]
+
+
+def _fails(network: Network, metric: str) -> bool:
+    return network.reaches(metric, MIN_CONDITION_ACCURACY) is False
+
+
+def conditions_figure(networks: Sequence[Network], conditions: Sequence[str]) -> Figure:
+    """A row per condition: the mean and the range over the seeds of the first network, the means of the others."""
+    figure = Figure(figsize=(7.5, 1.2 + 0.36 * len(conditions)), layout="constrained")
+    axes = plain_axes(figure)
+    for row, metric in enumerate(conditions):
+        values = networks[0].values(metric)
+        axes.plot([network.mean(metric) for network in networks[1:]], [row] * (len(networks) - 1), "o", color="#9aa5b1")
+        axes.plot([min(values), max(values)], [row, row], color=COLOURS[0], linewidth=2)
+        axes.plot(networks[0].mean(metric), row, "o", color=COLOURS[0])
+    axes.axvline(MIN_CONDITION_ACCURACY, color=INK, linewidth=0.8, linestyle="--")
+    axes.set_yticks(range(len(conditions)), [METRICS[metric].label for metric in conditions])
+    axes.set(xlabel="accuracy", xlim=(-0.02, 1.02), ylim=(len(conditions) - 0.5, -0.5))
+    title = f"blue: {networks[0].label}" + ("; grey: the other networks" if len(networks) > 1 else "")
+    axes.set_title(title, fontsize=10, parse_math=False)
+    return figure
 
 
 # Input inspection.
@@ -56,11 +113,11 @@ INSPECTION_PICTURES = {
 }
 
 
-def input_section(statistics: dict[str, Any] | None) -> ReportSection:
+def input_section(statistics: dict[str, Any] | None) -> Section:
     """Position, size, slant and classes of the digits, from the statistics of `mnist inspect`."""
     title = "Input inspection: properties of the digits"
     if statistics is None:
-        return _missing_section(title, "mnist inspect")
+        return _missing_study(title, "mnist inspect")
     train, duplicates, writers = statistics["splits"]["train"], statistics["duplicates"], statistics.get("writers")
     counts = {name: part["num_digits"] for name, part in train["classes"].items()}
     slants = {name: part["lean_degrees"]["mean"] for name, part in train["classes"].items()}
@@ -85,14 +142,13 @@ def input_section(statistics: dict[str, Any] | None) -> ReportSection:
             f"{writers['train']['num_writers']} people wrote the training digits, {writers['test']['num_writers']} the "
             "test digits."
         )
-    files = {INSPECTION / f"{name}.png": description for name, description in INSPECTION_PICTURES.items()}
+    folder = output_folder("data_inspection")
     pictures = [
-        Picture(file.read_bytes(), description, file=f"../{file.relative_to(PROJECT_FOLDER).as_posix()}")
-        for file, description in files.items()
-        if file.exists()
+        Picture((folder / f"{name}.png").read_bytes(), description, name)
+        for name, description in INSPECTION_PICTURES.items()
+        if (folder / f"{name}.png").exists()
     ]
-    blocks: list[Block] = [Text(" ".join(texts)), *pictures, Command(["mnist inspect"])]
-    return ReportSection(title, blocks, blocks)
+    return Section(title, [Text(" ".join(texts)), *pictures, Command(["mnist inspect"])])
 
 
 def _mean_std(part: dict[str, float]) -> str:
@@ -104,30 +160,29 @@ def _mean_std(part: dict[str, float]) -> str:
 FITTING_HEADER = ("network", "parameters", "seeds", "validation", "test", "first minus this", "first is better")
 
 
-def fitting_section(networks: Sequence[Network]) -> ReportSection:
+def fitting_section(networks: Sequence[Network]) -> Section:
     """Validation and test accuracy of the networks, and which differences are significant."""
-    text = Text(
-        f"Accuracies are {INTERVALS}. The networks are sorted by validation accuracy; no choice used the test set."
-        f"{_ties(networks)} The last two columns compare the first network with the others on the test set: Welch's "
-        "95 % confidence interval of the difference in percentage points, and the number of pairs of seeds in which "
-        "the first network is better (ties count one half)."
-    )
-    table = Table(FITTING_HEADER, [_fitting_row(network, networks[0]) for network in networks])
-    groups = [replace(network.group, label=network.label) for network in networks[:MAX_CURVES]]
-    curves = picture_of(learning_curves_figure(groups), "Learning curves")
-    commands = Command([training_command(network.group.recipe, network.seeds) for network in networks])
-    return ReportSection("Model fitting", [text, table, curves, commands], [text, table, commands])
-
-
-def _ties(networks: Sequence[Network]) -> str:
-    """The networks that are not significantly worse than the first on validation."""
     best = networks[0].group.values("val_accuracy")
-    equal = [
+    ties = [
         network.label
         for network in networks[1:]
         if not difference_interval(best, network.group.values("val_accuracy"))[0] > 0
     ]
-    return f" On validation, the first network is not significantly better than {'; '.join(equal)}." if equal else ""
+    tied = f" On validation, the first network is not significantly better than {'; '.join(ties)}." if ties else ""
+    environments = [run.environment for network in networks for run in network.group.runs]
+    machines = sorted({environment["device"] for environment in environments if "device" in environment})
+    trained = f" Trained on {'; '.join(machines)}." if machines else ""
+    text = Text(
+        f"Accuracies are {INTERVALS}. The networks are sorted by validation accuracy; no choice used the test set."
+        f"{tied} The last two columns compare the first network with the others on the test set: Welch's 95 % "
+        "confidence interval of the difference in percentage points, and the number of pairs of seeds in which the "
+        f"first network is better (ties count one half).{trained}"
+    )
+    table = Table(FITTING_HEADER, [_fitting_row(network, networks[0]) for network in networks])
+    groups = [replace(network.group, label=network.label) for network in networks[:MAX_CURVES]]
+    curves = picture_of(learning_curves_figure(groups), "Learning curves", "study_learning_curves")
+    commands = Command([training_command(network.group.recipe, network.seeds) for network in networks])
+    return Section("Model fitting", [text, table, curves, commands])
 
 
 def _fitting_row(network: Network, first: Network) -> list[str]:
@@ -152,99 +207,109 @@ class MetricTable:
     """A table with one row per network and one column per metric, and the text above it."""
 
     text: str
-    columns: Mapping[str, str]
-    """Column header -> metric id."""
+    metrics: Sequence[str]
 
     def blocks(self, networks: Sequence[Network]) -> list[Block]:
-        header = [f"{name}, n {networks[0].num_images(metric):,}" for name, metric in self.columns.items()]
-        rows = [[network.label, *(network.text(metric) for metric in self.columns.values())] for network in networks]
-        return [Text(self.text), Table(["network", *header], rows)]
+        """Without the metrics that no network has; nothing if these are all."""
+        found = {metric: next((it for it in networks if it.values(metric)), None) for metric in self.metrics}
+        measured = {metric: network.results(metric)[0].n for metric, network in found.items() if network}
+        if not measured:
+            return []
+        header = ["network", *(f"{METRICS[metric].label}, n {n:,}" for metric, n in measured.items())]
+        rows = [[network.label, *(network.text(metric) for metric in measured)] for network in networks]
+        return [Text(self.text), Table(header, rows)]
 
 
-OTHER_DATASETS = MetricTable(
-    f"Accuracy in percent on MNIST's test digits and on other data sets: {INTERVALS}. All networks are evaluated on "
-    "the same digits. If the interval would leave the range from 0 to 100, the table shows the lowest and the highest "
-    "seed instead. n is the number of images or writers. Uncontested labels are those that human raters do not "
-    "dispute. Worst writers: the mean accuracy over the tenth of the test writers with the lowest accuracy. Chance "
-    "alone makes this lower than the mean: the last column is its expected value if all writers were equally "
-    "difficult.",
-    {
-        "MNIST test": "test_accuracy",
-        "uncontested labels": "uncontested_accuracy",
-        "USPS": "usps_accuracy",
-        "scikit-learn digits": "sklearn_digits_accuracy",
-        "worst writers": "worst_writers_accuracy",
-        "worst writers by chance": "worst_writers_expected_accuracy",
-    },
+METRIC_TABLES = (
+    MetricTable(
+        f"Accuracy in percent on MNIST's test digits and on other data sets: {INTERVALS}. All networks are evaluated "
+        "on the same digits. If the interval would leave the range from 0 to 100, the table shows the lowest and the "
+        "highest seed instead. n is the number of images or writers. Uncontested labels are those that human raters do "
+        "not dispute. The worst tenth of the writers has a lower accuracy than the mean by chance alone; the expected "
+        "value is that of equally difficult writers.",
+        (
+            "test_accuracy",
+            "uncontested_accuracy",
+            "usps_accuracy",
+            "sklearn_digits_accuracy",
+            "worst_writers_accuracy",
+            "worst_writers_expected_accuracy",
+        ),
+    ),
+    MetricTable(
+        "Spatial and corruption robustness, accuracy in percent. The worst case counts the digits that are correct "
+        "under each of a grid of shifts and rotations. The corruptions are those of MNIST-C.",
+        ("shift_4px", "rotation_40", "scale_0.7", "spatial_worst_case", "corruptions_mean"),
+    ),
+    MetricTable(
+        "Calibration and selective prediction: the expected calibration error (ECE) in percent before and after "
+        "temperature scaling, with one temperature fitted on validation digits; and the error in percent if the "
+        "network rejects the digits with the lowest confidence.",
+        ("ece", "temperature", "ece_after_temperature_scaling", "error_at_coverage_95"),
+    ),
+    MetricTable(
+        "Out-of-distribution detection by the energy score, in percent: the AUROC is the probability that a test digit "
+        "scores higher than an out-of-distribution image, 50 for chance.",
+        ("ood_fashion_mnist_energy", "ood_kmnist_energy", "ood_noise_energy"),
+    ),
+    MetricTable(
+        "Adversarial robustness: the accuracy in percent if an attack may change every pixel by the given part of its "
+        "range, or the image by the given l2 distance. The values are upper bounds, because stronger attacks exist.",
+        ("fgsm_linf_0.1", "pgd_linf_0.1", "pgd_l2_1.5"),
+    ),
 )
-ROBUSTNESS = MetricTable(
-    "Spatial robustness and corruption robustness, accuracy in percent. The worst case counts the digits that are "
-    "correct under each of 775 combinations of shifts by up to 3 px and rotations by up to 30 degrees. The last column "
-    "is the mean over the 15 corruptions of MNIST-C.",
-    {
-        "shifted by up to 4 px": "shift_4px",
-        "rotated by ±40°": "rotation_40",
-        "scaled by 0.7": "scale_0.7",
-        "worst case of 3 px, 30°": "spatial_worst_case",
-        "corruptions": "corruptions_mean",
-    },
-)
-CALIBRATION = MetricTable(
-    "Calibration and selective prediction: the expected calibration error (ECE) in percent before and after "
-    "temperature scaling, with one temperature fitted on validation digits; and the error in percent at 95 % coverage, "
-    "where the network rejects the twentieth of the digits with the lowest confidence.",
-    {
-        "ECE": "ece",
-        "temperature": "temperature",
-        "ECE after scaling": "ece_after_temperature_scaling",
-        "error at 95 % coverage": "error_at_coverage_95",
-    },
-)
-OOD_AND_ATTACKS = MetricTable(
-    "Out-of-distribution detection and adversarial robustness. The first three columns are the AUROC of the energy "
-    "score in percent: the probability that a test digit scores higher than an out-of-distribution image, 50 for "
-    "chance. The page's figure shows three more scores. The last three columns are the accuracy in percent under "
-    "attack: every pixel may change by 0.1 of its range, in one step (FGSM) or twenty (PGD), or the image by an l2 "
-    "distance of 1.5. They are upper bounds, because stronger attacks exist.",
-    {
-        "Fashion-MNIST": "ood_fashion_mnist_energy",
-        "KMNIST": "ood_kmnist_energy",
-        "uniform noise": "ood_noise_energy",
-        "FGSM 0.1": "fgsm_linf_0.1",
-        "PGD 0.1": "pgd_linf_0.1",
-        "PGD l2 1.5": "pgd_l2_1.5",
-    },
-)
-FIGURES = {
-    "shift_maps": "Accuracy with all digits shifted, by the shift in pixels",
-    "scale_and_rotation": "Accuracy by the scale and by the rotation of the digits",
-    "corruptions": "Accuracy under the corruptions of MNIST-C; lines reach from the lowest seed to the highest",
-    "ood": "Out-of-distribution detection by four scores: AUROC, 1 for perfect, 0.5 for chance",
-    "adversarial": "Accuracy under adversarial attacks",
-    "selective_prediction_and_calibration": "Error of selective prediction by coverage, and accuracy by confidence",
-}
 
 
-def generalisation_section(networks: Sequence[Network]) -> ReportSection:
+def generalisation_section(networks: Sequence[Network]) -> Section:
     """The networks' scorecards: performance beyond the test set."""
-    figures = scorecard_figures({network.label: network.cards for network in networks[:MAX_CURVES]})
-    some = f"; the first {MAX_CURVES} networks" if len(networks) > MAX_CURVES else ""
-    shift_maps, scale_and_rotation, corruptions, ood, adversarial, calibration = (
-        picture_of(figures[name], f"{description}{some}", f"study_{name}") for name, description in FIGURES.items()
-    )
-    accuracies = [*OTHER_DATASETS.blocks(networks), *ROBUSTNESS.blocks(networks)]
-    ood_and_attacks = OOD_AND_ATTACKS.blocks(networks)
+    complete = [network for network in networks if network.is_complete][:MAX_CURVES]
+    some = "" if len(complete) == len(networks) else f"; {len(complete)} of the {len(networks)} networks"
+    figures = scorecard_figures({network.label: network.cards for network in complete}) if complete else {}
     blocks = [
-        *accuracies,
-        *(shift_maps, scale_and_rotation, corruptions),
-        *CALIBRATION.blocks(networks),
-        calibration,
-        *ood_and_attacks,
-        *(ood, adversarial),
+        *_trade_off(networks),
+        *_conditions(networks),
+        *(block for table in METRIC_TABLES for block in table.blocks(networks)),
+        *(picture_of(figure, f"{CAPTIONS[name]}{some}", f"study_{name}") for name, figure in figures.items()),
         *_scorecard_notes(networks),
     ]
-    brief_blocks = [*accuracies, shift_maps, corruptions, *ood_and_attacks, Command(["mnist scorecard RUN ..."])]
-    return ReportSection("Generalisation beyond the test set", blocks, brief_blocks)
+    return Section("Generalisation beyond the test set", blocks)
+
+
+CONDITIONS_HEADER = ("condition", "n", "first by validation", "solved?", "lowest", "highest", "highest network")
+
+
+def _conditions(networks: Sequence[Network]) -> list[Block]:
+    first, rows = networks[0], []
+    for metric in CONDITIONS:
+        if not first.values(metric):
+            continue
+        means = [(network.mean(metric), network.label) for network in networks if network.values(metric)]
+        verdict = {True: "yes", None: "undecided", False: "no"}[first.reaches(metric, MIN_CONDITION_ACCURACY)]
+        row = [METRICS[metric].label, f"{first.results(metric)[0].n:,}", first.text(metric), verdict]
+        rows.append([*row, f"{100 * min(means)[0]:.1f}", f"{100 * max(means)[0]:.1f}", max(means)[1]])
+    note = (
+        "A condition is solved if the 95 % confidence interval of every seed is at or above "
+        f"{MIN_CONDITION_ACCURACY:.0%}, and not solved if that of every seed is below. Accuracies are in percent. The "
+        "highest is selected on the digits on which it is measured, so it is slightly optimistic."
+    )
+    return [Text(note), Table(CONDITIONS_HEADER, rows)] if rows else []
+
+
+def _trade_off(networks: Sequence[Network]) -> list[Block]:
+    """The spatially most robust network under other conditions."""
+    first, worst_case, corruptions = networks[0], "spatial_worst_case", "corruptions_mean"
+    known = [network for network in networks if network.values(worst_case) and network.values(corruptions)]
+    robust = max(known, key=lambda network: network.mean(worst_case), default=first)
+    if robust is first or first not in known:
+        return []
+    return [
+        Text(
+            f"Spatial robustness has a price: {robust.label} has the highest worst-case accuracy, "
+            f"{robust.text(worst_case)} %. It reaches {robust.text('test_accuracy')} % on the test digits and "
+            f"{robust.text(corruptions)} % on the corrupted digits, where the network with the best validation "
+            f"accuracy reaches {first.text(corruptions)} %."
+        )
+    ]
 
 
 def _scorecard_notes(networks: Sequence[Network]) -> list[Block]:
@@ -257,18 +322,23 @@ def _scorecard_notes(networks: Sequence[Network]) -> list[Block]:
         for metric, result in card.results.items()
         if result.missing
     }
-    commands = [f"mnist scorecard {' '.join(card.run_name for card in network.cards)}" for network in networks]
-    return [Text(f"Corrupted digits: {'; '.join(sources)}."), *map(Text, sorted(missing)), Command(commands)]
+    partial = "" if all(network.is_complete for network in networks) else " Some metrics have not been measured yet."
+    return [
+        *([Text(f"Corrupted digits: {'; '.join(sources)}.")] if sources else []),
+        *map(Text, sorted(missing)),
+        Text(f"These commands measure the scorecards.{partial}"),
+        Command([network.scorecard_command for network in networks]),
+    ]
 
 
 # Ablation study.
 
 
-def ablation_section(results: AblationResults | None) -> ReportSection:
+def ablation_section(results: AblationResults | None) -> Section:
     """The significant effects of each design choice."""
     title = "Ablation study: the effect of each design choice"
     if results is None:
-        return _missing_section(title, "mnist ablation")
+        return _missing_study(title, "mnist ablation")
     text = Text(
         f"{len(results.others)} networks differ from the baseline {results.baseline.model} in one property each, and "
         f"thereby in the number of parameters. Training: {results.num_epochs} epochs, seeds "
@@ -277,9 +347,8 @@ def ablation_section(results: AblationResults | None) -> ReportSection:
     )
     effects = [Text(_significant_effects(results, metric, heading)) for metric, heading in MEASURES.items()]
     figure = picture_of(effects_figure(results), "Effect of each property, one panel per metric", "study_ablation")
-    details: list[Block] = [Text(EXPLANATION), Table(HEADER, effect_rows(results))]
-    command = Command([results.command])
-    return ReportSection(title, [text, *effects, figure, *details, command], [text, *effects, figure, command])
+    table = Table(HEADER, effect_rows(results))
+    return Section(title, [text, *effects, figure, Text(EXPLANATION), table, Command([results.command])])
 
 
 def _significant_effects(results: AblationResults, metric: str, heading: str) -> str:
@@ -300,132 +369,24 @@ def _significant_effects(results: AblationResults, metric: str, heading: str) ->
 # Label errors.
 
 
-def label_errors_section(values: dict[str, Any] | None) -> ReportSection:
+def label_errors_section(values: dict[str, Any] | None) -> Section:
     """The content of label_errors.json with its pictures."""
     title = "Label errors and the hardest digits"
     if values is None:
-        return _missing_section(title, "mnist label-errors")
-    texts, command = [Text(sentence) for sentence in sentences(values)], Command([values["command"]])
+        return _missing_study(title, "mnist label-errors")
     files = {name: label_errors_folder() / f"{name}.png" for name in DESCRIPTIONS}
     pictures = [
         Picture(file.read_bytes(), DESCRIPTIONS[name], f"study_{name}") for name, file in files.items() if file.exists()
     ]
-    return ReportSection(title, [*texts, *pictures, command], [*texts, *pictures[:1], command])
+    return Section(title, [*map(Text, sentences(values)), *pictures, Command([values["command"]])])
 
 
-# Conclusion.
-
-MIN_TEST_ACCURACY = 0.995  # on digits with uncontested labels: criterion for the test set
-MIN_CONDITION_ACCURACY = 0.95  # criterion for every other condition
-CONDITIONS = (
-    "usps_accuracy",
-    "sklearn_digits_accuracy",
-    "shift_4px",
-    "rotation_20",
-    "rotation_40",
-    "scale_0.7",
-    "scale_1.3",
-    "spatial_worst_case",
-    "corruptions_mean",
-)
-CONCLUSION_HEADER = ("condition", "n", "first by validation", "solved?", "lowest", "highest", "highest network")
-VERDICTS = {True: "yes", None: "undecided", False: "no"}
-
-
-def conclusion_section(evidence: Evidence) -> ReportSection:
-    """Whether MNIST is solved, by stated criteria."""
-    networks, first = evidence.networks, evidence.networks[0]
-    conditions = [metric for metric in CONDITIONS if all(network.values(metric) for network in networks)]
-    failed = [metric for metric in conditions if first.reaches(metric, MIN_CONDITION_ACCURACY) is False]
-    failed_by_all = [
-        metric
-        for metric in failed
-        if all(network.reaches(metric, MIN_CONDITION_ACCURACY) is False for network in networks)
-    ]
-    texts = [
-        _verdict(first, failed),
-        _test_set(evidence),
-        f"Other conditions: the accuracy is below {MIN_CONDITION_ACCURACY:.0%} under {len(failed)} of "
-        f"{len(conditions)} conditions{_names(failed)}, by the confidence interval of every seed. Under "
-        f"{len(failed_by_all)} of them this holds for every network of the table{_names(failed_by_all)}.",
-        *_trade_off(networks),
-        *_attacks_and_noise(first),
-    ]
-    table = Table(CONCLUSION_HEADER, [_condition_row(networks, metric) for metric in conditions])
-    note = Text("The highest accuracy is selected on the digits on which it is measured, so it is slightly optimistic.")
-    blocks: list[Block] = [*map(Text, texts), table, note, Command(["mnist report"])]
-    return ReportSection("Conclusion: is MNIST solved?", blocks, blocks)
-
-
-def _verdict(first: Network, failed: list[str]) -> str:
-    test_set = {
-        True: "MNIST is solved as a test set",
-        None: "it is undecided whether MNIST is solved as a test set",
-        False: "MNIST is not solved as a test set",
-    }[first.reaches("uncontested_accuracy", MIN_TEST_ACCURACY)]
-    task = (
-        "reading handwritten digits under other conditions is not solved"
-        if failed
-        else "no other condition was found that this network fails"
-    )
-    return (
-        f"{first.label} has the best validation accuracy. By its results, {test_set} (criterion: "
-        f"{MIN_TEST_ACCURACY:.1%} accuracy on the digits with uncontested labels), and {task} (criterion: "
-        f"{MIN_CONDITION_ACCURACY:.0%} accuracy)."
-    )
-
-
-def _test_set(evidence: Evidence) -> str:
-    first, label_errors = evidence.networks[0], evidence.label_errors
-    results = first.results("uncontested_accuracy")
-    num_wrong = [(1 - result.value) * result.n for result in results if result.value is not None]
-    text = (
-        f"Test set: this network classifies {first.text('test_accuracy')} % of the digits correctly, and "
-        f"{first.text('uncontested_accuracy')} % of those with uncontested labels, which leaves "
-        f"{interval_text(num_wrong)} mistakes on them."
-    )
-    if label_errors is None:
-        return text
-    return (
-        f"{text} All but {label_errors['num_wrong_in_all_networks']} of the {label_errors['num_digits']:,} test digits "
-        f"are classified correctly by at least one of {label_errors['num_networks']} networks."
-    )
-
-
-def _condition_row(networks: Sequence[Network], metric: str) -> list[str]:
-    first = networks[0]
-    means = [(mean, network.label) for network in networks if (mean := network.mean(metric)) is not None]
-    lowest, highest = min(means), max(means)
-    verdict = VERDICTS[first.reaches(metric, MIN_CONDITION_ACCURACY)]
-    cells = [METRICS[metric].label, f"{first.num_images(metric):,}", first.text(metric), verdict]
-    return [*cells, f"{100 * lowest[0]:.1f}", f"{100 * highest[0]:.1f}", highest[1]]
-
-
-def _names(metrics: list[str]) -> str:
-    return f" ({', '.join(METRICS[metric].label for metric in metrics)})" if metrics else ""
-
-
-def _trade_off(networks: Sequence[Network]) -> list[str]:
-    """The spatially most robust network under other conditions."""
-    first, worst_case, corruptions = networks[0], "spatial_worst_case", "corruptions_mean"
-    robust = max(networks, key=lambda network: network.mean(worst_case) or 0.0)
-    known = all(network.values(metric) for network in (robust, first) for metric in (worst_case, corruptions))
-    if robust is first or not known:
-        return []
+def report_sections(evidence: Evidence) -> list[Section]:
+    """All sections, from the data to the label errors."""
     return [
-        f"Another network is spatially the most robust: {robust.label} has a worst-case accuracy of "
-        f"{robust.text(worst_case)} %. It reaches {robust.text('test_accuracy')} % on the test digits and "
-        f"{robust.text(corruptions)} % on the corrupted digits, where the network with the best validation accuracy "
-        f"reaches {first.text(corruptions)} %."
-    ]
-
-
-def _attacks_and_noise(first: Network) -> list[str]:
-    attack, noise = "pgd_linf_0.1", "ood_noise_energy"
-    if not (first.values(attack) and first.values(noise)):
-        return []
-    return [
-        f"If an adversary may change every pixel by a tenth of its range, at most {first.text(attack)} % of the "
-        f"predictions stay correct. By the energy score, this network ranks a test digit above uniform noise in "
-        f"{first.text(noise)} % of the cases."
+        input_section(evidence.inspection),
+        fitting_section(evidence.networks),
+        generalisation_section(evidence.networks),
+        ablation_section(evidence.ablation),
+        label_errors_section(evidence.label_errors),
     ]
