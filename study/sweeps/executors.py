@@ -7,7 +7,7 @@ import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import BinaryIO, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from study.sweeps.job import Job, Outcome, do_job
 from trainers.train import DataSplits, load_splits, num_together
@@ -84,22 +84,19 @@ class RunLocks:
     """
 
     def __init__(self) -> None:
-        self.file: BinaryIO | None = None
+        make_folder(runs_folder())
+        self.file = (runs_folder() / ".lock").open("wb")
 
     def __enter__(self) -> "RunLocks":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.file:
-            self.file.close()
+        self.file.close()
 
     def acquire(self, run: Run) -> bool:
         """Locks the run. Returns False if another process has locked it."""
         if fcntl is None:
             return True
-        if self.file is None:
-            make_folder(runs_folder())
-            self.file = (runs_folder() / ".lock").open("wb")
         try:
             fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _offset(run))
         except (BlockingIOError, PermissionError):  # which one depends on the system
@@ -109,7 +106,7 @@ class RunLocks:
         return True
 
     def release(self, runs: Iterable[Run]) -> None:
-        if fcntl is not None and self.file:
+        if fcntl is not None:
             for run in runs:
                 fcntl.lockf(self.file, fcntl.LOCK_UN, 1, _offset(run))
 

@@ -1,12 +1,13 @@
 """Random and guided (tpe) search for points of a sweep, with Optuna's samplers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
+from itertools import accumulate
 from statistics import fmean, median
 
-from study.sweeps.job import Job, Outcome
+from study.sweeps.job import Job
 from study.sweeps.plan import Plan, Range, Values
 from utils.errors import needs_extra
-from utils.recipe import FIELDS, Recipe
+from utils.recipe import FIELDS
 from utils.run import Run
 
 with needs_extra("sweep"):
@@ -33,7 +34,7 @@ class Searcher:
         self.study = optuna.create_study(direction="maximize", sampler=sampler(seed=0))
         self.distributions: dict[str, BaseDistribution] = {MODEL: CategoricalDistribution(plan.models)}
         self.distributions |= {name: _distribution(name, values) for name, values in plan.fields.items()}
-        self.trials: dict[Recipe, list[optuna.Trial]] = {}
+        self.trials: dict[Job, list[optuna.Trial]] = {}
         self.curves: list[list[float]] = []
         """Best validation accuracy so far after each epoch, of each finished run."""
 
@@ -43,21 +44,20 @@ class Searcher:
         for _ in range(count):
             trial = self.study.ask(self.distributions)
             fields = {name: value for name, value in trial.params.items() if name != MODEL}
-            self.trials.setdefault(self.plan.recipe(trial.params[MODEL], fields), []).append(trial)
-        return [Job(recipe, self.plan.seeds, required_accuracy) for recipe in self.trials]
+            job = Job(self.plan.recipe(trial.params[MODEL], fields), self.plan.seeds, required_accuracy)
+            self.trials.setdefault(job, []).append(trial)
+        return list(self.trials)
 
-    def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Records the outcomes of the jobs of the last `ask`."""
-        by_recipe = {outcome.job.recipe: outcome for outcome in outcomes}
-        for recipe, trials in self.trials.items():
-            outcome = by_recipe.get(recipe)
-            runs = [run for run in outcome.job.runs if run.is_finished] if outcome else []
+    def tell(self, pruned: Collection[str]) -> None:
+        """Records the results of the jobs of the last `ask`, given the names of all pruned runs."""
+        for job, trials in self.trials.items():
+            finished = [run for run in job.runs if run.is_finished]
             for trial in trials:
-                if runs:
-                    self.study.tell(trial, fmean(run.summary.val_accuracy for run in runs))
+                if finished:
+                    self.study.tell(trial, fmean(run.summary.val_accuracy for run in finished))
                 else:
-                    self.study.tell(trial, state=PRUNED if outcome and outcome.pruned else FAIL)
-            self.curves += [_best_so_far(run) for run in runs]
+                    self.study.tell(trial, state=PRUNED if any(run.name in pruned for run in job.runs) else FAIL)
+            self.curves += [_best_so_far(run) for run in finished]
         self.trials = {}
 
     def required_accuracy(self) -> tuple[float, ...]:
@@ -68,8 +68,7 @@ class Searcher:
 
 
 def _best_so_far(run: Run) -> list[float]:
-    best = 0.0
-    return [best := max(best, row.val_accuracy) for row in run.metrics]
+    return list(accumulate((row.val_accuracy for row in run.metrics), max))
 
 
 def _distribution(name: str, values: Values) -> BaseDistribution:

@@ -5,7 +5,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from models.registry import build_model
 from study.comparison.compare import compare
 from study.sweeps.executors import Executor, LocalExecutor
-from study.sweeps.job import Job, Outcome
+from study.sweeps.job import Job
 from study.sweeps.plan import Plan
 from study.sweeps.ray_executor import RayExecutor, Resources
 from utils.data.datasets import class_names
@@ -24,6 +24,7 @@ from utils.recipe import Execution
 from utils.run import Run
 
 ExecutorName = Literal["local", "ray"]
+FINISHED, PRUNED = "finished", "pruned"
 
 
 def run_sweep(
@@ -69,18 +70,15 @@ def run_sweep(
 
 
 class Sweep:
-    """A plan and what became of its runs. Runs that are finished already count and are not trained again."""
+    """A plan and the state of its runs. Runs that are finished are not trained again."""
 
     def __init__(self, plan: Plan, executor: Executor, deadline: float = math.inf) -> None:
         """No job is started after the deadline, which is a time.monotonic() value."""
         self.plan, self.executor, self.deadline = plan, executor, deadline
         self.jobs: dict[str, Job] = {}
         """All points so far by the prefix of their runs' names; a search may propose a point twice."""
-        self.ended: set[str] = set()
-        """Names of the runs that are finished, failed or pruned."""
-        self.failures: dict[str, str] = {}
-        """Name of a failed run -> reason."""
-        self.pruned: set[str] = set()
+        self.ended: dict[str, str] = {}
+        """Name of a run that has ended -> FINISHED, PRUNED, or the reason of its failure."""
         self.seconds = 0.0
         self.seconds_in_runs = 0.0
         self.num_points_left = plan.grid_size if plan.search == "grid" else plan.num_points
@@ -106,54 +104,49 @@ class Sweep:
                 f"Repeat the same 'mnist sweep' to train the others."
             ) from None
         finally:
-            self._forget(run.name for run in self.finished)  # another sweep may have finished runs that failed here
+            self._note({run.name: FINISHED for run in self.finished})  # another sweep may have finished runs meanwhile
             self.seconds = time.monotonic() - started
 
     def _search(self) -> None:
         while self.num_points_left and time.monotonic() <= self.deadline:
             count = min(self.executor.num_parallel, self.num_points_left)
             self.num_points_left -= count
-            self.searcher.tell(self._train(self.searcher.ask(count)))
+            self._train(self.searcher.ask(count))
+            self.searcher.tell(self.pruned)
 
-    def _train(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """One outcome per job, although the executor may train a job in pieces."""
+    def _train(self, jobs: Sequence[Job]) -> None:
         self.jobs |= {job.prefix: job for job in jobs}
         self.bar.total = self.num_runs
-        unfinished = [job.unfinished for job in jobs]
-        for job, missing in zip(jobs, unfinished, strict=True):
-            self._count(job.run(seed).name for seed in job.seeds if seed not in missing.seeds)
-        pieces: dict[str, list[Outcome]] = {job.prefix: [] for job in jobs}
-        for outcome in self.executor.run([job for job in unfinished if job.seeds], self.deadline):
-            pieces[outcome.job.prefix].append(outcome)
-            self._note(outcome)
-        return [_merged(job, pieces[job.prefix]) for job in jobs]
+        self._note({run.name: FINISHED for job in jobs for run in job.runs if run.is_finished})
+        unfinished = [missing for job in jobs if (missing := job.unfinished).seeds]
+        for outcome in self.executor.run(unfinished, self.deadline):
+            self.seconds_in_runs += outcome.seconds
+            names = {seed: outcome.job.run(seed).name for seed in outcome.job.seeds}
+            for seed, reason in outcome.failures.items():
+                tqdm.write(f"failed: {names[seed]}: {reason}")
+            failures = {names[seed]: reason for seed, reason in outcome.failures.items()}
+            pruned = {names[seed]: PRUNED for seed in outcome.pruned}
+            self._note({**dict.fromkeys(names.values(), FINISHED), **pruned, **failures})
 
-    def _note(self, outcome: Outcome) -> None:
-        names = {seed: outcome.job.run(seed).name for seed in outcome.job.seeds}
-        self._forget(names.values())
-        for seed, reason in outcome.failures.items():
-            self.failures[names[seed]] = reason
-            tqdm.write(f"failed: {names[seed]}: {reason}")
-        self.pruned |= {names[seed] for seed in outcome.pruned}
-        self.seconds_in_runs += outcome.seconds
-        self._count(names.values())
+    def _note(self, ended: Mapping[str, str]) -> None:
+        """Records how these runs ended. The last outcome of a run counts."""
+        self.ended |= ended
         self.bar.set_postfix(failed=len(self.failures), refresh=False)
-
-    def _forget(self, names: Iterable[str]) -> None:
-        """Removes earlier failures and prunings of these runs."""
-        for name in names:
-            self.failures.pop(name, None)
-            self.pruned.discard(name)
-
-    def _count(self, names: Iterable[str]) -> None:
-        """Advances the progress bar by the runs that had not ended before."""
-        num_before = len(self.ended)
-        self.ended |= set(names)
-        self.bar.update(len(self.ended) - num_before)
+        self.bar.update(len(self.ended) - self.bar.n)
 
     @property
     def finished(self) -> list[Run]:
         return [run for job in self.jobs.values() for run in job.runs if run.is_finished]
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Name of a failed run -> reason."""
+        return {name: how for name, how in self.ended.items() if how not in (FINISHED, PRUNED)}
+
+    @property
+    def pruned(self) -> set[str]:
+        """Names of the pruned runs."""
+        return {name for name, how in self.ended.items() if how == PRUNED}
 
     @property
     def num_runs(self) -> int:
@@ -162,11 +155,11 @@ class Sweep:
 
     @property
     def num_left(self) -> int:
-        """Number of runs that were not started or not ended."""
-        return self.num_runs - len({run.name for run in self.finished} | set(self.failures) | self.pruned)
+        """Number of runs that were not started or have not ended."""
+        return self.num_runs - len(self.ended)
 
     def record(self, file: Path) -> None:
-        """Writes the plan, the finished runs and the reasons of the missing ones as JSON."""
+        """Writes the plan, the finished runs and the reasons of the failed ones as JSON."""
         values = {
             "search": self.plan.search,
             "models": self.plan.models,
@@ -192,8 +185,3 @@ class Sweep:
         if self.failures:
             name, reason = next(iter(self.failures.items()))
             raise UserError(f"{len(self.failures)} runs failed (reasons in sweep.json). {name}: {reason}")
-
-
-def _merged(job: Job, pieces: Sequence[Outcome]) -> Outcome:
-    failures = {seed: reason for piece in pieces for seed, reason in piece.failures.items()}
-    return Outcome(job, failures, tuple(seed for piece in pieces for seed in piece.pruned))
