@@ -1,15 +1,17 @@
 """The command line `mnist`: one table of commands, grouped by task.
 
 To add a command NAME: in a module of commands/, write a dataclass NameOptions, whose fields are the flags, and a
-function name(options) that calls the library; then add a row to GROUPS. Modules are imported when a command runs, so
-`mnist --help` needs neither torch nor NumPy.
+function name(options) that calls the library and returns the command that a user would try next; then add a row to
+GROUPS. Modules are imported when a command runs, so `mnist --help` needs neither torch nor NumPy.
 """
 
 import importlib
 import sys
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from utils.errors import UserError, exit_on_user_error
+from utils import __version__
+from utils.errors import UserError, did_you_mean, exit_on_user_error
 
 
 class Command(NamedTuple):
@@ -23,12 +25,12 @@ class Command(NamedTuple):
 GROUPS = {
     "Data": {
         "inspect": Command("data", "statistics and pictures of a data set"),
-        "display": Command("data", "show one image in the terminal: mnist display 7"),
+        "display": Command("data", "show one digit: mnist display 7"),
     },
     "Train": {
         "quickstart": Command("train", "train and evaluate a network in about a minute"),
         "train": Command("train", "train a network: mnist train conv, mnist train --model NAME"),
-        "retrain": Command("train", "train the newest run again with the next seed"),
+        "retrain": Command("train", "train a run's recipe again with the next seed"),
         "sweep": Command("train", "train many recipes: a grid or a search, locally or on Ray"),
         "scratch train": Command("train", "train a network in plain NumPy"),
         "scratch evaluate": Command("train", "evaluate a run in plain NumPy"),
@@ -68,11 +70,12 @@ def main() -> None:
     """The entry point of the program `mnist`."""
     with exit_on_user_error():
         arguments = sys.argv[1:]
-        if not arguments or arguments[0] in ("-h", "--help"):
+        if not arguments or arguments[0] in ("-h", "--help", "help"):
             print(help_text())
-            return
-        name, rest = split_command(arguments)
-        run(name, rest)
+        elif arguments[0] == "--version":
+            print(f"mnist-study-platform {__version__}")
+        else:
+            run(*split_command(arguments))
 
 
 def split_command(arguments: list[str]) -> tuple[str, list[str]]:
@@ -85,22 +88,29 @@ def split_command(arguments: list[str]) -> tuple[str, list[str]]:
     if actions:
         given = " ".join(arguments[:2])[:80]
         raise UserError(f"'mnist {given}': expected {' or '.join(f'mnist {name}' for name in actions)}")
-    known = ", ".join(dict.fromkeys(name.split()[0] for name in COMMANDS))
-    raise UserError(f"unknown command '{arguments[0][:80]}': expected one of {known}")
+    hint = did_you_mean(arguments[0], [name.split()[0] for name in COMMANDS])
+    raise UserError(f"unknown command '{arguments[0][:80]}'{hint}\nAll commands: mnist --help")
+
+
+def load_command(name: str) -> tuple[Callable[[Any], str], type]:
+    """The function of a command and its options class."""
+    module: Any = importlib.import_module(f"commands.{COMMANDS[name].module}")
+    identifier = name.replace(" ", "_").replace("-", "_")
+    return getattr(module, identifier), getattr(module, f"{identifier.title().replace('_', '')}Options")
 
 
 def run(name: str, arguments: list[str]) -> None:
-    """Parses the options of a command and runs it. Raises UserError for whatever the user can fix."""
+    """Parses the options of a command, runs it and prints the next step. Raises UserError for whatever the user can
+    fix."""
     from utils.cli import parse_command_line
 
-    module: Any = importlib.import_module(f"commands.{COMMANDS[name].module}")
-    identifier = name.replace(" ", "_").replace("-", "_")
-    default, description = None, None
-    if hasattr(module, f"{identifier}_defaults"):  # the arguments name a recipe or a run, whose values are the defaults
-        default, description = getattr(module, f"{identifier}_defaults")(arguments)
-    kind = type(default) if default else getattr(module, f"{identifier.title().replace('_', '')}Options")
-    options = parse_command_line(kind, arguments, f"mnist {name}", description or kind.__doc__, default)
-    getattr(module, identifier)(options)
+    function, kind = load_command(name)
+    default, description = None, kind.__doc__
+    adapt = getattr(sys.modules[function.__module__], f"{function.__name__}_defaults", None)
+    if adapt:  # the arguments name a recipe or a run, whose values are the defaults and are in the description
+        default, description = adapt(arguments)
+    next_step = function(parse_command_line(kind, arguments, f"mnist {name}", description, default))
+    print(f"next: mnist {next_step}")
 
 
 def help_text() -> str:

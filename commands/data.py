@@ -1,18 +1,18 @@
 """Commands about data sets. Each parses its options and calls one library function."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from utils.cli import DATASET_HELP
-from utils.files import PROJECT_FOLDER
+from commands.options import Dataset, Split, output_in
 
 
 @dataclass(frozen=True)
 class InspectOptions:
-    """Measures and draws a data set.
+    """Measure and draw a data set.
 
     Prints the statistics of both splits (classes, pixels, centring, size, slant, duplicates; for MNIST also writers),
     and writes them to statistics.json with figures of the training set, such as typical and unusual digits.
@@ -22,22 +22,23 @@ class InspectOptions:
       mnist inspect --dataset csv:train.csv --output inspection
     """
 
-    dataset: Annotated[str, tyro.conf.arg(help=DATASET_HELP)] = "mnist"
-    output: Path = PROJECT_FOLDER / "data_inspection" / "output"
+    dataset: Dataset = "mnist"
+    output: Path = output_in("data_inspection")
     """Folder for statistics.json and the figures; files of the same names are replaced."""
 
 
-def inspect(options: InspectOptions) -> None:
+def inspect(options: InspectOptions) -> str:
     from data_inspection.inspect_dataset import inspect_dataset
 
     inspect_dataset(options.dataset, options.output)
+    return f"train fast_conv --dataset {shlex.quote(options.dataset)}"
 
 
 @dataclass(frozen=True)
 class DisplayOptions:
-    """Shows one digit with its label.
+    """Show one digit with its label.
 
-    Draws the digit in the terminal, and in a window if there is a screen.
+    Draws the digit in the terminal, in a window if there is a screen, and as a PNG file.
 
     Examples:
       mnist display 7
@@ -45,15 +46,20 @@ class DisplayOptions:
     """
 
     id: Annotated[int | None, tyro.conf.Positional, tyro.conf.arg(metavar="[ID]")] = None
-    """Index of the digit in the split, from 0; by default a random digit."""
+    """Number of the digit in the split, from 0; by default a random digit."""
+    split: Split = "test"
     train: bool = False
-    """Show a training digit instead of a test digit."""
+    """Short for --split train."""
     save: Annotated[bool, tyro.conf.arg(aliases=["-s"])] = False
-    """Also save the digit as a PNG file in the working folder."""
-    dataset: Annotated[str, tyro.conf.arg(help=DATASET_HELP)] = "mnist"
+    """Write the PNG file into the working folder instead of --output."""
+    dataset: Dataset = "mnist"
+    output: Path = output_in("data_inspection")
+    """Folder for the PNG file."""
 
 
-def display(options: DisplayOptions) -> None:
+def display(options: DisplayOptions) -> str:
     from data_inspection.display_digit import display_digit
 
-    display_digit(options.dataset, "train" if options.train else "test", options.id, options.save)
+    split = "train" if options.train else options.split
+    display_digit(options.dataset, split, options.id, Path() if options.save else options.output)
+    return f"inspect --dataset {shlex.quote(options.dataset)}"

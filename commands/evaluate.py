@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
-from utils.cli import DATASET_HELP
+from commands.options import Device, OtherDataset, SeveralRuns, Split, SplitName, chosen_runs, named, output_in
 from utils.errors import UserError
-from utils.files import PROJECT_FOLDER
 from utils.run import Run
 
 
@@ -20,28 +19,24 @@ class EvaluateOptions:
     an ensemble: the mean of their probabilities is the prediction.
 
     Examples:
-      mnist evaluate RUN
+      mnist evaluate                          the newest finished run
       mnist evaluate RUN --dataset usps
       mnist evaluate RUN1 RUN2 RUN3
     """
 
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
-    """Runs by folder, such as runs/NAME, or by name."""
-    split: Literal["test", "train", "validation"] = "test"
-    """Split to evaluate: the test set, the digits trained on, or the digits held out for validation."""
-    dataset: Annotated[str | None, tyro.conf.arg(help=f"{DATASET_HELP} By default the data set of the run.")] = None
-    device: str = "auto"
-    """auto (a GPU if available), cpu, cuda, cuda:1 or mps."""
+    runs: SeveralRuns = ()
+    split: Split = "test"
+    dataset: OtherDataset = None
+    device: Device = "auto"
 
 
-def evaluate(options: EvaluateOptions) -> None:
-    if not options.runs:
-        raise UserError("no run was given: expected mnist evaluate RUN, such as runs/NAME")
-    runs = [Run.find(name) for name in options.runs]
+def evaluate(options: EvaluateOptions) -> str:
+    runs = chosen_runs(options.runs)
 
     from model_interpretation.predict import evaluate_runs
 
     evaluate_runs(runs, options.split, options.dataset, options.device)
+    return f"{'interpret' if len(runs) == 1 else 'compare'} {named(*runs)}"
 
 
 @dataclass(frozen=True)
@@ -58,23 +53,22 @@ class InterpretOptions:
       mnist interpret all
     """
 
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = ()
-    """Runs by folder or name, or `all` for every finished run; by default the newest finished run."""
-    split: tuple[Literal["train", "test"], ...] = ("train", "test")
-    """Splits to evaluate: the digits that the run was trained on, and the test set."""
-    device: str = "auto"
-    """auto (a GPU if available), cpu, cuda, cuda:1 or mps."""
-    output: Path = PROJECT_FOLDER / "model_interpretation" / "output"
+    runs: Annotated[SeveralRuns, tyro.conf.arg(help="Runs by folder or name, or `all` for every finished run; "
+                                               "by default the newest finished run.")] = ()  # fmt: skip
+    split: tuple[SplitName, ...] = ("train", "test")
+    """Splits: the digits trained on, the digits held out for validation, the test set."""
+    device: Device = "auto"
+    output: Path = output_in("model_interpretation")
     """Folder in which every run gets a folder of its name."""
 
 
-def interpret(options: InterpretOptions) -> None:
-    names = dict.fromkeys(options.runs) or (None,)
-    runs = Run.finished() if options.runs == ("all",) else [Run.find_or_newest(name) for name in names]
+def interpret(options: InterpretOptions) -> str:
+    runs = Run.finished() if options.runs == ("all",) else chosen_runs(options.runs)
 
     from model_interpretation.basic_interpret import interpret as interpret_runs
 
     interpret_runs(runs, options.output, options.split, options.device)
+    return f"explain {named(runs[-1])}"
 
 
 @dataclass(frozen=True)
@@ -93,25 +87,27 @@ class ScorecardOptions:
       mnist scorecard --list                                 all metrics with their ids
     """
 
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = ()
-    """Runs by folder or name; by default the newest finished run."""
-    metrics: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID ...")] = ()
+    runs: SeveralRuns = ()
+    metrics: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="ID ...")] = None
     """Ids of the metrics to measure; by default the full scorecard."""
-    device: str = "auto"
-    """auto (a GPU if available), cpu, cuda, cuda:1 or mps."""
-    list_metrics: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(name="list")] = False
+    device: Device = "auto"
+    list_metrics: Annotated[bool, tyro.conf.arg(name="list")] = False
     """List all metrics with their ids, and measure nothing."""
 
 
-def scorecard(options: ScorecardOptions) -> None:
+def scorecard(options: ScorecardOptions) -> str:
+    runs = [] if options.list_metrics else chosen_runs(options.runs)
+
     from study.scorecard import FULL, print_scorecards
     from study.scorecard.scorecards import metrics_table
 
     if options.list_metrics:
         print(metrics_table())
-        return
-    names: list[str | None] = [*dict.fromkeys(options.runs)] or [None]
-    print_scorecards([Run.find_or_newest(name) for name in names], options.metrics or FULL, options.device)
+        return f"scorecard --metrics {FULL[0]}"
+    if options.metrics == ():
+        raise UserError(f"--metrics without an id: expected some of\n{', '.join(FULL)}")
+    print_scorecards(runs, options.metrics or FULL, options.device)
+    return f"scorecard {named(*runs)}" if options.metrics else "report"
 
 
 @dataclass(frozen=True)
@@ -127,17 +123,17 @@ class CompareOptions:
       mnist compare runs/ONE runs/OTHER
     """
 
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = ()
-    """Runs by folder or name; by default all runs in runs/."""
-    output: Path = PROJECT_FOLDER / "study" / "output" / "comparison"
+    runs: Annotated[SeveralRuns, tyro.conf.arg(help="Runs by folder or name; by default all runs in runs/.")] = ()
+    output: Path = output_in("study", "comparison")
     """Folder for comparison.html, comparison.csv and comparison.tex."""
 
 
-def compare(options: CompareOptions) -> None:
+def compare(options: CompareOptions) -> str:
     from study.comparison.compare import compare as compare_runs
 
     runs = [Run.find(name) for name in options.runs]
     compare_runs(runs or Run.all(), options.output, named=bool(runs))
+    return f"scorecard {named(*runs)}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -148,10 +144,12 @@ class RunsOptions:
 
     Examples:
       mnist runs
+      mnist runs | grep unfinished
     """
 
 
-def runs(_options: RunsOptions) -> None:
+def runs(_options: RunsOptions) -> str:
     from study.comparison.groups import list_runs
 
     list_runs()
+    return "compare" if Run.all() else "quickstart"

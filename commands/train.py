@@ -1,13 +1,15 @@
 """Commands that train networks or import their weights. Each parses its options and calls one library function."""
 
 import math
+import shlex
 from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from utils.cli import DATASET_HELP, parse_command_line
+from commands.options import Dataset, OneRun, RunName, Seeds, chosen_run, named
+from utils.cli import field_helps, parse_command_line
 from utils.errors import UserError
 from utils.files import shown
 from utils.recipe import FIELDS, Execution, Recipe
@@ -22,16 +24,17 @@ class QuickstartOptions:
 
     Examples:
       mnist quickstart
+      mnist quickstart --seed 1
     """
 
     seed: int = 0
     """Seed of the initial weights and the order of the images."""
 
 
-def quickstart(options: QuickstartOptions) -> None:
+def quickstart(options: QuickstartOptions) -> str:
     from trainers.quickstart import quickstart as train_quickly
 
-    train_quickly(options.seed)
+    return f"interpret {named(train_quickly(options.seed))}"
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class TrainOptions:
     """Registered recipe, such as fc, conv or fast_conv; an unknown name lists all. The flags change it."""
     recipe: Recipe = field(default_factory=Recipe)
     execution: Execution = field(default_factory=Execution)
-    run_name: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    run_name: RunName = None
     """Name of the run's folder in runs/; by default model, time and seed."""
     resume: Annotated[str | None, tyro.conf.arg(metavar="RUN")] = None
     """Run to continue, by folder or name. It keeps its recipe, and its execution unless flags change it."""
@@ -77,8 +80,9 @@ def train_defaults(argv: list[str], default: TrainOptions | None = None) -> tupl
     return default, type(default).__doc__
 
 
-def train(options: TrainOptions) -> None:
-    _train_runs(options)
+def train(options: TrainOptions) -> str:
+    runs = _train_runs(options)
+    return f"interpret {named(*runs)}" if len(runs) == 1 else "compare"
 
 
 def _train_runs(options: TrainOptions) -> list[Run]:
@@ -132,28 +136,34 @@ def _resume_run(options: TrainOptions) -> Run:
 
 @dataclass(frozen=True)
 class RetrainOptions:
-    """Train the newest run again with the next seed.
+    """Train the recipe of a run again with the next seed.
 
-    Uses the recipe of the newest finished run, or of 'mnist train two_conv' if there is no run yet.
+    Without a run in runs/, trains the recipe of 'mnist train two_conv'.
 
     Examples:
       mnist retrain
-      mnist retrain --save
+      mnist retrain RUN --save
     """
 
+    run: OneRun = None
     save: Annotated[bool, tyro.conf.arg(aliases=["-s"])] = False
     """Save the network as a run, which 'mnist predict' then uses; without --save only the result is printed."""
 
 
-def retrain(options: RetrainOptions) -> None:
+def retrain(options: RetrainOptions) -> str:
+    run = chosen_run(options.run) if options.run or any(not run.problem for run in Run.all()) else None
+
     from trainers.quickstart import retrain as train_again
 
-    train_again(options.save)
+    new_run = train_again(run, options.save)
+    if new_run is None:
+        return f"retrain {named(run) if run else ''} --save".replace("  ", " ")
+    return f"compare {named(*filter(None, (run, new_run)))}" if run else f"interpret {named(new_run)}"
 
 
 @dataclass(frozen=True)
 class _SweepOptions:
-    """Trains many recipes: all combinations of models and recipe fields, or the points of a search.
+    """Train many recipes: all combinations of models and recipe fields, or the points of a search.
 
     Every point is trained with every seed, as a run in runs/. A run's name is a hash of its recipe, so repeating a
     sweep trains only what is missing. Recipe fields take several values; execution options apply to all runs and do
@@ -171,7 +181,7 @@ class _SweepOptions:
     """Models: registered names, model strings, or your own as my_package.my_module:Net."""
     recipe: str | None = None
     """Registered recipe that all points share, such as fc; by default the defaults of 'mnist train --model'."""
-    seeds: Annotated[str, tyro.conf.arg(metavar="FIRST:END")] = "0"
+    seeds: Seeds = "0"
     """Seeds of every point: 0:5 for 0 to 4, or 1,5,7."""
     search: Literal["grid", "random", "tpe"] = "grid"
     """grid: all combinations; random: random points; tpe: points near good earlier ones (Optuna)."""
@@ -195,10 +205,9 @@ class _SweepOptions:
 
 
 # A flag for every recipe field but model and seed; each takes several values.
-_SWEPT_HELP = tyro.conf.arg(help="As for 'mnist train'; several values make a grid.")
 _SWEPT_FLAGS = [
-    (name, Annotated[tuple.__class_getitem__((hint, ...)), _SWEPT_HELP], field(default=()))
-    for name, hint in FIELDS.items()
+    (name, Annotated[tuple.__class_getitem__((FIELDS[name], ...)), tyro.conf.arg(help=text)], field(default=()))
+    for name, text in field_helps(Recipe).items()  # each field has a help
     if name not in ("model", "seed")
 ]
 SweepOptions: Any = make_dataclass(
@@ -206,7 +215,7 @@ SweepOptions: Any = make_dataclass(
 )
 
 
-def sweep(options: Any) -> None:
+def sweep(options: Any) -> str:
     from study.sweeps.plan import SWEPT_FIELDS, Plan, read_plan
     from study.sweeps.sweep import run_sweep
     from trainers.recipes import get_recipe, parse_seeds
@@ -222,7 +231,7 @@ def sweep(options: Any) -> None:
         base = get_recipe(options.recipe) if options.recipe else Recipe()
         models, seeds = options.model or (base.model,), tuple(parse_seeds(options.seeds))
         plan = Plan("sweep", base, models, fields, seeds, options.search, options.num_points, options.pruning)
-    run_sweep(
+    runs = run_sweep(
         plan,
         options.execution,
         options.executor,
@@ -232,6 +241,7 @@ def sweep(options: Any) -> None:
         max_hours=options.max_hours,
         output=options.output,
     )
+    return f"interpret {named(max(runs, key=lambda run: run.summary.val_accuracy))}" if runs else "runs"
 
 
 @dataclass(frozen=True)
@@ -243,6 +253,7 @@ class ScratchTrainOptions(TrainOptions):
 
     Examples:
       mnist scratch train "C(8,5)-P2-C(16,3)-P2-FC128-FC10" --learning-rate 0.001 --num-epochs 5
+      mnist scratch train FC32-FC10 --dataset digits
     """
 
     trainer: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL]")] = None
@@ -255,15 +266,17 @@ def scratch_train_defaults(argv: list[str]) -> tuple[TrainOptions, str | None]:
     return train_defaults(argv, ScratchTrainOptions(recipe=SCRATCH_RECIPE))
 
 
-def scratch_train(options: ScratchTrainOptions) -> None:
+def scratch_train(options: ScratchTrainOptions) -> str:
     from trainers.numpy_runs import report_numpy_run
 
     if options.recipe.backend != "numpy" and options.resume is None:
         raise UserError("mnist scratch trains with the NumPy backend: leave --backend out, or use mnist train")
     recipe = options.recipe if options.trainer is None else replace(options.recipe, model=options.trainer)
-    for run in _train_runs(replace(options, trainer=None, recipe=recipe)):
+    runs = _train_runs(replace(options, trainer=None, recipe=recipe))
+    for run in runs:
         if run.recipe.backend == "numpy":
             report_numpy_run(run)
+    return f"scratch evaluate {named(runs[-1])}"
 
 
 @dataclass(frozen=True)
@@ -273,19 +286,20 @@ class ScratchEvaluateOptions:
     The run may have been trained by either backend, but its model is a model string.
 
     Examples:
-      mnist scratch evaluate runs/NAME
+      mnist scratch evaluate                  the newest finished run
+      mnist scratch evaluate RUN
     """
 
-    run: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None
-    """Run by folder or name; by default the newest finished run."""
+    run: OneRun = None
 
 
-def scratch_evaluate(options: ScratchEvaluateOptions) -> None:
-    run = Run.find_or_newest(options.run)
+def scratch_evaluate(options: ScratchEvaluateOptions) -> str:
+    run = chosen_run(options.run)
 
     from trainers.numpy_runs import evaluate_by_numpy
 
     evaluate_by_numpy(run)
+    return f"weights export {named(run)}"
 
 
 @dataclass(frozen=True)
@@ -297,20 +311,23 @@ class WeightsImportOptions:
 
     Examples:
       mnist weights import "weight_detailsC(8,5)-P2-C(16,3)-P2-FC128-FC10.npz"
+      mnist weights import weight_detailsFC32-FC10.npz --run-name imported --dataset digits
     """
 
     file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """weight_detailsMODEL.npz, such as weight_detailsC(8,5)-P2-FC10.npz: its name contains the model string."""
-    run_name: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    run_name: RunName = None
     """Name of the run's folder in runs/; by default model and time."""
-    dataset: Annotated[str, tyro.conf.arg(help=DATASET_HELP)] = "mnist"
+    dataset: Dataset = "mnist"
 
 
-def weights_import(options: WeightsImportOptions) -> None:
+def weights_import(options: WeightsImportOptions) -> str:
     from trainers.generic_trainers.logging import report_run
     from trainers.numpy_runs import import_weights_file
 
-    report_run(import_weights_file(options.file, options.run_name, options.dataset))
+    run = import_weights_file(options.file, options.run_name, options.dataset)
+    report_run(run)
+    return f"interpret {named(run)}"
 
 
 @dataclass(frozen=True)
@@ -320,18 +337,20 @@ class WeightsExportOptions:
     float64; the standardisation of the pixels goes into the first weights.
 
     Examples:
-      mnist weights export runs/NAME folder
+      mnist weights export                    the newest finished run, into the working folder
+      mnist weights export RUN --output folder
     """
 
-    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """Run of a model string of valid convolutions, max pooling and fully connected layers."""
-    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="[FOLDER]")] = Path()
+    run: OneRun = None
+    output: Path = Path()
     """Folder of the new file weight_detailsMODEL.npz; by default the working folder."""
 
 
-def weights_export(options: WeightsExportOptions) -> None:
-    run = Run.find(options.run)
+def weights_export(options: WeightsExportOptions) -> str:
+    run = chosen_run(options.run)
 
     from trainers.numpy_runs import export_weights_file
 
-    print(f"weights of {run.name}: {shown(export_weights_file(run, options.folder))}")
+    file = shown(export_weights_file(run, options.output))
+    print(f"weights of {run.name}: {file}")
+    return f"weights import {shlex.quote(file)}"

@@ -1,18 +1,28 @@
 """Commands that look inside a network. Each parses its options and calls one library function."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from commands.options import DigitOptions, OneRunOptions, Picture, chosen_run, named
 from utils.errors import UserError
-from utils.files import PROJECT_FOLDER
 from utils.run import Run
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def _trained(run: Run, device: str) -> "nn.Module":
+    """The network of the run on the device."""
+    from models.registry import load_trained
+    from utils.runtime import choose_device
+
+    return load_trained(run, choose_device(device))
 
 
 @dataclass(frozen=True)
-class ActivationsOptions:
+class ActivationsOptions(DigitOptions):
     """Show the activations of every layer for one digit.
 
     Writes a PNG per layer and a page with all of them. Feature maps are images; vectors are bars or rectangles.
@@ -22,78 +32,60 @@ class ActivationsOptions:
       mnist activations RUN --image photo.jpg
     """
 
-    run: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None
-    """Run by folder or name; by default the newest finished run."""
-    id: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Index of the digit in its split, from 0; by default a random digit."""
-    image: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Picture of a digit (photographed, scanned or drawn) instead of a digit of the split."""
-    split: Literal["test", "train", "validation"] = "test"
-    """Split of the digit."""
-    output: Path = PROJECT_FOLDER / "model_interpretation" / "output"
-    """Folder in which the run gets a folder of its name."""
 
-
-def activations(options: ActivationsOptions) -> None:
-    run = Run.find_or_newest(options.run)
+def activations(options: ActivationsOptions) -> str:
+    run = chosen_run(options.run)
 
     from model_interpretation.activations import show_activations
     from model_interpretation.predict import chosen_digit
-    from models.registry import load_trained
 
     digit = chosen_digit(run, options.split, options.id, options.image)
-    show_activations(run, load_trained(run), digit, options.output)
+    show_activations(run, _trained(run, options.device), digit, options.output)
+    return f"attribution {named(run)}"
 
 
 @dataclass(frozen=True)
-class FeaturesOptions:
-    """Draws images that maximize the activation of a layer's channels (feature visualization).
+class FeaturesOptions(DigitOptions):
+    """Draw images that maximise the activation of a layer's channels (feature visualisation).
 
-    Each caption shows the mean activation that the image reaches and the highest of any training digit. Writes PNG
-    files and a page.
+    Each caption shows the mean activation that the image reaches and the highest of any training digit. With --id or
+    --image, the channels are those that the digit activates most. Writes PNG files and a page.
 
     Examples:
       mnist features
-      mnist features runs/NAME --layer conv2
-      mnist features runs/NAME --layer conv2 --channel 5
-      mnist features runs/NAME --id 7
+      mnist features RUN --layer conv2
+      mnist features RUN --layer conv2 --channel 5
+      mnist features RUN --id 7
     """
 
-    run: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None
-    """Run whose model is used; by default the newest finished one."""
     layer: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Layer, such as conv2; by default the last convolution, or the last layer of a model without convolutions."""
     channel: Annotated[int | None, tyro.conf.arg(metavar="K", aliases=["--unit"])] = None
     """One channel or unit, from 0, in several images; by default one image for each channel of the layer."""
-    id: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Test digit, from 0: shows the images of the channels that this digit activates most."""
-    image: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Picture of a digit, used like --id."""
     seed: int = 0
     """Seed of the noise from which the images start."""
-    output: Path = PROJECT_FOLDER / "model_interpretation" / "output"
-    """Folder for the results, in a folder named like the run."""
 
 
-def features(options: FeaturesOptions) -> None:
+def features(options: FeaturesOptions) -> str:
     if sum(value is not None for value in (options.channel, options.id, options.image)) > 1:
         raise UserError("--channel, --id and --image exclude each other: choose one")
     if not 0 <= options.seed < 2**63:
         raise UserError(f"--seed {options.seed}: expected 0 or more, below 2**63")
-    run = Run.find_or_newest(options.run)
+    run = chosen_run(options.run)
 
     from model_interpretation.feature_visualization import visualize_features
     from model_interpretation.predict import chosen_digit
-    from models.registry import load_trained
 
     has_digit = options.id is not None or options.image is not None
-    digit = chosen_digit(run, "test", options.id, options.image) if has_digit else None
-    visualize_features(run, load_trained(run), options.output, digit, options.layer, options.channel, options.seed)
+    digit = chosen_digit(run, options.split, options.id, options.image) if has_digit else None
+    model = _trained(run, options.device)
+    visualize_features(run, model, options.output, digit, options.layer, options.channel, options.seed)
+    return f"embeddings {named(run)}"
 
 
 @dataclass(frozen=True)
-class AttributionOptions:
-    """Draws which pixels decide the prediction for a digit, by several attribution methods.
+class AttributionOptions(DigitOptions):
+    """Draw which pixels decide the prediction for a digit, by several attribution methods.
 
     Maps for the predicted class and for all ten classes, with sanity checks: deletion and insertion curves, infidelity,
     sensitivity, and the rank correlation with random weights and with other seeds of the same recipe. Writes PNG files
@@ -101,38 +93,40 @@ class AttributionOptions:
 
     Examples:
       mnist attribution
-      mnist attribution runs/NAME --id 7 --means
-      mnist attribution runs/NAME --image photo.jpg --method integrated_gradients
+      mnist attribution RUN --id 7 --means
+      mnist attribution RUN --image photo.jpg --method integrated_gradients
     """
 
-    run: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None
-    """Run whose model is used; by default the newest finished one."""
-    id: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Test digit, from 0; by default a random one."""
-    image: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Picture of a digit in place of a test digit: a photo, scan or drawing."""
     method: Annotated[str, tyro.conf.arg(metavar="METHOD")] = "all"
-    """saliency, integrated_gradients, guided_backprop, grad_cam or occlusion; all for those that apply to the model."""
+    """One method by its id, an unknown one lists them; all: those that apply to the model."""
     means: bool = False
     """Also draw the mean maps over test digits of each class."""
-    output: Path = PROJECT_FOLDER / "model_interpretation" / "output"
-    """Folder for the results, in a folder named like the run."""
 
 
-def attribution(options: AttributionOptions) -> None:
-    run = Run.find_or_newest(options.run)
+def attribution_defaults(arguments: list[str]) -> tuple[None, str]:
+    """The description of --help with the registered methods."""
+    description = AttributionOptions.__doc__ or ""
+    if not {"-h", "--help"} & set(arguments):
+        return None, description
+    from model_interpretation.attribution_methods import METHODS
+
+    return None, description.replace("\n    Examples:", f"\n    Methods: {', '.join(METHODS)}.\n\n    Examples:")
+
+
+def attribution(options: AttributionOptions) -> str:
+    run = chosen_run(options.run)
 
     from model_interpretation.attribution import attribute
     from model_interpretation.predict import chosen_digit
-    from models.registry import load_trained
 
-    digit = chosen_digit(run, "test", options.id, options.image)
-    attribute(run, load_trained(run), digit, options.output, options.means, options.method)
+    digit = chosen_digit(run, options.split, options.id, options.image)
+    attribute(run, _trained(run, options.device), digit, options.output, options.means, options.method)
+    return f"features {named(run)}"
 
 
 @dataclass(frozen=True)
-class EmbeddingsOptions:
-    """Draws the embeddings of the test digits, which are the inputs of the model's last layer.
+class EmbeddingsOptions(OneRunOptions):
+    """Draw the embeddings of the test digits, which are the inputs of the model's last layer.
 
     A PCA and t-SNE map with the mistakes marked, the training digits nearest to the worst mistakes, the filters of the
     first layer, and the curvature of the loss per class (largest eigenvalues of the Fisher information). Writes PNG
@@ -140,26 +134,21 @@ class EmbeddingsOptions:
 
     Examples:
       mnist embeddings
-      mnist embeddings runs/NAME
+      mnist embeddings RUN --device cpu
     """
 
-    run: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None
-    """Run whose model is used; by default the newest finished one."""
-    output: Path = PROJECT_FOLDER / "model_interpretation" / "output"
-    """Folder for the results, in a folder named like the run."""
 
-
-def embeddings(options: EmbeddingsOptions) -> None:
-    run = Run.find_or_newest(options.run)
+def embeddings(options: EmbeddingsOptions) -> str:
+    run = chosen_run(options.run)
 
     from model_interpretation.embeddings import show_embeddings
-    from models.registry import load_trained
 
-    show_embeddings(run, load_trained(run), options.output)
+    show_embeddings(run, _trained(run, options.device), options.output)
+    return f"explain {named(run)}"
 
 
 @dataclass(frozen=True)
-class ExplainOptions:
+class ExplainOptions(OneRunOptions):
     """Show everything about one network on one page.
 
     Runs what `mnist interpret`, `features`, `activations`, `attribution` and `embeddings` do, and writes an overview
@@ -170,19 +159,15 @@ class ExplainOptions:
       mnist explain RUN --id 947
     """
 
-    run: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None
-    """Run by folder or name; by default the newest finished run."""
     id: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Index of the test digit, from 0; by default the most confident mistake."""
-    image: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Picture of a digit (photographed, scanned or drawn) instead of a test digit."""
-    output: Path = PROJECT_FOLDER / "model_interpretation" / "output"
-    """Folder in which the run gets a folder of its name."""
+    """Number of the test digit, from 0; by default the most confident mistake."""
+    image: Picture = None
 
 
-def explain(options: ExplainOptions) -> None:
-    run = Run.find_or_newest(options.run)
+def explain(options: ExplainOptions) -> str:
+    run = chosen_run(options.run)
 
     from model_interpretation.explain import explain as explain_run
 
-    explain_run(run, options.output, options.id, options.image)
+    explain_run(run, options.output, options.id, options.image, options.device)
+    return f"scorecard {named(run)}"

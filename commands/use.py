@@ -1,15 +1,15 @@
 """Commands that use a trained network. Each parses its options and calls one library function."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from utils.cli import DATASET_HELP
+from commands.options import Device, OneRun, OtherDataset, SeveralRuns, Split, chosen_run, named, output_in
 from utils.errors import UserError
-from utils.files import PROJECT_FOLDER
-from utils.run import Run
+from utils.files import runs_folder
 
 
 @dataclass(frozen=True)
@@ -20,103 +20,122 @@ class PredictOptions:
     prints a line per picture, and writes predictions.csv and a sheet that shows the digit found in each picture.
 
     Examples:
-      mnist predict 947 --display
-      mnist predict --image photo.jpg folder/ --run RUN
+      mnist predict 947 --display             the newest finished run
+      mnist predict RUN 947
+      mnist predict RUN --image photo.jpg folder/
     """
 
-    id: Annotated[int | None, tyro.conf.Positional, tyro.conf.arg(metavar="ID")] = None
-    """Index of the digit in its split, from 0; by default a random digit."""
+    run_and_id: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN] [ID]")] = ()
+    """Run by folder or name, by default the newest finished run; and number of the digit in the split, from 0, by
+    default a random digit."""
     image: Annotated[tuple[Path, ...] | None, tyro.conf.arg(metavar="FILE ...")] = None
     """Picture files, or folders of pictures, instead of a digit of the data set."""
+    split: Split = "test"
     train: bool = False
-    """Take a training digit instead of a test digit."""
+    """Short for --split train."""
     display: Annotated[bool, tyro.conf.arg(aliases=["-d"])] = False
     """Also draw the digit in the terminal."""
-    run: Annotated[str | None, tyro.conf.arg(metavar="RUN")] = None
-    """Run by folder or name; by default the newest finished run."""
-    dataset: Annotated[str | None, tyro.conf.arg(help=f"{DATASET_HELP} By default the data set of the run.")] = None
-    output: Path = PROJECT_FOLDER / "model_interpretation" / "output"
+    dataset: OtherDataset = None
+    device: Device = "auto"
+    output: Path = output_in("model_interpretation")
     """With --image: folder in which the run gets a folder of its name."""
 
 
-def predict(options: PredictOptions) -> None:
+def predict(options: PredictOptions) -> str:
+    name, index = _run_and_id(options.run_and_id)
+    split = "train" if options.train else options.split
     if options.image == ():
         raise UserError("--image without a file: expected files or folders, such as --image photo.jpg")
-    if options.image and (options.id is not None or options.train or options.dataset):
-        raise UserError("--image replaces the digit of a data set: leave ID, --train and --dataset out")
-    run = Run.find_or_newest(options.run)
+    if options.image and (index is not None or split != "test" or options.dataset):
+        raise UserError("--image replaces the digit of a data set: leave ID, --split, --train and --dataset out")
+    run = chosen_run(name)
 
     from model_interpretation.predict import predict_digit, predict_pictures
 
     if options.image:
-        predict_pictures(run, options.image, options.output, options.display)
-    else:
-        predict_digit(run, options.id, "train" if options.train else "test", options.dataset, options.display)
+        predict_pictures(run, options.image, options.output, options.display, options.device)
+        return f"draw {named(run)}"
+    predict_digit(run, index, split, options.dataset, options.display, options.device)
+    return f"attribution {named(run)}"
+
+
+def _run_and_id(words: tuple[str, ...]) -> tuple[str | None, int | None]:
+    """The run and the number of the digit. A single number is a digit unless a run has this name."""
+    *names, last = words or (None,)
+    is_id = last is not None and re.fullmatch(r"-?\d{1,18}", last) and (names or not (runs_folder() / last).exists())
+    if not is_id and last is not None:
+        names.append(last)
+    if len(names) > 1:
+        raise UserError(f"'{' '.join(words)[:80]}': expected mnist predict [RUN] [ID], ID being a number from 0")
+    return (names[0] if names else None), (int(last) if is_id and last else None)
 
 
 @dataclass(frozen=True)
 class DrawOptions:
-    """Serves a page for this machine only, on which you draw a digit or drop a photo and see the prediction.
+    """Serve a page for this machine only, on which you draw a digit or drop a photo and see the prediction.
 
     The page shows the class probabilities while you draw, every preprocessing step, which pixels decide, and the
     activations of each layer. It offers all finished runs and compares two of them. Ctrl-C stops the server.
 
     Examples:
       mnist draw
-      mnist draw --run runs/NAME --port 8000 --no-browser
+      mnist draw RUN --port 8000 --no-browser
     """
 
-    run: Annotated[str | None, tyro.conf.arg(metavar="RUN")] = None
-    """Run whose model predicts first, such as runs/NAME; by default the newest finished one."""
+    run: OneRun = None
     port: int = 8765
     """Port on this machine; 0 takes a free one."""
     browser: bool = True
     """Open the page in the browser."""
 
 
-def draw(options: DrawOptions) -> None:
-    run = Run.find_or_newest(options.run)
+def draw(options: DrawOptions) -> str:
+    run = chosen_run(options.run)
+
     from model_interpretation.interactive_draw import serve_drawing_page
 
     serve_drawing_page(run, options.port, options.browser)
+    return f"predict {named(run)} --image photo.jpg"
 
 
 @dataclass(frozen=True)
 class SubmitOptions:
     """Label the digits of Kaggle's test.csv and write submission.csv (ImageId,Label from 1).
 
-    A twentieth of the labelled digits is the test set of the new networks, another part chooses the best epoch;
+    A twentieth of the labelled digits is held out to measure the new networks, another part chooses the best epoch;
     neither is trained on. For other recipes, train first and name the runs, for example with
     'mnist train fast_conv --dataset csv:train.csv --seeds 0:5'.
 
     Examples:
       mnist submit --train train.csv --test test.csv --model deep_conv --ensemble 5
-      mnist submit --test test.csv --run runs/NAME
+      mnist submit RUN1 RUN2 --test test.csv
     """
 
     test: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The digits to label: 784 pixel values per row, no labels."""
+    runs: Annotated[
+        SeveralRuns, tyro.conf.arg(help="Trained runs, instead of --train. Several runs vote by mean probability.")
+    ] = ()
     train: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """The labelled digits to train on: a label and 784 pixel values per row."""
     model: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Model to train, by its registered recipe if it has one: by default fast_conv; or a model string."""
     ensemble: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Number of networks to train, with the seeds 0 to N - 1. Several networks vote by mean probability."""
-    run: Annotated[tuple[str, ...], tyro.conf.arg(metavar="RUN [RUN ...]")] = ()
-    """Trained runs, instead of --train. Several runs vote by mean probability."""
     output: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("submission.csv")
     """File to write."""
 
 
-def submit(options: SubmitOptions) -> None:
-    if bool(options.train) == bool(options.run):
-        raise UserError("choose either --train train.csv to train networks, or --run runs/NAME for trained ones")
-    if options.run and (options.model or options.ensemble != 1):
-        raise UserError("--model and --ensemble need --train; several trained networks are given as --run RUN RUN ...")
-    runs = [Run.find(name) for name in options.run]
+def submit(options: SubmitOptions) -> str:
+    if bool(options.train) == bool(options.runs):
+        raise UserError("choose either --train train.csv to train networks, or trained ones: mnist submit RUN ...")
+    if options.runs and (options.model or options.ensemble != 1):
+        raise UserError("--model and --ensemble need --train; several trained networks are given as RUN RUN ...")
+    runs = [chosen_run(name) for name in dict.fromkeys(options.runs)]
 
     from trainers.kaggle import DEFAULT_MODEL
     from trainers.kaggle import submit as write_submission
 
     model = options.model or DEFAULT_MODEL
     write_submission(options.test, options.output, runs, options.train, model, options.ensemble)
+    return f"compare {named(*runs)}".rstrip()

@@ -1,9 +1,10 @@
 """Errors that the user can fix, and how the command line reports them."""
 
+import difflib
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 # Errors of a full or read-only disk.
@@ -23,6 +24,12 @@ def brief(value: object) -> str:
     except ValueError:  # Python refuses to print integers of more than 4,300 digits
         return "a number of thousands of digits"
     return text if len(text) <= 80 else f"{text[:80]}..."
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`: did you mean NAME?` for the nearest known word, or nothing. It follows the name of an unknown thing."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f": did you mean {near[0]}?" if near else ""
 
 
 @contextmanager
