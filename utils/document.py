@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -26,65 +26,44 @@ FIRST_LEVEL = 2  # the level of a section's heading in HTML; the title of the pa
 class Text:
     """A paragraph."""
 
-    kind: ClassVar[str] = "text"
     text: str
-
-    def to_markdown(self, _picture_folder: str, _level: int) -> str:
-        return _escaped(self.text)
 
 
 @dataclass(frozen=True)
 class Command:
     """Shell commands, such as those that repeat a measurement."""
 
-    kind: ClassVar[str] = "command"
     lines: Sequence[str]
-
-    def to_markdown(self, _picture_folder: str, _level: int) -> str:
-        return "\n".join(["```bash", *self.lines, "```"])
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text; the first column holds the names. A sortable table sorts by a click on a column header, and the
-    page gets a field that filters its rows."""
+    """Rows of text; the first column holds the names. A click on a column header of a sortable table sorts its rows; a
+    field on the page filters them."""
 
-    kind: ClassVar[str] = "table"
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     sortable: bool = False
-
-    def to_markdown(self, _picture_folder: str, _level: int) -> str:
-        rows = [[_escaped(cell).replace("|", "\\|") for cell in row] for row in (self.header, *self.rows)]
-        rows.insert(1, ["---"] * len(self.header))
-        return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 @dataclass(frozen=True)
 class Picture:
     """A PNG and its description, which is the caption and the alternative text."""
 
-    kind: ClassVar[str] = "picture"
     png: bytes
     description: str
     name: str = ""
     """Name of its PNG file, without suffix, if the picture is also written as a file."""
-    file: str = ""
-    """Path of an existing file with this picture, relative to the Markdown file that shows the picture."""
 
     @property
     def url(self) -> str:
         return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
-
-    def to_markdown(self, picture_folder: str, _level: int) -> str:
-        return f"![{_escaped(self.description)}]({quote(self.file or f'{picture_folder}/{self.name}.png')})"
 
 
 @dataclass(frozen=True)
 class Gallery:
     """Small pictures of PNG files beside the page. Each links to `href`."""
 
-    kind: ClassVar[str] = "gallery"
     href: str
     files: Sequence[str]
     """Paths relative to the page."""
@@ -98,15 +77,11 @@ class Gallery:
     def url(self) -> str:
         return _url(self.href)
 
-    def to_markdown(self, _picture_folder: str, _level: int) -> str:
-        return "\n".join(f"[![{_escaped(name)}]({url})]({self.url})" for url, name in self.images)
-
 
 @dataclass(frozen=True)
 class Link:
     """A link on a line of its own, to a web address or to a path relative to the page."""
 
-    kind: ClassVar[str] = "link"
     text: str
     href: str
 
@@ -114,32 +89,20 @@ class Link:
     def url(self) -> str:
         return _url(self.href)
 
-    def to_markdown(self, _picture_folder: str, _level: int) -> str:
-        return f"[{_escaped(self.text)}]({self.url})"
-
 
 @dataclass(frozen=True)
 class Columns:
     """Blocks side by side on a wide screen, one below the other on a narrow one and in Markdown."""
 
-    kind: ClassVar[str] = "columns"
     blocks: Sequence["Block"]
-
-    def to_markdown(self, picture_folder: str, level: int) -> str:
-        return "\n\n".join(block.to_markdown(picture_folder, level) for block in self.blocks)
 
 
 @dataclass(frozen=True)
 class Section:
     """Blocks under a heading."""
 
-    kind: ClassVar[str] = "section"
     title: str
     blocks: Sequence["Block"]
-
-    def to_markdown(self, picture_folder: str, level: int) -> str:
-        inside = (block.to_markdown(picture_folder, level + 1) for block in self.blocks)
-        return "\n\n".join([f"{'#' * level} {_escaped(self.title)}", *inside])
 
 
 Block: TypeAlias = Text | Command | Table | Picture | Gallery | Link | Columns | Section
@@ -166,17 +129,17 @@ class Document:
         return TEMPLATES.get_template("page.html").render(document=self, first_level=FIRST_LEVEL)
 
     def to_markdown(self, picture_folder: str) -> str:
-        """The blocks without the title, for a chapter of another file: headings start at level 2. Pictures without
-        `file` are expected in `picture_folder`, see `write_pictures`."""
-        return "\n\n".join(block.to_markdown(picture_folder, FIRST_LEVEL) for block in self.blocks)
+        """The blocks without the title, for a chapter of another file: headings start at level 2. The pictures are
+        expected in `picture_folder`, see `write_pictures`."""
+        return _markdown(self.blocks, picture_folder, FIRST_LEVEL)
 
     def write_html(self, path: Path) -> None:
         write_whole(path, self.to_html().encode())
 
     def write_pictures(self, folder: Path) -> None:
-        """Writes every picture that has a name and no file as `folder/NAME.png`."""
+        """Writes every picture that has a name as `folder/NAME.png`."""
         for picture in self.pictures:
-            if picture.name and not picture.file:
+            if picture.name:
                 write_whole(folder / f"{picture.name}.png", picture.png)
 
 
@@ -185,12 +148,14 @@ def picture_of(figure: Figure, description: str, name: str = "") -> Picture:
     return Picture(as_png(figure), description, name)
 
 
-def write_picture_page(file: Path, title: str, figures: dict[str, Figure]) -> None:
-    """Writes a page with these figures and beside it each figure as a PNG of its name; prints the page's path.
+def write_picture_page(file: Path, title: str, figures: dict[str, Figure], notes: Sequence[str] = ()) -> None:
+    """Writes a page with these figures and beside it each figure as a PNG of its name; prints the page's path. The
+    notes are paragraphs above the figures.
 
     The page gets a folder of its own inside the folder of a run, whose overview is updated.
     """
-    document = Document(title, [picture_of(figure, name, name) for name, figure in figures.items()])
+    pictures = [picture_of(figure, name, name) for name, figure in figures.items()]
+    document = Document(title, [*map(Text, notes), *pictures])
     document.write_pictures(file.parent)
     document.write_html(file)
     overview(file.parent.parent).write_html(file.parent.parent / OVERVIEW)
@@ -210,6 +175,33 @@ def overview(folder: Path) -> Document:
     return Document(f"{folder.name}: all pictures of the network", blocks)
 
 
+def _markdown(blocks: Sequence[Block], picture_folder: str, level: int) -> str:
+    """The blocks with a blank line between them; `level` is that of the next heading."""
+    return "\n\n".join(_block_markdown(block, picture_folder, level) for block in blocks)
+
+
+def _block_markdown(block: Block, picture_folder: str, level: int) -> str:
+    match block:
+        case Text(text):
+            return _escaped(text)
+        case Command(lines):
+            return "\n".join(["```bash", *lines, "```"])
+        case Table(header, rows):
+            cells = [[_escaped(cell).replace("|", "\\|") for cell in row] for row in (header, *rows)]
+            cells.insert(1, ["---"] * len(header))
+            return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+        case Picture(_, description, name):
+            return f"![{_escaped(description)}]({quote(f'{picture_folder}/{name}.png')})"
+        case Gallery():
+            return "\n".join(f"[![{_escaped(name)}]({url})]({block.url})" for url, name in block.images)
+        case Link(text):
+            return f"[{_escaped(text)}]({block.url})"
+        case Columns(inner):
+            return _markdown(inner, picture_folder, level)
+        case Section(title, inner):
+            return f"{'#' * level} {_escaped(title)}\n\n{_markdown(inner, picture_folder, level + 1)}"
+
+
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
@@ -217,6 +209,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+TEMPLATES.filters["kind"] = lambda block: type(block).__name__
 
 
 def _all_blocks(blocks: Sequence[Block]) -> Iterator[Block]:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any, Literal, get_args, get_type_hints
@@ -41,7 +42,7 @@ class Recipe:
     my_package.my_module:Net."""
     dataset: str = "mnist"
     """Data set: mnist, digits (bundled with scikit-learn), another name (an unknown one lists all), or
-    csv:FILE[,FILE...][,test=FILE or fraction]."""
+    `csv:FILE[,FILE...][,test=FILE or fraction]`."""
     validation_size: float = 1 / 12
     """Training images held out for validation: a count, or a fraction below 1 (5,000 of MNIST's 60,000)."""
     train_size: float = 1.0
@@ -105,19 +106,9 @@ class Recipe:
     def __post_init__(self) -> None:
         """Raises UserError for a value of the wrong type or out of range."""
         _check_types(self)
-        for name in ("num_epochs", "batch_size", "step_epochs", "early_stopping_patience"):
-            _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
-        for name in ("validation_size", "train_size", "learning_rate", "decay_factor"):
-            _check(name, getattr(self, name), getattr(self, name) > 0, "above 0")
-        for name in ("seed", "weight_decay", "gradient_clip_norm", "plateau_patience",
-                     "rotation_degrees", "translation_pixels"):  # fmt: skip
-            _check(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
-        for name in ("momentum", "adam_beta2", "label_smoothing", "ema_decay", "scale_fraction"):
-            _check(name, getattr(self, name), 0 <= getattr(self, name) < 1, "from 0 to below 1")
-        _check("warmup_fraction", self.warmup_fraction, 0 <= self.warmup_fraction <= 1, "from 0 to 1")
-        _check("rotation_degrees", self.rotation_degrees, self.rotation_degrees <= 180, "at most 180")
-        _check("translation_pixels", self.translation_pixels, self.translation_pixels <= 28, "at most 28")
-        _check("shear_degrees", self.shear_degrees, 0 <= self.shear_degrees < 90, "from 0 to below 90")
+        for names, is_good, expected in RANGES:
+            for name in names.split():
+                _check(name, getattr(self, name), is_good(getattr(self, name)), expected)
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as plain values, in the layout of config.json."""
@@ -129,17 +120,13 @@ class Recipe:
 
         Raises UserError for unknown keys and for values of the wrong type.
         """
-        if not isinstance(values, dict):
-            raise UserError("not a recipe: expected a JSON object")
-        if "model" not in values:
-            raise UserError("not a recipe: expected a model")
+        if not isinstance(values, dict) or "model" not in values:
+            raise UserError("not a recipe: expected a JSON object with a model")
         if isinstance(values.get("train"), dict):
             values = _of_version_1(values)
-        unknown = sorted(set(values) - set(FIELDS))
+        unknown = ", ".join(brief(name) for name in sorted(set(values) - set(FIELDS)))
         if unknown:
-            raise UserError(
-                f"not a recipe, or written by a newer version: unknown keys {', '.join(map(brief, unknown))}"
-            )
+            raise UserError(f"not a recipe, or written by a newer version: unknown keys {unknown}")
         for name, value in values.items():
             _check_type(name, value, FIELDS[name])
         return Recipe(**values)
@@ -201,11 +188,20 @@ class Execution:
     @staticmethod
     def from_json(values: dict[str, Any]) -> "Execution":
         """The execution among these values; other keys are ignored. Raises UserError for values of the wrong type."""
-        names = [field.name for field in dataclasses.fields(Execution)]
-        return Execution(**{name: values[name] for name in names if name in values})
+        return Execution(**{name: values[name] for name in field_types(Execution) if name in values})
 
 
-FIELDS: dict[str, Any] = {field.name: field_types(Recipe)[field.name] for field in dataclasses.fields(Recipe)}
+RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (  # fields, condition, what is expected
+    ("num_epochs batch_size step_epochs early_stopping_patience", lambda value: value >= 1, "at least 1"),
+    ("validation_size train_size learning_rate decay_factor", lambda value: value > 0, "above 0"),
+    ("seed weight_decay gradient_clip_norm plateau_patience", lambda value: value >= 0, "0 or more"),
+    ("momentum adam_beta2 label_smoothing ema_decay scale_fraction", lambda value: 0 <= value < 1, "from 0 to below 1"),
+    ("warmup_fraction", lambda value: 0 <= value <= 1, "from 0 to 1"),
+    ("rotation_degrees", lambda value: 0 <= value <= 180, "from 0 to 180"),
+    ("translation_pixels", lambda value: 0 <= value <= 28, "from 0 to 28"),
+    ("shear_degrees", lambda value: 0 <= value < 90, "from 0 to below 90"),
+)
+FIELDS = field_types(Recipe)
 
 # Version 1 nested everything but the model in `train`, had other names for three fields, and included the execution.
 _RENAMED = {"judged_epoch": "checkpoint", "start": "init_from", "engine": "backend"}
@@ -221,12 +217,11 @@ def _of_version_1(values: dict[str, Any]) -> dict[str, Any]:
 def _check_types(config: Recipe | Execution) -> None:
     """Raises UserError for a field of the wrong type; turns whole numbers in fractional fields into floats."""
     kind: Any = type(config)  # mypy does not accept a union of dataclass types as hashable
-    hints = field_types(kind)
-    for field in dataclasses.fields(config):
-        value, hint = getattr(config, field.name), hints[field.name]
-        _check_type(field.name, value, hint)
+    for name, hint in field_types(kind).items():
+        value = getattr(config, name)
+        _check_type(name, value, hint)
         if hint is float:
-            object.__setattr__(config, field.name, float(value))  # 1 and 1.0 are one recipe, and written alike
+            object.__setattr__(config, name, float(value))  # 1 and 1.0 are one recipe, and written alike
 
 
 def _check_type(name: str, value: object, hint: Any) -> None:
@@ -234,7 +229,7 @@ def _check_type(name: str, value: object, hint: Any) -> None:
     if type(None) in choices:
         if value is None:
             return
-        hint = next(kind for kind in choices if kind is not type(None))
+        hint = choices[0]
     elif choices:
         _check(name, value, value in choices, f"one of {', '.join(choices)}")
         return

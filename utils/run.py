@@ -13,7 +13,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -74,6 +74,16 @@ class RunSummary:
     train_seconds: float
     total_seconds: float
 
+    @staticmethod
+    def from_values(values: Mapping[str, Any]) -> "RunSummary":
+        """The summary of those values that are its fields. Raises TypeError for missing fields and wrong types.
+
+        To add a column, add a field with a default. Training fills a field with the recipe or execution field of the
+        same name, a score (`test_loss`, `val_accuracy`) or a metric of the selected epoch (`best_val_loss`).
+        """
+        summary: RunSummary = _checked(RunSummary, values)
+        return summary
+
 
 def selected_epoch(metrics: list[EpochMetrics], checkpoint: str) -> EpochMetrics:
     """The epoch whose weights are evaluated: the last, or the best by validation accuracy (ties: lower validation
@@ -92,13 +102,14 @@ class Run:
     @staticmethod
     def create(name: str | None, recipe: Recipe, environment: dict[str, Any]) -> "Run":
         """Creates the folder of a new run in runs/ with its config.json and environment.json. The default name is
-        made of model, time and seed.
+        made of model, time and seed, and a number if that name is taken.
 
         Raises UserError if the name is taken or not a plain folder name.
         """
         Run.check_name(name)
-        path = runs_folder() / (name or _free_name(f"{recipe.plain_model}-{datetime.now():%Y%m%d-%H%M%S}"
-                                                   f"-s{recipe.seed}"))  # fmt: skip
+        default = f"{recipe.plain_model}-{datetime.now():%Y%m%d-%H%M%S}-s{recipe.seed}"
+        names = [name] if name else itertools.chain([default], (f"{default}-{n}" for n in itertools.count(2)))
+        path = next(runs_folder() / free for free in names if name or not (runs_folder() / free).exists())
         make_folder(path.parent)
         try:
             path.mkdir()
@@ -146,11 +157,7 @@ class Run:
     @staticmethod
     def all() -> list["Run"]:
         """Every folder in runs/, the oldest first by its environment.json, which is written once."""
-        folders = [
-            path
-            for path in runs_folder().glob("*")
-            if path.is_dir() and not path.name.startswith(".") and path != drawings_folder()
-        ]
+        folders = [path for path in runs_folder().glob("[!.]*") if path.is_dir() and path != drawings_folder()]
         return [Run(path) for path in sorted(folders, key=_age)]
 
     @staticmethod
@@ -179,26 +186,24 @@ class Run:
     @cached_property
     def recipe(self) -> Recipe:
         """Runs of version 1 are converted while reading."""
+        values = self._read_json("config.json")
         try:
-            return Recipe.from_json(self._read_json("config.json"))
+            return Recipe.from_json(values)
         except UserError as error:
-            raise UserError(_one_damage(self.path / "config.json", error)) from None
+            raise UserError(f"{shown(self.path / 'config.json')} is damaged: {error}") from None
 
     @cached_property
     def environment(self) -> dict[str, Any]:
-        values = self._read_json("environment.json")
-        if not isinstance(values, dict):
-            raise UserError(f"{shown(self.path / 'environment.json')} is damaged: expected a JSON object")
-        return values
+        return self._read_json("environment.json")
 
     @cached_property
     def execution(self) -> Execution:
         """The resolved execution that the run began with. Runs of version 1 have it in config.json."""
-        recorded = self.environment.get("execution")
-        if recorded is None:
-            config = self._read_json("config.json")
-            recorded = {"threads": self.environment.get("num_threads"), **config.get("train", {})}
-        return Execution.from_json(recorded)
+        of_version_1 = {
+            "threads": self.environment.get("num_threads"),
+            **self._read_json("config.json").get("train", {}),
+        }
+        return Execution.from_json(self.environment.get("execution", of_version_1))
 
     @property
     def metrics(self) -> list[EpochMetrics]:
@@ -207,14 +212,14 @@ class Run:
         try:
             lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else [""]
             return [_checked(EpochMetrics, json.loads(line)) for line in lines[:-1]]
-        except (ValueError, TypeError, OSError, RecursionError) as error:
+        except (ValueError, TypeError, OSError) as error:
             raise UserError(f"{shown(path)} is damaged: {error}") from None
 
     @cached_property
     def summary(self) -> RunSummary:
         """Raises UserError if the run is unfinished or the file is damaged."""
         try:
-            return _checked(RunSummary, self._read_json("summary.json"))
+            return RunSummary.from_values(self._read_json("summary.json"))
         except TypeError as error:
             raise UserError(f"{shown(self.path / 'summary.json')} is damaged: {error}") from None
 
@@ -239,7 +244,8 @@ class Run:
             if not metrics:
                 raise UserError("metrics.jsonl is missing or empty")
         except UserError as error:
-            return f"damaged: {str(error).splitlines()[0]}".replace(f"{shown(self.path)}/", "")
+            reason = str(error).splitlines()[0].replace(f"{shown(self.path)}/", "").replace(" is damaged", "")
+            return f"damaged: {reason}"
         return ""
 
     def append_metrics(self, row: EpochMetrics) -> None:
@@ -263,14 +269,17 @@ class Run:
         text = json.dumps(values, indent=2, allow_nan=False)
         write_whole(self.path / file_name, f"{text}\n".encode())
 
-    def _read_json(self, file_name: str) -> Any:
+    def _read_json(self, file_name: str) -> dict[str, Any]:
         path = self.path / file_name
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            values = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(f"{shown(path)} is missing: the run is unfinished, or not a run at all") from None
-        except (ValueError, OSError, RecursionError) as error:
+        except (ValueError, OSError) as error:
             raise UserError(f"{shown(path)} is damaged: {error}") from None
+        if not isinstance(values, dict):
+            raise UserError(f"{shown(path)} is damaged: expected a JSON object")
+        return values
 
 
 def runs_by_recipe(runs: Iterable[Run]) -> tuple[list[list[Run]], list[Run]]:
@@ -290,8 +299,6 @@ def runs_by_recipe(runs: Iterable[Run]) -> tuple[list[list[Run]], list[Run]]:
 
 def _checked(kind: Any, values: Any) -> Any:
     """An instance of the dataclass. Raises TypeError for missing fields and wrong types; ignores unknown fields."""
-    if not isinstance(values, dict):
-        raise TypeError("expected a JSON object")
     hints = field_types(kind)
     known = {name: value for name, value in values.items() if name in hints}
     for name, value in known.items():
@@ -308,23 +315,11 @@ def _line(row: EpochMetrics) -> str:
     return f"{json.dumps(values, allow_nan=False)}\n"
 
 
-def _one_damage(path: Path, error: UserError) -> str:
-    """The message with the file's name, once."""
-    text = str(error)
-    return text if text.startswith(shown(path)) else f"{shown(path)} is damaged: {text}"
-
-
 def _taken(path: Path) -> UserError:
     return UserError(
         f"run {shown(path)} exists and is never overwritten.\n"
         f"Choose another --run-name, or resume it: mnist train --resume {shown(path)}"
     )
-
-
-def _free_name(name: str) -> str:
-    """The name, with a number appended if a run of the same second has it already."""
-    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
-    return next(free for free in names if not (runs_folder() / free).exists())
 
 
 def _age(path: Path) -> tuple[float, str]:

@@ -73,7 +73,7 @@ def test_markdown_of_every_block():
             Text("5 * 3 < 20"),
             Command(["mnist report", "mnist runs"]),
             Table(["name", "a|b"], [["x", "1"]]),
-            Section("Results", [Columns([Picture(b"", "one", name="study_one"), Picture(b"", "two", file="x/2.png")])]),
+            Section("Results", [Columns([Picture(b"", "one", "study_one"), Picture(b"", "two", "2")])]),
             Link("the page", "some page.html"),
         ],
     )
@@ -84,7 +84,7 @@ def test_markdown_of_every_block():
             "| name | a\\|b |\n| --- | --- |\n| x | 1 |",
             "## Results",
             "![one](docs/pictures/study_one.png)",
-            "![two](x/2.png)",
+            "![two](docs/pictures/2.png)",
             "[the page](some%20page.html)",
         ]
     )
@@ -92,8 +92,7 @@ def test_markdown_of_every_block():
 
 def test_pictures_with_a_name_are_written_as_files(tmp_path):
     named, unnamed = Picture(b"1", "named", name="one"), Picture(b"2", "unnamed")
-    elsewhere = Picture(b"3", "elsewhere", name="three", file="docs/three.png")
-    Document("t", [Section("s", [Columns([named])]), unnamed, elsewhere]).write_pictures(tmp_path)
+    Document("t", [Section("s", [Columns([named])]), unnamed]).write_pictures(tmp_path)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"one.png": b"1"}
 
 

@@ -158,3 +158,10 @@ def test_a_run_of_version_1_can_be_read(home):
     assert run.recipe == Recipe("linear", "digits", seed=4, checkpoint="last")
     assert run.execution == Execution(device="cpu", precision="fp32", threads=1)
     assert run.metrics == [METRICS] and run.summary == SUMMARY and run.problem == ""
+
+
+def test_a_summary_takes_its_fields_out_of_all_values():
+    values = {**asdict(SUMMARY), **RECIPE.to_json(), "test_num_digits": 1000}
+    assert RunSummary.from_values(values) == SUMMARY
+    with pytest.raises(TypeError, match="test_loss"):
+        RunSummary.from_values({**values, "test_loss": "low"})
