@@ -17,8 +17,15 @@ from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
 
 PROJECT = Path(__file__).resolve().parent.parent
-# Outside docs/; a file keeps its path in the site.
-OUTSIDE = ("benchmarks/*.md", "benchmarks/output/*.png", "data_inspection/output/*.png", "notebooks/*.ipynb")
+# Files outside docs/ keep their path in the site.
+OUTSIDE = (
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "benchmarks/*.md",
+    "benchmarks/output/*.png",
+    "data_inspection/output/*.png",
+    "notebooks/*.ipynb",
+)
 LINK = re.compile(r"(?<=\]\()([^)\s#:]+)")
 EXECUTE = os.environ.get("DOCS_EXECUTE") == "true"  # run the notebooks, so that their pages show results
 
@@ -50,13 +57,16 @@ def add_notebook(path: Path, files: Files, config: MkDocsConfig) -> None:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - by name
     """Rewrites links to files of the repository as links in the site."""
     uri = page.file.src_uri
-    folder = (PROJECT if uri.startswith(("benchmarks/", "notebooks/")) else PROJECT / "docs") / posixpath.dirname(uri)
+    is_outside = any(Path(uri).match(pattern) for pattern in (*OUTSIDE, "notebooks/*.md"))
+    folder = (PROJECT if is_outside else PROJECT / "docs") / posixpath.dirname(uri)
 
     def rewritten(match: re.Match[str]) -> str:
         target = (folder / match[1]).resolve()
         if not target.is_file():
             return match[1]
         place = target.relative_to(PROJECT).as_posix().removeprefix("docs/")
+        if place == "README.md":
+            place = "index.md"
         if place.startswith("notebooks/") and uri != place.replace(".ipynb", ".md"):
             place = place.replace(".ipynb", ".md")
         return posixpath.relpath(place, posixpath.dirname(uri) or ".")
