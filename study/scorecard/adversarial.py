@@ -16,21 +16,21 @@ from study.scorecard.evaluator import Curve, Evaluator, Metric, MetricResult, fr
 from utils.data.batches import to_pixels
 
 NUM_DIGITS = 500
-BATCH_SIZE = 100  # with gradients, the activations of more digits do not fit the cache: five times as slow
+BATCH_SIZE = 100  # larger batches do not fit the CPU's cache with their gradients, and take five times as long
 NUM_STEPS = 20
-STEP_SIZE = 0.15  # relative to the radius: twenty such steps cross the ball
+STEP_SIZE = 0.15  # relative to the radius: twenty steps can cross the ball
 LINF_RADII = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 L2_RADII = (0.5, 1.0, 1.5, 2.0, 3.0)
 
 Pixels = Float[Tensor, "n 1 28 28"]
-Loss = Callable[[Tensor, Tensor], Tensor]  # from logits and labels to the value that the attack raises
+Loss = Callable[[Tensor, Tensor], Tensor]  # from logits and labels to the value that the attack increases
 
 
-def cross_entropy(logits: Float[Tensor, "n 10"], labels: Int64[Tensor, " n"]) -> Float[Tensor, ""]:
+def cross_entropy(logits: Float[Tensor, "n classes"], labels: Int64[Tensor, " n"]) -> Float[Tensor, ""]:
     return F.cross_entropy(logits, labels, reduction="sum")
 
 
-def margin(logits: Float[Tensor, "n 10"], labels: Int64[Tensor, " n"]) -> Float[Tensor, ""]:
+def margin(logits: Float[Tensor, "n classes"], labels: Int64[Tensor, " n"]) -> Float[Tensor, ""]:
     """The highest logit of another class minus the logit of the label. Unlike the gradient of the cross-entropy, its
     gradient does not vanish for a very confident model (Carlini and Wagner 2017, arXiv 1608.04644)."""
     others = logits.scatter(1, labels[:, None], -torch.inf)
@@ -90,32 +90,31 @@ ATTACKS = {
 
 
 def robust_accuracy(evaluator: Evaluator, attack: str) -> MetricResult:
-    """Accuracy at the attack's shown radius. A digit counts if it is classified correctly after the attacks on both
+    """Accuracy at `shown_radius`: the fraction of digits that are classified correctly after the attacks on both
     losses."""
-    place = ATTACKS[attack].radii.index(ATTACKS[attack].shown_radius)
-    return fraction_result(_correct_by_radius(evaluator, attack)[1 + place])
+    radii = [0.0, *ATTACKS[attack].radii]
+    return fraction_result(_correct_by_radius(evaluator, attack)[radii.index(ATTACKS[attack].shown_radius)])
 
 
 def robust_accuracy_curve(evaluator: Evaluator, attack: str) -> dict[str, list[float]]:
-    """Robust accuracy over the radius."""
+    """Robust accuracy for each radius."""
     is_correct = _correct_by_radius(evaluator, attack)
     return {"radius": [0.0, *ATTACKS[attack].radii], "accuracy": is_correct.mean(1).tolist()}
 
 
 def _correct_by_radius(evaluator: Evaluator, attack: str) -> Bool[np.ndarray, "radii_and_zero n"]:
-    def compute() -> Bool[np.ndarray, "radii_and_zero n"]:
-        digits = evaluator.sample(NUM_DIGITS)
-        pixels, labels = to_pixels(digits.images).to(evaluator.device), digits.labels.to(evaluator.device)
-        return correct_under_attack(evaluator.model, ATTACKS[attack], pixels, labels)
-
-    return evaluator.once(("attack", attack), compute)
+    digits = evaluator.sample(NUM_DIGITS).to(evaluator.device)
+    return evaluator.once(
+        ("attack", attack),
+        lambda: correct_under_attack(evaluator.model, ATTACKS[attack], to_pixels(digits.images), digits.labels),
+    )
 
 
 def correct_under_attack(
     model: nn.Module, attack: Attack, pixels: Pixels, labels: Int64[Tensor, " n"]
 ) -> Bool[np.ndarray, "radii_and_zero n"]:
     """Whether each digit is classified correctly without attack, and at each radius. A digit that fails at one radius
-    fails at all larger ones, whose balls include the same change."""
+    also fails at all larger radii, because their balls contain the same perturbation."""
     with torch.no_grad():
         is_robust = torch.cat([model(part) for part in pixels.split(BATCH_SIZE)]).argmax(1) == labels
     by_radius = [is_robust.cpu().numpy().copy()]

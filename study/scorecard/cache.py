@@ -1,12 +1,9 @@
-"""Scorecards and their cache: one file per set of weights, so that no metric or curve is measured twice."""
+"""The cache of scorecards: one file per set of weights, so that no metric or curve is measured twice."""
 
 import hashlib
 import json
 import os
-import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +15,13 @@ from utils.run import Run
 
 @dataclass(frozen=True)
 class Scorecard:
-    """The metrics and curves of one run."""
+    """Metrics and curves of one run."""
 
     run_name: str
     results: dict[str, MetricResult]
     """By metric id, in the requested order."""
     curves: dict[str, Any]
-    """By curve id; empty unless the full scorecard was requested."""
+    """By curve id."""
     seconds: float
     """Time of the measurements."""
     file: Path
@@ -38,8 +35,8 @@ class Entry:
     value: Any
     """The fields of a MetricResult, or a curve: plain values."""
     seconds: float
-    settings: str
-    """Hash of the version and the constants that decided the value."""
+    version: int
+    """Version of the metric or curve."""
     inputs: str
     """Hash of the file names that decided the value."""
 
@@ -49,8 +46,8 @@ def scorecards_folder() -> Path:
 
 
 def cache_file(run: Run) -> Path:
-    """The file with the measurements of this run's weights. Its name is a hash of the weights, the model and the data
-    that the run was trained on; the run's name and seed are not part of the key."""
+    """The file with the measurements of this run's weights. Its name is a hash of the weights, the model and the
+    training data; the run's name and seed do not matter."""
     recipe = run.recipe
     data = [recipe.model, recipe.dataset, recipe.validation_size, recipe.train_size]
     try:
@@ -61,7 +58,7 @@ def cache_file(run: Run) -> Path:
 
 
 class ScorecardCache:
-    """The measurements in one file, by metric or curve id. An unreadable file counts as empty."""
+    """The measurements in one file by metric or curve id. A damaged file counts as empty."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -73,58 +70,27 @@ class ScorecardCache:
             pass
 
     def get(self, measured: Metric | Curve) -> Entry | None:
-        """The entry, if it was measured with the current version and constants."""
+        """The entry, if it was measured with the current version."""
         entry = self.entries.get(measured.id)
-        return entry if entry and entry.settings == settings_hash(measured) else None
+        return entry if entry and entry.version == measured.version else None
 
     def is_due(self, measured: Metric | Curve) -> bool:
-        """Whether a measurement now may differ from the entry: after a change of the code's constants, of the files
-        that decide the value or, for a missing value, of any data."""
+        """Whether to measure: there is no entry of this version, or the files that decide the value have changed."""
         entry = self.get(measured)
-        return entry is None or entry.inputs != inputs_hash(measured, _is_missing(entry.value))
+        return entry is None or entry.inputs != _inputs_hash(measured, entry.value)
 
     def put(self, measured: Metric | Curve, value: Any, seconds: float) -> None:
-        """Stores the value and writes the file, so that an interruption loses one measurement at most."""
-        inputs = inputs_hash(measured, _is_missing(value))
-        self.entries[measured.id] = Entry(value, seconds, settings_hash(measured), inputs)
+        """Stores the value and writes the file, so that an interruption loses at most one measurement."""
+        self.entries[measured.id] = Entry(value, seconds, measured.version, _inputs_hash(measured, value))
         content = {id_: asdict(entry) for id_, entry in self.entries.items()}
         write_whole(self.file, json.dumps(content, allow_nan=False).encode())
 
 
-def settings_hash(measured: Metric | Curve) -> str:
-    """A hash of the version and of the constants of the module that computes the value, such as NUM_DIGITS."""
-    return _hash([measured.version, module_constants(measured.compute)])
-
-
-def module_constants(function: Callable[..., Any]) -> dict[str, Any]:
-    """The numbers, texts and tuples of these with upper-case names in the function's module."""
-    if isinstance(function, partial):
-        function = function.func
-    names = vars(sys.modules[function.__module__])
-    return {name: value for name, value in sorted(names.items()) if name.isupper() and _is_plain(value)}
-
-
-def inputs_hash(measured: Metric | Curve, is_missing: bool) -> str:
-    """A hash of the names of the files that decide the value; of all data if the value is missing."""
-    return _hash([measured.input_files(), _all_data() if is_missing else []])
-
-
-def _all_data() -> list[str]:
-    """Everything that decides which values can be measured."""
-    data = sorted(path.relative_to(data_folder()).as_posix() for path in data_folder().glob("**/*"))
-    drawings = sorted(path.name for path in drawings_folder().glob("*.png"))
-    return [*data, *drawings, os.environ.get("MNIST_STUDY_MIRROR", "")]
-
-
-def _is_missing(value: Any) -> bool:
-    return isinstance(value, dict) and bool(value.get("missing"))
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, tuple):
-        return all(map(_is_plain, value))
-    return isinstance(value, int | float | str)
-
-
-def _hash(values: Any) -> str:
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+def _inputs_hash(measured: Metric | Curve, value: Any) -> str:
+    """A hash of the names of the files that decide the value. Any new data may fill a missing value."""
+    names = measured.input_files()
+    if isinstance(value, dict) and value.get("missing"):
+        data = sorted(path.relative_to(data_folder()).as_posix() for path in data_folder().glob("**/*"))
+        drawings = sorted(path.name for path in drawings_folder().glob("*.png"))
+        names = [*names, *data, *drawings, os.environ.get("MNIST_STUDY_MIRROR", "")]
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]

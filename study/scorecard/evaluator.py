@@ -27,10 +27,10 @@ Result = TypeVar("Result")
 
 
 class Evaluator:
-    """A model from pixels (N, 1, 28, 28) in [0, 1] to logits (N, 10), with the digits that evaluate it.
+    """A model from pixels (N, 1, 28, 28) in [0, 1] to logits (N, 10), and the digits on which it is evaluated.
 
     Data sets are loaded and predictions are computed on first use, in fp32. Metrics that need the same predictions
-    share them through `once`. Without a run, metrics that need its training or validation digits are missing.
+    share them through `once`. Metrics that need training or validation digits need the model's run.
     """
 
     def __init__(self, model: nn.Module, device: torch.device, run: Run | None = None) -> None:
@@ -50,7 +50,7 @@ class Evaluator:
         return self.predictions(self.test_set)
 
     def sample(self, count: int) -> ImageSet:
-        """A fixed stratified sample of the test digits; MNIST's first 5,000 are easier than the others."""
+        """A fixed stratified sample of the test digits. (The first 5,000 are easier than the others.)"""
         return self.once(("sample", count), lambda: stratified_sample(self.test_set, count))
 
     def run_split(self, split: str) -> ImageSet:
@@ -59,7 +59,7 @@ class Evaluator:
             raise UserError(f"needs the {split} digits of the model's run: evaluate a run instead of a module")
         return load_run_split(self.run, split)
 
-    def logits(self, images: UInt8[Tensor, "n 28 28"]) -> Float[Tensor, "n 10"]:
+    def logits(self, images: UInt8[Tensor, "n 28 28"]) -> Float[Tensor, "n classes"]:
         """Logits on the CPU."""
         return predict_logits(self.model, images, self.device).cpu()
 
@@ -71,8 +71,7 @@ class Evaluator:
         return self.predictions(image_set, progress).is_correct
 
     def once(self, key: Hashable, compute: Callable[[], Result]) -> Result:
-        """The result of `compute`, which runs only for the first metric that asks for this key. A UserError is raised
-        again for every later metric."""
+        """The result of `compute`, which runs once per key. A UserError is also kept, and raised every time."""
         if key not in self._results:
             try:
                 self._results[key] = compute()
@@ -84,7 +83,7 @@ class Evaluator:
 
 
 def load_test_set(dataset: str) -> ImageSet:
-    """The test split of a data set, with an error message that fits a missing metric."""
+    """The test split of a data set. The error message is short, because it appears in the list of missing metrics."""
     try:
         return load_dataset(dataset, "test")
     except UserError as error:
@@ -107,12 +106,19 @@ class MetricResult:
     """Why there is no value, and how to get one."""
 
     def __str__(self) -> str:
+        """For tables, fractions in percent: `83.07% (79.70% to 86.11%)`."""
+        return self._text(".2%" if self.kind == "fraction" else ".3g")
+
+    def __repr__(self) -> str:
+        """Fractions from 0 to 1, with n: `0.8307 (0.7970 to 0.8611, n 500)`."""
+        return self._text(".4f" if self.kind == "fraction" else ".3g", f"n {self.n}")
+
+    def _text(self, number_format: str, *details: str) -> str:
         if self.value is None:
             return f"missing: {self.missing}"
-        if self.ci_low is None or self.ci_high is None:
-            return _text(self.value, self.kind)
-        low, high = (_text(end, self.kind).rstrip(" %") for end in (self.ci_low, self.ci_high))
-        return f"{_text(self.value, self.kind)} ({low} to {high})"
+        low, value, high = (format(it or 0.0, number_format) for it in (self.ci_low, self.value, self.ci_high))
+        inside = ", ".join([*([] if self.ci_low is None else [f"{low} to {high}"]), *details])
+        return f"{value} ({inside})" if inside else value
 
 
 @dataclass(frozen=True)
@@ -122,15 +128,16 @@ class Metric:
     id: str
     label: str
     version: int
-    """To be increased when `compute` changes its results: results of other versions are measured again."""
+    """Increase it with every change of the code or of a constant that changes the results: cached results of other
+    versions do not count."""
     group: str
     """Heading above the metric in tables and pages."""
     compute: Callable[[Evaluator], MetricResult]
     input_files: Callable[[], list[str]] = list
-    """Lists files that decide the result and that users may add. A change of the list makes the result outdated."""
+    """Lists the files of users that decide the result. When the list changes, the metric is measured again."""
 
     def measure(self, evaluator: Evaluator) -> MetricResult:
-        """The result. A UserError, such as one for a data set that is not available, gives a missing result."""
+        """The result. After a UserError, for example for a missing data set, the result has no value but the reason."""
         try:
             return self.compute(evaluator)
         except UserError as error:
@@ -140,12 +147,12 @@ class Metric:
 
 @dataclass(frozen=True)
 class Curve:
-    """Plain values that a figure shows, such as the accuracy over the angle. Versions work as for metrics."""
+    """Plain values for a figure, such as the accuracy for each angle. Versions work as for metrics."""
 
     id: str
     version: int
     compute: Callable[[Evaluator], Any]
-    """Returns lists, dictionaries, numbers and strings: what JSON can hold."""
+    """Returns lists, dictionaries, numbers and strings, for JSON."""
     input_files: Callable[[], list[str]] = list
 
 
@@ -158,9 +165,3 @@ def fraction_result(is_true: Bool[np.ndarray, " n"]) -> MetricResult:
 def mean_result(values: Float64[np.ndarray, " n"]) -> MetricResult:
     """The mean of one value per image, with the bootstrap interval over images."""
     return MetricResult(float(values.mean()), *paired_bootstrap(values), len(values))
-
-
-def _text(value: float, kind: Kind) -> str:
-    if kind == "fraction":
-        return f"{100 * value:.2f} %"
-    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"

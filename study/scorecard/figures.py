@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 
 from study.scorecard.adversarial import ATTACKS
 from study.scorecard.cache import Scorecard
-from study.scorecard.corruptions import NAMES
 from study.scorecard.ood import OOD_IMAGES, SCORE_LABELS
+from utils.data.mnist_c import MNIST_C
 from utils.figures import COLOURS, INK, plain_axes
 
 Series = Mapping[str, Sequence[Scorecard]]  # by label
@@ -28,7 +28,7 @@ CAPTIONS = {
 
 
 def scorecard_figures(series: Series) -> dict[str, Figure]:
-    """All figures by name, a key of CAPTIONS. The scorecards must be full ones."""
+    """All figures by name, a key of CAPTIONS. The scorecards need all curves; metrics without a value are not drawn."""
     return {
         "shift_maps": shift_maps_figure(series),
         "scale_and_rotation": scale_and_rotation_figure(series),
@@ -79,7 +79,7 @@ def scale_and_rotation_figure(series: Series) -> Figure:
 def corruptions_figure(series: Series) -> Figure:
     """Accuracy under each corruption, the easiest on top. The bar of a single run is its 95 % interval, the bar of
     several runs the range over the seeds."""
-    ids = [f"corruption_{name}" for name in NAMES]
+    ids = [f"corruption_{name}" for name in MNIST_C]
     ids = [id_ for id_ in ids if all(id_ in card.results for cards in series.values() for card in cards)]
     means = {id_: np.mean([_value(card, id_) for cards in series.values() for card in cards]) for id_ in ids}
     order = sorted(ids, key=lambda id_: means[id_])
@@ -157,18 +157,16 @@ def _draw_intervals(axes: Axes, series: Series, metric_ids: Sequence[str]) -> No
 
 def _interval(cards: Sequence[Scorecard], metric_id: str) -> tuple[float, float, float]:
     """Low end, value and high end: the 95 % interval of a single run, the range and mean of several."""
-    result = cards[0].results[metric_id]
-    if len(cards) == 1:
-        value = _value(cards[0], metric_id)
-        low, high = (value if end is None else end for end in (result.ci_low, result.ci_high))
-        return low, value, high
     values = [_value(card, metric_id) for card in cards]
+    result = cards[0].results.get(metric_id)
+    if len(cards) == 1 and result and result.ci_low is not None and result.ci_high is not None:
+        return result.ci_low, values[0], result.ci_high
     return min(values), float(np.mean(values)), max(values)
 
 
 def _value(card: Scorecard, metric_id: str) -> float:
-    value = card.results[metric_id].value
-    return float("nan") if value is None else value
+    result = card.results.get(metric_id)
+    return float("nan") if result is None or result.value is None else result.value
 
 
 def _legend_below(figure: Figure, series: Series) -> None:

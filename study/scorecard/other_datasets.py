@@ -1,5 +1,7 @@
 """Accuracy on digits that are not in MNIST's test set, and writer by writer of MNIST's test set."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float64, Int64
@@ -17,24 +19,19 @@ WORST_FRACTION = 0.1  # of the writers
 
 
 def qmnist_accuracy(evaluator: Evaluator) -> MetricResult:
-    """The 50,000 QMNIST test digits that MNIST left out; the first 10,000 are MNIST's."""
+    """Accuracy on the 50,000 QMNIST test digits that MNIST left out; the first 10,000 are MNIST's."""
     whole = load_test_set("qmnist")
     others = whole.subset(torch.arange(NUM_MNIST_DIGITS["test"], len(whole)), whole.name)
     return fraction_result(evaluator.is_correct(others, "qmnist"))
 
 
-def emnist_digits_accuracy(evaluator: Evaluator) -> MetricResult:
-    """The 40,000 test digits of EMNIST, from the same archives as MNIST."""
-    return fraction_result(evaluator.is_correct(load_test_set("emnist_digits"), "emnist_digits"))
-
-
-def usps_accuracy(evaluator: Evaluator) -> MetricResult:
-    """The 2,007 test digits of USPS, brought to MNIST's form."""
-    return fraction_result(evaluator.is_correct(load_test_set("usps")))
+def dataset_accuracy(evaluator: Evaluator, dataset: str) -> MetricResult:
+    """Accuracy on the test split of a data set."""
+    return fraction_result(evaluator.is_correct(load_test_set(dataset), dataset))
 
 
 def sklearn_digits_accuracy(evaluator: Evaluator) -> MetricResult:
-    """All 1,797 digits of scikit-learn, brought to MNIST's form. Raises UserError for a model trained on them."""
+    """Accuracy on all 1,797 digits of scikit-learn. Raises UserError for a model that was trained on them."""
     if evaluator.run is not None and evaluator.run.recipe.dataset == "digits":
         raise UserError("this model was trained on some of them")
     parts = [load_dataset("digits", split) for split in ("train", "test")]
@@ -43,7 +40,7 @@ def sklearn_digits_accuracy(evaluator: Evaluator) -> MetricResult:
 
 
 def drawings_accuracy(evaluator: Evaluator) -> MetricResult:
-    """The drawings that were saved on the drawing page, in MNIST's form."""
+    """Accuracy on the digits that were saved on the drawing page."""
     return fraction_result(evaluator.is_correct(saved_drawings()))
 
 
@@ -52,7 +49,7 @@ def drawing_files() -> list[str]:
 
 
 def saved_drawings() -> ImageSet:
-    """The drawings in runs/drawings/, in MNIST's form. Raises UserError if none can be read."""
+    """The drawings in runs/drawings/, converted to MNIST's form. Raises UserError if none can be read."""
     images, labels = [], []
     for name in drawing_files():
         try:
@@ -116,8 +113,8 @@ def _worst_tenth(accuracies: Float64[np.ndarray, " writers"]) -> float:
 GROUP, WRITERS = "Other data sets", "Writers"
 METRICS = [
     Metric("qmnist_accuracy", "QMNIST, the 50,000 digits not in MNIST", 1, GROUP, qmnist_accuracy),
-    Metric("emnist_digits_accuracy", "EMNIST digits", 1, GROUP, emnist_digits_accuracy),
-    Metric("usps_accuracy", "USPS", 1, GROUP, usps_accuracy),
+    Metric("emnist_digits_accuracy", "EMNIST digits", 1, GROUP, partial(dataset_accuracy, dataset="emnist_digits")),
+    Metric("usps_accuracy", "USPS", 1, GROUP, partial(dataset_accuracy, dataset="usps")),
     Metric("sklearn_digits_accuracy", "scikit-learn digits", 1, GROUP, sklearn_digits_accuracy),
     Metric("drawings_accuracy", "saved drawings", 1, GROUP, drawings_accuracy, drawing_files),
     Metric("worst_writers_accuracy", "worst tenth of the writers", 1, WRITERS, worst_writers_accuracy),

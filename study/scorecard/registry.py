@@ -4,7 +4,7 @@ import difflib
 
 from study.scorecard import adversarial, corruptions, ood, other_datasets, spatial, test_set
 from study.scorecard.evaluator import Curve, Metric
-from utils.errors import UserError
+from utils.errors import UserError, brief
 
 _METRICS = (
     *test_set.METRICS,
@@ -29,12 +29,23 @@ BRIEF = (
 )
 # Everything but the metrics that only exist for the brief scorecard.
 FULL = tuple(id_ for id_ in METRICS if id_ != "corruptions_mean_1000")
+MAX_SUGGESTIONS = 5
 
 
 def get_metric(metric_id: str) -> Metric:
     """The metric with this id. Raises UserError for an unknown id."""
     if metric_id not in METRICS:
-        close = difflib.get_close_matches(metric_id, METRICS, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(close)}? " if close else ""
-        raise UserError(f"unknown metric '{metric_id[:60]}': {hint}'mnist scorecard --list' lists all {len(METRICS)}")
+        similar = similar_ids(metric_id)
+        more = ", ..." if len(similar) > MAX_SUGGESTIONS else ""
+        hint = f"did you mean {', '.join(similar[:MAX_SUGGESTIONS])}{more}? " if similar else ""
+        raise UserError(f"unknown metric '{brief(metric_id)}': {hint}'mnist scorecard --list' lists all {len(METRICS)}")
     return METRICS[metric_id]
+
+
+def similar_ids(text: str) -> list[str]:
+    """The metrics whose id, label and group contain all words of the text; if there are none, the ids that differ from
+    it by little more than a misspelling."""
+    words = text.lower().replace("_", " ").split()
+    described = {id_: f"{id_} {metric.label} {metric.group}".lower() for id_, metric in METRICS.items()}
+    found = [id_ for id_, description in described.items() if words and all(word in description for word in words)]
+    return found or difflib.get_close_matches(text, METRICS, n=3, cutoff=0.8)

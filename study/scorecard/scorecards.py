@@ -12,7 +12,7 @@ from study.scorecard.cache import Scorecard, ScorecardCache, cache_file, scoreca
 from study.scorecard.evaluator import Curve, Evaluator, Metric, MetricResult
 from study.scorecard.figures import CAPTIONS, scorecard_figures
 from study.scorecard.registry import CURVES, FULL, METRICS, get_metric
-from utils.data.datasets import DATASETS
+from utils.data.datasets import class_names
 from utils.data.splits import DIGIT_NAMES
 from utils.document import Block, Command, Document, Section, Table, Text, picture_of
 from utils.errors import UserError
@@ -27,8 +27,8 @@ def evaluate(
     """Measures metrics, by default the full scorecard, of a run or of any module from pixels (N, 1, 28, 28) in [0, 1]
     to logits (N, 10).
 
-    Results of runs are cached. Metrics that need the data of a run are missing for a module. Raises UserError for an
-    unknown metric id or device, and if MNIST's test set is not available.
+    Results of runs are cached. Metrics that need a run's training or validation digits have no value for a module.
+    Raises UserError for an unknown metric id or device, and if MNIST's test set is not available.
     """
     metrics = FULL if metrics is None else metrics
     if isinstance(model, Run):
@@ -41,17 +41,16 @@ def evaluate(
 
 
 def scorecard(run: Run, metrics: Sequence[str] = FULL, device: str = "auto") -> Scorecard:
-    """These metrics of the run; the full scorecard also has the curves. Measures what the cache lacks.
+    """These metrics of the run; with all metrics of the full scorecard also the curves. Measures what the cache lacks.
 
     Raises UserError for an unknown metric id or device, and if the run is unfinished, damaged, or not of digits.
     """
-    measured = _metrics_and_curves(metrics)
-    _ = run.summary  # an unfinished run has no final weights
-    dataset = DATASETS.get(run.recipe.dataset.split(":")[0])
-    if dataset and dataset.class_names != DIGIT_NAMES:
-        raise UserError(f"{shown(run.path)} was trained on {run.recipe.dataset}: a scorecard needs a model of digits")
+    chosen: list[Metric | Curve] = [get_metric(metric_id) for metric_id in dict.fromkeys(metrics)]
+    if set(FULL) <= set(metrics):
+        chosen += CURVES.values()
+    _check_is_measurable(run)
     cache = ScorecardCache(cache_file(run))
-    due = [item for item in measured if cache.is_due(item)]
+    due = [item for item in chosen if cache.is_due(item)]
     if due:
         chosen_device = choose_device(device)
         evaluator = Evaluator(load_trained(run, chosen_device), chosen_device, run)
@@ -62,19 +61,30 @@ def scorecard(run: Run, metrics: Sequence[str] = FULL, device: str = "auto") -> 
             started = time.perf_counter()
             value = asdict(item.measure(evaluator)) if isinstance(item, Metric) else item.compute(evaluator)
             cache.put(item, value, time.perf_counter() - started)
-    return _scorecard_of(run, cache, measured)
+    return _scorecard_from(cache, run, chosen)
 
 
-def cached_scorecards(runs: Sequence[Run], metrics: Sequence[str] = FULL) -> dict[str, Scorecard]:
-    """The scorecards of those runs whose metrics are all in the cache, by run name."""
-    measured = _metrics_and_curves(metrics)
-    found = {}
-    for run in runs:
-        if run.best_checkpoint.exists():
-            cache = ScorecardCache(cache_file(run))
-            if all(cache.get(item) for item in measured):
-                found[run.name] = _scorecard_of(run, cache, measured)
-    return found
+def _check_is_measurable(run: Run) -> None:
+    if run.problem:
+        raise UserError(f"{shown(run.path)} has no scorecard: it is {run.problem}. Expected a finished run.")
+    if class_names(run.recipe.dataset) != DIGIT_NAMES:
+        raise UserError(f"{shown(run.path)} was trained on {run.recipe.dataset}: a scorecard needs a model of digits")
+
+
+def cached_scorecards(runs: Iterable[Run], metrics: Sequence[str] = FULL) -> dict[str, Scorecard]:
+    """What the cache has of these metrics, and all cached curves, by run name. Nothing is measured. Runs without any
+    cached result, unfinished and damaged runs are left out."""
+    chosen = [*map(get_metric, metrics), *CURVES.values()]
+    caches = {run: ScorecardCache(cache_file(run)) for run in runs if not run.problem and run.best_checkpoint.exists()}
+    cards = (_scorecard_from(cache, run, chosen) for run, cache in caches.items())
+    return {card.run_name: card for card in cards if card.results}
+
+
+def _scorecard_from(cache: ScorecardCache, run: Run, chosen: Sequence[Metric | Curve]) -> Scorecard:
+    entries = {item.id: entry for item in chosen if (entry := cache.get(item))}
+    results = {id_: MetricResult(**entry.value) for id_, entry in entries.items() if id_ in METRICS}
+    curves = {id_: entry.value for id_, entry in entries.items() if id_ in CURVES}
+    return Scorecard(run.name, results, curves, sum(entry.seconds for entry in entries.values()), cache.file)
 
 
 def finished_mnist_runs() -> list[Run]:
@@ -83,7 +93,9 @@ def finished_mnist_runs() -> list[Run]:
 
 
 def print_scorecards(runs: Sequence[Run], metrics: Sequence[str] = FULL, device: str = "auto") -> None:
-    """Prints the scorecard of each run. A full scorecard also becomes a page."""
+    """Prints the scorecard of each run, and writes a page for a full scorecard. All runs are checked first."""
+    for run in runs:
+        _check_is_measurable(run)
     for run in runs:
         card = scorecard(run, metrics, device)
         print(f"{card.run_name}, measured in {card.seconds:.0f} s\n{scorecard_table(card)}")
@@ -93,7 +105,7 @@ def print_scorecards(runs: Sequence[Run], metrics: Sequence[str] = FULL, device:
 
 
 def scorecard_table(card: Scorecard) -> str:
-    """One line per metric under the headings of the groups; missing metrics with their reasons at the end."""
+    """One line per metric under the headings of the groups. Metrics without a value come last, with the reason."""
     measured = {id_: result for id_, result in card.results.items() if not result.missing}
     width = max((len(METRICS[id_].label) for id_ in measured), default=0)
     lines = []
@@ -137,19 +149,6 @@ def write_scorecard_page(card: Scorecard) -> str:
     if not file.exists() or file.stat().st_mtime < card.file.stat().st_mtime:
         scorecard_document(card).write_html(file)
     return shown(file)
-
-
-def _metrics_and_curves(metrics: Sequence[str]) -> list[Metric | Curve]:
-    """The metrics with these ids. The curves belong to the full scorecard."""
-    chosen: list[Metric | Curve] = [get_metric(metric_id) for metric_id in dict.fromkeys(metrics)]
-    return [*chosen, *CURVES.values()] if set(FULL) <= set(metrics) else chosen
-
-
-def _scorecard_of(run: Run, cache: ScorecardCache, measured: Sequence[Metric | Curve]) -> Scorecard:
-    entries = {item.id: cache.entries[item.id] for item in measured}
-    results = {id_: MetricResult(**entry.value) for id_, entry in entries.items() if id_ in METRICS}
-    curves = {id_: entry.value for id_, entry in entries.items() if id_ in CURVES}
-    return Scorecard(run.name, results, curves, sum(entry.seconds for entry in entries.values()), cache.file)
 
 
 def _by_group(metric_ids: Iterable[str]) -> dict[str, list[str]]:

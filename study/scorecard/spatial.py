@@ -20,7 +20,7 @@ from utils.statistics import TAILS
 NUM_DIGITS = 500
 MAX_SHIFT = 14  # pixels: half the image, so that half of the digit is outside
 NEAR_SHIFT = 4  # pixels: the margin around MNIST's digits, which are 20 px long; some lose a little ink
-ENOUGH = 0.95  # accuracy that counts towards the area
+ENOUGH = 0.95  # accuracy at which a shift counts towards the area
 SCALES = tuple(round(0.4 + 0.1 * step, 1) for step in range(13))
 ANGLES = tuple(range(-180, 181, 10))  # degrees
 SHOWN_SCALES = (0.4, 0.7, 1.3, 1.6)
@@ -32,12 +32,12 @@ NUM_RESAMPLES = 1000
 
 
 def shift_accuracy(evaluator: Evaluator) -> MetricResult:
-    """Mean accuracy over all shifts by up to NEAR_SHIFT whole pixels along both axes; what leaves the image is lost."""
+    """Mean accuracy over all shifts by up to 4 whole pixels along both axes. Pixels outside the image are lost."""
     return mean_result(correct_after_shifts(evaluator, NEAR_SHIFT).mean((1, 2)))
 
 
 def shift_area(evaluator: Evaluator) -> MetricResult:
-    """The number of shifts by up to MAX_SHIFT pixels with enough accuracy, with the bootstrap interval over digits."""
+    """The number of shifts by up to MAX_SHIFT pixels with 95 % accuracy, with the bootstrap interval over digits."""
     return area_result(correct_after_shifts(evaluator, MAX_SHIFT))
 
 
@@ -74,30 +74,30 @@ def area_result(is_correct: Bool[np.ndarray, "n down right"]) -> MetricResult:
 
 def scale_accuracy(evaluator: Evaluator, scale: float) -> MetricResult:
     """Accuracy on digits scaled about the image centre."""
-    return fraction_result(_correct_after(evaluator, scale=scale))
+    return fraction_result(_correct_in_sample(evaluator, scale=scale))
 
 
 def scale_curve(evaluator: Evaluator) -> dict[str, list[float]]:
-    accuracies = [float(_correct_after(evaluator, scale=scale).mean()) for scale in SCALES]
+    accuracies = [float(_correct_in_sample(evaluator, scale=scale).mean()) for scale in SCALES]
     return {"scale": list(SCALES), "accuracy": accuracies}
 
 
 def rotation_accuracy(evaluator: Evaluator, degrees: int) -> MetricResult:
     """Mean accuracy over both directions of a rotation about the image centre. A 6 rotated by 180 degrees is a 9, so
     no model reaches 100 % at large angles."""
-    return mean_result(np.mean([_correct_after(evaluator, -degrees), _correct_after(evaluator, degrees)], axis=0))
+    return mean_result(np.mean([_correct_in_sample(evaluator, angle) for angle in (-degrees, degrees)], axis=0))
 
 
 def rotation_curve(evaluator: Evaluator) -> dict[str, list[float]]:
-    """Accuracy over the angle; positive angles are counterclockwise."""
-    accuracies = [float(_correct_after(evaluator, degrees).mean()) for degrees in ANGLES]
+    """Accuracy for each angle; positive angles are counterclockwise."""
+    accuracies = [float(_correct_in_sample(evaluator, degrees).mean()) for degrees in ANGLES]
     return {"degrees": list(ANGLES), "accuracy": accuracies}
 
 
-def _correct_after(evaluator: Evaluator, degrees: int = 0, scale: float = 1.0) -> Bool[np.ndarray, " n"]:
+def _correct_in_sample(evaluator: Evaluator, degrees: int = 0, scale: float = 1.0) -> Bool[np.ndarray, " n"]:
     return evaluator.once(
         ("rotation and scale", degrees, scale),
-        lambda: _correct_after_move(evaluator, evaluator.sample(NUM_DIGITS), degrees, scale),
+        lambda: _correct_after_move(evaluator, evaluator.sample(NUM_DIGITS), affine_map(degrees, scale, 0, 0)),
     )
 
 
@@ -107,29 +107,21 @@ def spatial_worst_case(evaluator: Evaluator) -> MetricResult:
     digits = evaluator.sample(NUM_DIGITS)
     is_robust = torch.ones(len(digits), dtype=torch.bool)
     moves = list(itertools.product(WORST_ANGLES, WORST_SHIFTS, WORST_SHIFTS))
-    moves.sort(key=lambda move: -(abs(move[0]) / 10 + abs(move[1]) + abs(move[2])))  # the hardest first: fewer go on
+    # The hardest moves first: a digit that fails one is not tested with the others.
+    moves.sort(key=lambda move: -(abs(move[0]) / 10 + abs(move[1]) + abs(move[2])))
     for degrees, right, down in tqdm(moves, desc="worst case", disable=None, leave=False):
         remaining = is_robust.nonzero().flatten()
         if not len(remaining):
             break
-        is_correct = _correct_after_move(
-            evaluator, digits.subset(remaining, digits.name), degrees, right=right, down=down
-        )
-        is_robust[remaining] = torch.from_numpy(is_correct)
+        moved = digits.subset(remaining, digits.name), affine_map(degrees, 1.0, right, down)
+        is_robust[remaining] = torch.from_numpy(_correct_after_move(evaluator, *moved))
     return fraction_result(is_robust.numpy())
 
 
-def _correct_after_move(
-    evaluator: Evaluator,
-    digits: ImageSet,
-    degrees: float = 0.0,
-    scale: float = 1.0,
-    right: float = 0.0,
-    down: float = 0.0,
-) -> Bool[np.ndarray, " n"]:
-    maps = affine_map(degrees, scale, right, down).repeat(len(digits), 1, 1)
-    pixels = transform(to_pixels(digits.images), maps)[:, 0]
-    moved = (pixels * 255).round().to(torch.uint8)  # as an image file holds them
+def _correct_after_move(evaluator: Evaluator, digits: ImageSet, move: Float[Tensor, "1 2 3"]) -> Bool[np.ndarray, " n"]:
+    """Whether each digit is classified correctly after the move. Pixels are rounded as in an image file."""
+    pixels = transform(to_pixels(digits.images), move.repeat(len(digits), 1, 1))[:, 0]
+    moved = (pixels * 255).round().to(torch.uint8)
     return evaluator.is_correct(ImageSet("moved", moved, digits.labels))
 
 

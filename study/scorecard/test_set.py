@@ -56,7 +56,7 @@ def ece_after_temperature_scaling(evaluator: Evaluator) -> MetricResult:
     return _ece_result(Predictions(predictions.logits / np.float32(fitted.value), predictions.labels))
 
 
-def fit_temperature(logits: Float[Tensor, "n 10"], labels: Int64[Tensor, " n"]) -> MetricResult:
+def fit_temperature(logits: Float[Tensor, "n classes"], labels: Int64[Tensor, " n"]) -> MetricResult:
     """The temperature with the lowest cross-entropy, by Newton's method in log temperature.
 
     The interval comes from the curvature of the loss. Raises UserError if no temperature is best, for example if all
@@ -77,7 +77,7 @@ def fit_temperature(logits: Float[Tensor, "n 10"], labels: Int64[Tensor, " n"]) 
 
 
 def _slope_and_curvature(
-    logits: Float[Tensor, "n 10"], labels: Int64[Tensor, " n"], log_temperature: Float[Tensor, ""]
+    logits: Float[Tensor, "n classes"], labels: Int64[Tensor, " n"], log_temperature: Float[Tensor, ""]
 ) -> tuple[Tensor, Tensor]:
     """First and second derivative of the mean cross-entropy with respect to the log temperature."""
     point = log_temperature.clone().requires_grad_(True)

@@ -363,23 +363,13 @@ Corruption = Callable[[Images, torch.Generator], Images]
 
 # MNIST-C, in the order of the paper's tables. Only these have published files and count in `corruptions_mean`.
 MNIST_C: dict[str, Corruption] = {
-    "shot_noise": shot_noise,
-    "impulse_noise": impulse_noise,
-    "glass_blur": glass_blur,
-    "motion_blur": motion_blur,
-    "shear": shear,
-    "scale": scale,
-    "rotate": rotate,
-    "brightness": brightness,
-    "translate": translate,
-    "stripe": stripe,
-    "fog": fog,
-    "spatter": spatter,
-    "dotted_line": dotted_line,
-    "zigzag": zigzag,
-    "canny_edges": canny_edges,
+    function.__name__: function
+    for function in (
+        *(shot_noise, impulse_noise, glass_blur, motion_blur, shear, scale, rotate, brightness, translate, stripe),
+        *(fog, spatter, dotted_line, zigzag, canny_edges),
+    )
 }
-# All corruptions. Add your own after MNIST-C's, for example `CORRUPTIONS = {**MNIST_C, "pixelate": pixelate}`.
+# All corruptions. Add your own after MNIST-C's: `CORRUPTIONS = {**MNIST_C, "pixelate": pixelate}`.
 CORRUPTIONS: dict[str, Corruption] = {**MNIST_C}
 
 

@@ -66,8 +66,12 @@ def test_a_result_prints_its_value_and_interval():
     result = fraction_result(np.array([True] * 8 + [False] * 2))
     assert (result.value, result.n) == (0.8, 10)
     assert (result.ci_low, result.ci_high) == pytest.approx((0.4902, 0.9433), abs=1e-4)  # Wilson 1927
-    assert str(result) == "80.00 % (49.02 to 94.33)"
+    assert str(result) == "80.00% (49.02% to 94.33%)"
+    assert str({"ece": result}) == "{'ece': 0.8000 (0.4902 to 0.9433, n 10)}"
     assert str(MetricResult(1.234, 1.2, 1.3, 5, "number")) == "1.23 (1.2 to 1.3)"
+    assert repr(MetricResult(441.0, 400.0, 460.0, 500, "number")) == "441 (400 to 460, n 500)"
+    assert repr(MetricResult(0.5, n=256)) == "0.5000 (n 256)" and str(MetricResult(0.5, n=256)) == "50.00%"
+    assert repr(MetricResult(0.0, 0.0, 0.1, 30)) == "0.0000 (0.0000 to 0.1000, n 30)"
     mean = mean_result(np.array([0.0, 1.0] * 200))
     assert mean.value == 0.5
     assert mean.ci_low == pytest.approx(0.45, abs=0.01) and mean.ci_high == pytest.approx(0.55, abs=0.01)

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
@@ -22,6 +23,8 @@ from study.scorecard import (
     scorecard,
 )
 from study.scorecard.cache import ScorecardCache, scorecards_folder
+from study.scorecard.evaluator import Metric, fraction_result
+from study.scorecard.registry import similar_ids
 from utils.errors import UserError
 from utils.run import Run
 
@@ -92,10 +95,26 @@ def test_a_module_without_logits_of_ten_classes_is_refused():
 
 
 def test_an_unknown_metric_is_refused_with_the_closest_ids():
-    with pytest.raises(UserError, match=r"unknown metric 'rotaton_40': did you mean rotation_40 .*--list"):
+    with pytest.raises(UserError, match=r"unknown metric 'rotaton_40': did you mean rotation_40, .*--list"):
         evaluate(nn.Flatten(), ["rotaton_40"])
-    with pytest.raises(UserError, match="'mnist scorecard --list' lists all"):
+    with pytest.raises(UserError, match=r"unknown metric 'x+\.*': 'mnist scorecard --list' lists all"):
         get_metric("x" * 1000)
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("rotation", ["rotation_20", "rotation_40", "rotation_90"]),
+        ("usps", ["usps_accuracy"]),
+        ("Calibration", ["ece", "temperature", "ece_after_temperature_scaling"]),
+        ("pgd linf", ["pgd_linf_0.1"]),
+        ("corruption_mean", ["corruptions_mean", "corruptions_mean_1000"]),
+        ("acuracy", []),
+        ("", []),
+    ],
+)
+def test_suggestions_are_metrics_that_the_user_may_mean(text, ids):
+    assert similar_ids(text) == ids
 
 
 def test_ids_belong_to_one_metric_or_curve():
@@ -110,21 +129,44 @@ def test_results_are_cached_by_the_weights(run, home):
     (home / "runs" / "renamed").symlink_to(run.path.resolve(), target_is_directory=True)
     assert scorecard(Run.find("renamed"), ["test_accuracy"], "cpu") == replace(first, run_name="renamed")
     assert set(cached_scorecards(finished_mnist_runs(), ["test_accuracy"])) == {"quick", "renamed"}
-    assert cached_scorecards([run], BRIEF) == {}
+    assert set(cached_scorecards([run], BRIEF)["quick"].results) == {"test_accuracy"}
+    assert cached_scorecards([run], ["ece"]) == {}
 
 
 @pytest.mark.real_mnist
-def test_a_changed_constant_or_version_is_measured_again(run, monkeypatch):
-    metrics = ["test_accuracy", "rotation_20"]
+def test_a_changed_version_is_measured_again(run, monkeypatch):
+    metrics = ["test_accuracy", "sklearn_digits_accuracy"]
     first = scorecard(run, metrics, "cpu")
-    assert first.results["rotation_20"].n == 500
-    monkeypatch.setattr("study.scorecard.spatial.NUM_DIGITS", 20)
-    assert cached_scorecards([run], metrics) == {}
-    again = scorecard(run, metrics, "cpu")
-    assert again.results["rotation_20"].n == 20
-    assert again.results["test_accuracy"] == first.results["test_accuracy"]
-    monkeypatch.setitem(METRICS, "test_accuracy", replace(METRICS["test_accuracy"], version=2))
-    assert cached_scorecards([run], ["test_accuracy"]) == {}
+    monkeypatch.setattr("study.scorecard.ood.NUM_NOISE", 1)  # a constant of other metrics
+    assert cached_scorecards([run], metrics)["quick"] == first
+    changed = replace(METRICS["test_accuracy"], version=2, compute=lambda _: fraction_result(np.array([True])))
+    monkeypatch.setitem(METRICS, "test_accuracy", changed)
+    assert set(cached_scorecards([run], metrics)["quick"].results) == {"sklearn_digits_accuracy"}
+    again = scorecard(run, metrics, "cpu").results
+    assert again["test_accuracy"].n == 1
+    assert again["sklearn_digits_accuracy"] == first.results["sklearn_digits_accuracy"]
+
+
+@pytest.mark.real_mnist
+def test_a_new_metric_costs_one_entry_and_hides_no_scorecard(in_scored_home, monkeypatch):
+    before = cached_scorecards(finished_mnist_runs())
+    assert set(before) == {"a-s0", "a-s1", "b-s0"} and set(before["b-s0"].curves) == set(CURVES)
+    new = Metric("first_digits", "the first ten digits", 1, "Test set", lambda _: fraction_result(np.ones(10, bool)))
+    monkeypatch.setitem(METRICS, "first_digits", new)
+    assert cached_scorecards(finished_mnist_runs(), [*FULL, "first_digits"]) == before
+
+
+@pytest.mark.real_mnist
+def test_unfinished_runs_have_no_cached_scorecard(in_scored_home):
+    (in_scored_home / "runs" / "b-s0" / "summary.json").unlink()
+    assert set(cached_scorecards(Run.all())) == {"a-s0", "a-s1"}
+
+
+@pytest.mark.real_mnist
+def test_all_runs_are_checked_before_the_first_is_measured(in_scored_home, command):
+    (in_scored_home / "runs" / "b-s0" / "summary.json").unlink()
+    code, printed, error = command("scorecard", "a-s0", "b-s0")
+    assert code == 2 and printed == "" and "b-s0 has no scorecard: it is unfinished, 2 of 2 epochs" in error
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "3", '{"ece": {"value": 1}}', '{"ece": 3}', '{"ece": null}'])
@@ -212,7 +254,7 @@ def test_the_command_prints_a_full_scorecard_and_writes_a_page(in_scored_home, c
 def test_the_command_measures_chosen_metrics(in_scored_home, command):
     code, printed, _ = command("scorecard", "a-s0", "a-s1", "--metrics", "rotation_40", "test_accuracy")
     assert code == 0 and printed.count("rotated by ±40 degrees") == 2 and "page:" not in printed
-    assert "90.10 % (90.05 to 90.15)" in printed
+    assert "90.10% (90.05% to 90.15%)" in printed
 
 
 def test_the_command_lists_all_metrics(command):
