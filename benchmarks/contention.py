@@ -26,12 +26,12 @@ from utils.runtime import available_cores
 UNTUNED = "this platform, torch's default threads"
 PROGRAMS = {OURS: PEERS[OURS], UNTUNED: PEERS[OURS], **PEERS}
 CONDITIONS = ("quiet", "busy")
-LIBGOMP_SPINS = "300000"  # libgomp's default; with a value given, the package `utils` sets none of its own
+LIBGOMP_SPINS = "300000"  # libgomp's default; if the variable is set, the package `utils` does not change it
 
 
 @contextmanager
 def busy_process() -> Iterator[None]:
-    """One other process computes without pause meanwhile."""
+    """Keeps one core busy with another process inside the `with` block."""
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
         try:
             yield
@@ -72,7 +72,7 @@ def markdown(values: dict[str, Any]) -> str:
 
 def main() -> None:
     options = peers_options(__doc__, rounds=5)
-    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):  # set by this project for this process; the peers do without
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):  # this project set them for this process; the peers run without
         os.environ.pop(name, None)
     values = {"seconds": {name: measure_all(name, options.rounds, options.peers_python) for name in NETWORKS}}
     write("contention", values, CPU)

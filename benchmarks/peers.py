@@ -1,4 +1,4 @@
-"""One training epoch by this platform and by what people use otherwise, each as in its documentation.
+"""One training epoch by this platform and by other frameworks, each used as in its documentation.
 
     python -m benchmarks.peers bare_loop fc --epochs 2
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch._dynamo  # torch imports it with the first optimizer, which must not fall into a measurement
+import torch._dynamo  # torch imports it with the first optimizer; without this line the import would be measured
 
 from trainers.train import resume, train
 from utils.errors import UserError, exit_on_user_error

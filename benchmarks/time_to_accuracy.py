@@ -14,7 +14,7 @@ from typing import Any
 
 STARTED = time.perf_counter()
 
-import sklearn.model_selection  # noqa: E402, F401 - a late import of the platform, timed with the others
+import sklearn.model_selection  # noqa: E402, F401 - the platform imports it late; here it is timed too
 import torch  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 

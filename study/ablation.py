@@ -21,8 +21,8 @@ from study.sweeps.job import Job
 from trainers.recipes import seeds_text
 from trainers.train import load_splits
 from utils.document import Document, Table, Text, picture_of
-from utils.errors import UserError
-from utils.figures import COLOURS, INK
+from utils.errors import UserError, brief
+from utils.figures import COLOURS, INK, use_plain_style
 from utils.files import shown, study_folder, write_whole
 from utils.recipe import Execution, Recipe
 from utils.runtime import describe_environment, resolve_execution
@@ -130,6 +130,11 @@ class Effect:
     is_significant: bool
     """Among all effects of the study, at a false discovery rate of 5 %."""
 
+    @property
+    def points(self) -> tuple[float, float, float]:
+        """Difference and interval in percentage points."""
+        return 100 * self.difference, 100 * self.ci_low, 100 * self.ci_high
+
 
 @dataclass(frozen=True)
 class AblationResults:
@@ -189,9 +194,8 @@ def read_results(file: Path) -> AblationResults:
         results = AblationResults(**values, variants=variants)
         _ = results.baseline, results.effects
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:80]
         raise UserError(
-            f"{shown(file)} is damaged ({reason}).\nMove it away and run 'mnist ablation' to make it again."
+            f"{shown(file)} is damaged ({brief(error)}): move it away and repeat 'mnist ablation'"
         ) from None
     return results
 
@@ -225,8 +229,9 @@ def run_ablation(
         cards = {run.name: scorecard(run, BRIEF, device) for run in runs}
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped: repeat the same 'mnist ablation' to continue.") from None
+    arguments = _arguments(properties, seeds, num_epochs)
     results = AblationResults(
-        command=_command(properties, seeds, num_epochs, device),
+        command=shlex.join(["mnist", "ablation", *arguments, *([] if device == "auto" else ["--device", device])]),
         seeds=list(seeds),
         num_epochs=num_epochs,
         variants=[
@@ -235,7 +240,7 @@ def run_ablation(
         ],
         environment=describe_environment(resolved),
     )
-    _write_study(results, ablation_folder() / _folder_name(properties, seeds, num_epochs))
+    _write_study(results, ablation_folder() / re.sub(r"[^a-z0-9.,]+", "-", "-".join(arguments)).strip("-")[:200])
     return results
 
 
@@ -252,34 +257,23 @@ def _train(jobs: Sequence[Job], execution: Execution) -> None:
 
 
 def _variant_result(variant: Variant, cards: Sequence[Scorecard]) -> VariantResult:
-    values = {}
-    for metric in MEASURES:
-        found = [card.results[metric].value for card in cards]
-        if None not in found:
-            values[metric] = [value for value in found if value is not None]
+    results = {metric: [card.results[metric].value for card in cards] for metric in MEASURES}
+    known = {metric: [value for value in values if value is not None] for metric, values in results.items()}
     return VariantResult(
         property=variant.property,
         label=variant.label,
         model=variant.model,
         num_parameters=num_parameters(build_model(variant.model)),
-        values=values,
+        values={metric: values for metric, values in known.items() if len(values) == len(cards)},
         runs=[card.run_name for card in cards],
         changes=dict(variant.changes),
     )
 
 
-def _command(properties: Sequence[str], seeds: Sequence[int], num_epochs: int, device: str) -> str:
-    """The command line of a study, without options at their defaults."""
-    words = ["mnist", "ablation"]
-    if set(properties) != set(PROPERTIES):
-        words += ["--properties", *properties]
-    words += ["--seeds", seeds_text(seeds), "--num-epochs", str(num_epochs)]
-    return shlex.join(words if device == "auto" else [*words, "--device", device])
-
-
-def _folder_name(properties: Sequence[str], seeds: Sequence[int], num_epochs: int) -> str:
-    chosen = "all" if set(properties) == set(PROPERTIES) else "-".join(sorted(set(properties)))
-    return re.sub(r"[^A-Za-z0-9_.,-]+", "_", f"{chosen}-seeds-{seeds_text(seeds)}-epochs-{num_epochs}")[:200]
+def _arguments(properties: Sequence[str], seeds: Sequence[int], num_epochs: int) -> list[str]:
+    """The arguments of `mnist ablation` that decide the results."""
+    chosen = [] if set(properties) == set(PROPERTIES) else ["--properties", *properties]
+    return [*chosen, "--seeds", seeds_text(seeds), "--num-epochs", str(num_epochs)]
 
 
 def _write_study(results: AblationResults, folder: Path) -> None:
@@ -316,7 +310,7 @@ def _effect_text(results: AblationResults, variant: VariantResult, metric: str) 
     effect = results.effects.get((variant.name, metric))
     if effect is None:
         return "-"
-    difference, low, high = (100 * value for value in (effect.difference, effect.ci_low, effect.ci_high))
+    difference, low, high = effect.points
     return f"{difference:+.2f} ({low:+.2f} to {high:+.2f}){' *' if effect.is_significant else ''}"
 
 
@@ -327,7 +321,7 @@ def effects_figure(results: AblationResults) -> Figure:
     for axes, (metric, heading) in zip(panels, MEASURES.items(), strict=True):
         for row, variant in enumerate(results.others):
             if effect := results.effects.get((variant.name, metric)):
-                difference, low, high = (100 * value for value in (effect.difference, effect.ci_low, effect.ci_high))
+                difference, low, high = effect.points
                 colour = "#9aa5b1" if not effect.is_significant else COLOURS[2] if difference > 0 else COLOURS[7]
                 axes.plot([low, high], [row, row], color=colour, linewidth=2)
                 axes.plot(difference, row, "o", color=colour, markersize=4.5)
@@ -336,11 +330,10 @@ def effects_figure(results: AblationResults) -> Figure:
         axes.xaxis.set_major_formatter("{x:g}")
         axes.margins(x=0.08)
         axes.set_title(heading, fontsize=10)
-        axes.spines[["top", "right", "left"]].set_visible(False)
+        use_plain_style(axes)
+        axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
         axes.tick_params(axis="x", labelsize=8)
-        axes.grid(alpha=0.25, linewidth=0.6)
-        axes.set_axisbelow(True)
     panels[0].set_yticks(range(len(results.others)), [variant.name for variant in results.others], fontsize=9)
     panels[0].set_ylim(len(results.others) - 0.5, -0.5)
     figure.supxlabel(

@@ -22,7 +22,7 @@ from study.comparison.groups import RunGroup, group_runs
 from study.scorecard import finished_mnist_runs
 from trainers.recipes import recipe_label
 from utils.data import ImageSet, load_dataset
-from utils.document import Block, Command, Document, Picture, Section, Table, Text, picture_of
+from utils.document import Block, Command, Document, Section, Table, Text, picture_of
 from utils.errors import UserError
 from utils.figures import COLOURS, digit_grid_figure, plain_axes
 from utils.files import shown, study_folder, write_whole
@@ -64,21 +64,21 @@ class LabelErrors:
         """The content of label_errors.json: counts, and the digits that at least half of the networks get wrong."""
         hard = [int(index) for index in self.hardest_first if self.error_rate[index] >= 0.5]
         contested = self.error_rate[list(CONTESTED_TEST_DIGITS)]
-        num_missed = int((self.error_rate == 1).sum())
+        num_digits, num_missed = len(self.error_rate), int((self.error_rate == 1).sum())
         return {
             "num_networks": sum(self.num_networks_by_recipe.values()),
             "num_networks_by_recipe": self.num_networks_by_recipe,
             "min_val_accuracy": MIN_VAL_ACCURACY,
-            "num_digits": len(self.error_rate),
+            "num_digits": num_digits,
             "mean_num_wrong": float(self.error_rate.sum()),
             "num_wrong_in_all_networks": num_missed,
             "num_wrong_in_all_networks_and_contested": int((contested == 1).sum()),
             "num_wrong_in_half_of_networks": len(hard),
             "num_wrong_in_any_network": int((self.error_rate > 0).sum()),
-            "num_contested": len(CONTESTED_TEST_DIGITS),
+            "num_contested": len(contested),
             "contested_error_rate": float(contested.mean()),
-            "oracle_accuracy": 1 - num_missed / len(self.error_rate),
-            "uncontested_fraction": 1 - len(CONTESTED_TEST_DIGITS) / len(self.error_rate),
+            "oracle_accuracy": 1 - num_missed / num_digits,
+            "uncontested_fraction": 1 - len(contested) / num_digits,
             "ensemble_accuracy": self.ensemble_accuracy,
             "num_missed_by_all": self.num_missed_by_all,
             "hard_digits": [
@@ -219,18 +219,14 @@ def label_errors_document(errors: LabelErrors, values: dict[str, Any]) -> Docume
         for digit in values["hard_digits"]
     ]
     table = Table(["test digit", "label", "networks wrong", "most frequent wrong prediction", "human raters"], rows)
+    figures = {"hardest_digits": _hardest_digits_figure(errors), "missed_by_all": _missed_by_all_figure(errors)}
     blocks: list[Block] = [
         *map(Text, sentences(values)),
-        *_pictures(errors),
+        *(picture_of(figure, DESCRIPTIONS[name], name) for name, figure in figures.items()),
         Section("Digits that at least half of the networks get wrong", [table]),
         Command([values["command"]]),
     ]
     return Document("Label errors and the hardest test digits", blocks)
-
-
-def _pictures(errors: LabelErrors) -> list[Picture]:
-    figures = {"hardest_digits": _hardest_digits_figure(errors), "missed_by_all": _missed_by_all_figure(errors)}
-    return [picture_of(figure, DESCRIPTIONS[name], name) for name, figure in figures.items()]
 
 
 def _hardest_digits_figure(errors: LabelErrors) -> Figure:

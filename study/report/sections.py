@@ -193,7 +193,7 @@ def _fitting_row(network: Network, first: Network) -> list[str]:
         return [*row, "", ""]
     best, values = first.group.values("test_accuracy"), group.values("test_accuracy")
     low, high = (round(100 * end, 2) + 0.0 for end in difference_interval(best, values))  # no -0.00
-    probability, _ = probability_first_beats_second(best, values)
+    probability = probability_first_beats_second(best, values)
     num_pairs = len(best) * len(values)
     difference = "-" if math.isnan(low) else unbroken(f"{low:+.2f} to {high:+.2f}")
     return [*row, difference, f"{probability * num_pairs:g} of {num_pairs}"]

@@ -106,6 +106,7 @@ class RunLocks:
         return True
 
     def release(self, runs: Iterable[Run]) -> None:
+        """Unlocks the runs."""
         if fcntl is not None:
             for run in runs:
                 fcntl.lockf(self.file, fcntl.LOCK_UN, 1, _offset(run))
@@ -130,7 +131,16 @@ def pieces(jobs: Sequence[Job], execution: Execution, load: SplitsLoader, locks:
             continue
         size = _num_together(job, execution)
         for start in range(0, len(job.seeds), size):
-            yield from _locked(replace(job, seeds=job.seeds[start : start + size]), locks)
+            piece = replace(job, seeds=job.seeds[start : start + size])
+            locked = {seed: LOCKED for seed in piece.seeds if not locks.acquire(piece.run(seed))}
+            unfinished = piece.unfinished.seeds  # checked while holding the locks
+            seeds = tuple(seed for seed in unfinished if seed not in locked)
+            ended = tuple(seed for seed in piece.seeds if seed not in seeds)
+            if ended:
+                locks.release(piece.run(seed) for seed in ended if seed not in locked)
+                yield Outcome(replace(piece, seeds=ended), locked)
+            if seeds:
+                yield replace(piece, seeds=seeds)
 
 
 def _num_together(job: Job, execution: Execution) -> int:
@@ -141,14 +151,3 @@ def _num_together(job: Job, execution: Execution) -> int:
         return num_together(job.recipe, execution)
     except Exception:  # do_job reports it; a Ray worker may have the device that this machine lacks
         return len(job.seeds)
-
-
-def _locked(job: Job, locks: RunLocks) -> Iterator[Job | Outcome]:
-    locked = {seed: LOCKED for seed in job.seeds if not locks.acquire(job.run(seed))}
-    seeds = tuple(seed for seed in job.unfinished.seeds if seed not in locked)  # checked while holding the locks
-    ended = tuple(seed for seed in job.seeds if seed not in seeds)
-    if ended:
-        locks.release(job.run(seed) for seed in ended if seed not in locked)
-        yield Outcome(replace(job, seeds=ended), locked)
-    if seeds:
-        yield replace(job, seeds=seeds)

@@ -136,7 +136,7 @@ def test_a_study_is_trained_evaluated_and_continued(small_study, command):
     code, printed, error = command(*ARGUMENTS)
     assert code == 0, error
     assert "depth     two" in printed and "+4.00" in printed
-    folder = ablation_folder() / "depth-seeds-0_2-epochs-4"
+    folder = ablation_folder() / "properties-depth-seeds-0-2-num-epochs-4"
     results = read_results(folder / "results.json")
     assert results.command == "mnist ablation --properties depth --seeds 0:2 --num-epochs 4"
     assert [variant.values for variant in results.variants] == [
