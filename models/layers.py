@@ -1,6 +1,7 @@
 """Layers that torch does not have, or has only slower; MNIST's pixel statistics; the filters of a first layer."""
 
 import math
+from collections import OrderedDict
 
 import numpy as np
 import torch
@@ -11,7 +12,20 @@ from torch import Tensor, nn
 MNIST_MEAN = 0.1307  # of all training pixels in [0, 1]
 MNIST_STD = 0.3081
 NUM_PIXELS = 28 * 28
+NUM_CLASSES = 10  # unless the data set has another number
 MAX_FILTERS = 64
+
+
+class LayeredNet(nn.Module):
+    """Standardisation of the pixels, then these layers in order."""
+
+    def __init__(self, **layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(OrderedDict(standardize=Standardize(), **layers))
+
+    def forward(self, images: Float[Tensor, "batch 1 28 28"]) -> Float[Tensor, "batch classes"]:
+        logits: Tensor = self.layers(images)
+        return logits
 
 
 class Standardize(nn.Module):
@@ -46,25 +60,22 @@ class Dropout(nn.Dropout):
         return values * (draws >= num_dropped).to(values.dtype).mul_(256 / (256 - num_dropped))
 
 
-class BatchNorm1d(nn.BatchNorm1d):
-    """nn.BatchNorm1d that accepts a training batch of one image, such as the last batch of an epoch: running
-    statistics normalise it. nn.BatchNorm1d raises an error."""
+class _AnyBatch(nn.modules.batchnorm._BatchNorm):
+    """Batch norm that normalises a training batch with one value per channel by the running statistics, such as a last
+    batch of one image. torch raises an error."""
 
-    def forward(self, values: Float[Tensor, "batch features"]) -> Float[Tensor, "batch features"]:
-        is_single = self.training and values.shape[0] == 1
-        return _normalize_by_running_statistics(self, values) if is_single else super().forward(values)
-
-
-class BatchNorm2d(nn.BatchNorm2d):
-    """nn.BatchNorm2d that accepts a training batch with one value per channel: running statistics normalise it."""
-
-    def forward(self, maps: Float[Tensor, "batch channels _ _"]) -> Float[Tensor, "batch channels _ _"]:
-        is_single = self.training and maps.numel() == maps.shape[1]
-        return _normalize_by_running_statistics(self, maps) if is_single else super().forward(maps)
+    def forward(self, values: Float[Tensor, "batch channels *side"]) -> Float[Tensor, "batch channels *side"]:
+        if self.training and values.numel() == values.shape[1]:
+            return F.batch_norm(values, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(values)
 
 
-def _normalize_by_running_statistics(layer: nn.BatchNorm1d | nn.BatchNorm2d, values: Tensor) -> Tensor:
-    return F.batch_norm(values, layer.running_mean, layer.running_var, layer.weight, layer.bias, eps=layer.eps)
+class BatchNorm1d(_AnyBatch, nn.BatchNorm1d):
+    """nn.BatchNorm1d that accepts a training batch of one image."""
+
+
+class BatchNorm2d(_AnyBatch, nn.BatchNorm2d):
+    """nn.BatchNorm2d that accepts a training batch of one image with maps of one pixel."""
 
 
 class GlobalAveragePool(nn.Module):
@@ -83,4 +94,4 @@ def first_layer_filters(model: nn.Module) -> Float[np.ndarray, "filters height w
     if first is None or (first.in_channels != 1 if isinstance(first, nn.Conv2d) else first.in_features != NUM_PIXELS):
         return None
     weights = first.weight.detach().float().cpu().numpy()[:MAX_FILTERS]
-    return weights[:, 0] if isinstance(first, nn.Conv2d) else weights.reshape(-1, 28, 28)
+    return weights.reshape(len(weights), -1, *(weights.shape[2:] or (28, 28)))[:, 0]

@@ -4,14 +4,15 @@
 width. `P2` is 2 x 2 max pooling with stride 2 that includes partial windows at the edge, `A2` average pooling of the
 same form, `G` the mean of each channel. `FC128` is a fully connected layer with 128 units and ReLU. `BN` is batch norm;
 directly after a convolution or a fully connected layer it precedes that layer's ReLU. `D0.4` is dropout with
-probability 0.4. The last layer is `FC10`, which outputs plain logits.
+probability 0.4. The last layer, such as `FC10`, is fully connected and outputs plain logits, one per class.
 
-To add a layer, write its class here, append it to LAYERS, and add its NumPy implementation to BUILDERS in
-models/numpy_models/network.py.
+To add a layer, write its class here and append it to LAYERS. Its NumPy implementation is a class in
+models/numpy_models/layers.py with an entry in BUILDERS there.
 """
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -21,7 +22,6 @@ from torch import nn
 from models.layers import BatchNorm1d, BatchNorm2d, Dropout, GlobalAveragePool
 from utils.errors import UserError, brief
 
-NUM_CLASSES = 10
 SIDE = 28
 MAX_LAYERS = 100
 MAX_WIDTH = 65_536  # channels of a convolution or units of a fully connected layer
@@ -46,9 +46,12 @@ class Layer:
     """Whether ReLU follows the layer, unless it is the last one."""
 
     @classmethod
-    def parse(cls, match: re.Match[str]) -> "Layer":
-        """The layer for a match of `pattern`."""
-        return cls()
+    def parse(cls, *groups: str) -> "Layer":
+        """The layer for the groups of `pattern`."""
+        return cls(*groups)
+
+    def __str__(self) -> str:
+        return self.syntax
 
     def output_shape(self, inputs: Shape) -> Shape:
         """The shape of the output. Raises ValueError for a layer that is too large or does not fit its inputs."""
@@ -76,8 +79,8 @@ class Conv(Layer):
     has_relu = True
 
     @classmethod
-    def parse(cls, match: re.Match[str]) -> "Conv":
-        return cls(int(match[1]), int(match[2]), match[3] is not None)
+    def parse(cls, *groups: str) -> "Conv":
+        return cls(int(groups[0]), int(groups[1]), bool(groups[2]))
 
     def __str__(self) -> str:
         return f"C({self.channels},{self.kernel_size}{',same' if self.same else ''})"
@@ -114,8 +117,8 @@ class Pool(Layer):
     kind = "pool"
 
     @classmethod
-    def parse(cls, match: re.Match[str]) -> "Pool":
-        return cls(int(match[2]), match[1] == "A")
+    def parse(cls, *groups: str) -> "Pool":
+        return cls(int(groups[1]), groups[0] == "A")
 
     def __str__(self) -> str:
         return f"{'A' if self.average else 'P'}{self.size}"
@@ -138,9 +141,6 @@ class GlobalPool(Layer):
     syntax = "G"
     kind = "pool"
 
-    def __str__(self) -> str:
-        return "G"
-
     def output_shape(self, inputs: Shape) -> Shape:
         return _check_maps(inputs)[:1]
 
@@ -155,9 +155,6 @@ class BatchNorm(Layer):
     pattern = "BN"
     syntax = "BN"
     kind = "norm"
-
-    def __str__(self) -> str:
-        return "BN"
 
     def num_parameters(self, inputs: Shape) -> int:
         return 2 * inputs[0]
@@ -175,10 +172,6 @@ class Drop(Layer):
     pattern = r"D(0\.[0-9]{1,6})"
     syntax = "D0.5"
     kind = "dropout"
-
-    @classmethod
-    def parse(cls, match: re.Match[str]) -> "Drop":
-        return cls(match[1])
 
     def __str__(self) -> str:
         return f"D{self.probability}"
@@ -199,8 +192,8 @@ class FullyConnected(Layer):
     has_relu = True
 
     @classmethod
-    def parse(cls, match: re.Match[str]) -> "FullyConnected":
-        return cls(int(match[1]))
+    def parse(cls, *groups: str) -> "FullyConnected":
+        return cls(int(groups[0]))
 
     def __str__(self) -> str:
         return f"FC{self.width}"
@@ -238,14 +231,14 @@ class ModelString:
         names = [f"{layer.kind}{position}" for position, layer in enumerate(self.layers, start=1)]
         return (*names[:-1], "logits")
 
-    @property
-    def has_relu(self) -> tuple[bool, ...]:
-        """Whether ReLU directly follows each layer. A batch norm receives the ReLU of the layer before it."""
+    def steps(self) -> Iterator[tuple[str, Layer, Shape, bool]]:
+        """Name, layer, input shape, and whether ReLU directly follows. A batch norm receives the ReLU of the layer
+        before it."""
         relu = [*(layer.has_relu for layer in self.layers[:-1]), False]
         for position, layer in enumerate(self.layers[1:], start=1):
             if isinstance(layer, BatchNorm) and self.layers[position - 1].has_relu:
                 relu[position - 1], relu[position] = False, True
-        return tuple(relu)
+        return zip(self.names, self.layers, self.input_shapes, relu, strict=True)
 
     def __str__(self) -> str:
         return "-".join(map(str, self.layers))
@@ -278,16 +271,17 @@ def parse(text: str) -> ModelString:
         layers.append(layer)
         shapes.append(shape)
         position += len(part) + 1
-    if layers[-1] != FullyConnected(NUM_CLASSES):
-        raise UserError(f"model '{brief(text)}' ends in {layers[-1]}: the last layer must be FC{NUM_CLASSES}")
+    if not isinstance(layers[-1], FullyConnected):
+        raise UserError(f"model '{brief(text)}' ends in {layers[-1]}: expected FC10, or FC with the number of classes")
     return ModelString(tuple(layers), tuple(shapes))
 
 
 def _parse_layer(part: str) -> Layer:
+    """The layer of this text. Raises ValueError if there is none."""
     for kind in LAYERS:
         match = re.fullmatch(kind.pattern, part)
         if match:
-            return kind.parse(match)
+            return kind.parse(*match.groups(""))
     raise ValueError(f"expected one of {', '.join(kind.syntax for kind in LAYERS)}, joined by '-'")
 
 

@@ -3,22 +3,19 @@
 To add a network, write its class in specific_models/ and add it to MODELS.
 """
 
-import importlib
-import inspect
+import difflib
 import math
 import re
-import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from types import ModuleType
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.model_string import NUM_CLASSES, SIDE, parse
+from models.layers import NUM_CLASSES
+from models.model_string import LAYERS, SIDE, parse
+from models.own_models import errors_of_own_code, module_without_class, own_model
 from models.parametric_models.model_string_net import ModelStringNet
 from models.specific_models.deep_conv import DeepConvNet
 from models.specific_models.fast_conv import FastConvNet
@@ -28,6 +25,7 @@ from models.specific_models.shift_invariant import ShiftInvariantNet
 from models.specific_models.standard_conv import StandardConvNet
 from models.specific_models.standard_fc import StandardFCNet
 from models.specific_models.two_conv import TwoConvNet
+from models.torchvision_models import PREFIX, TorchvisionNet
 from utils.checkpoints import load_checkpoint, load_weights
 from utils.errors import UserError, brief
 from utils.run import Run
@@ -43,47 +41,91 @@ MODELS: dict[str, type[nn.Module]] = {
     "shift_invariant": ShiftInvariantNet,
     "resnet18": ResNet18,
 }
-IMPORT_PATH = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*)(?<!\.py):([^\W\d]\w*)")  # a module, not a file
 BEST_KEYS = {"epoch", "model"}  # of checkpoints/best.pt
 
 
-def build_model(name: str) -> nn.Module:
-    """The network with random weights: a registered name, a model string such as `C(16,3)-P2-FC128-FC10`, or the import
-    path of your own class, such as `my_package.my_module:Net`.
+def build_model(name: str, num_classes: int | None = NUM_CLASSES) -> nn.Module:
+    """The network with random weights. The name is a registered name, a model string such as `C(16,3)-P2-FC128-FC10`, a
+    network of torchvision such as `torchvision:resnet18`, or your own class such as `my_package.my_module:Net`.
 
     Your class must be an nn.Module without required constructor arguments, in an installed package or in the working
-    directory. Raises UserError for anything else, and for a network whose output is not (N, 10).
+    folder. Without `num_classes` the number of outputs of a model string or of your own class is not checked.
+
+    Raises UserError for any other name, and for a network whose output is not (N, num_classes).
     """
     if name in MODELS:
-        return MODELS[name]()
+        return MODELS[name](num_classes or NUM_CLASSES)
+    if name.startswith(PREFIX):
+        return TorchvisionNet(name.removeprefix(PREFIX), num_classes or NUM_CLASSES)
     if ":" in name:
-        return _build_imported(name)
+        model = own_model(name)
+        check_output(model, num_classes)
+        return model
     try:
         model_string = parse(name)
     except UserError as error:
+        raise _unknown_model(name, error) from None
+    (num_outputs,) = model_string.shapes[-1]
+    if num_outputs != (num_classes or num_outputs):
         raise UserError(
-            f"{error}\nRegistered models: {', '.join(MODELS)}. A model of your own: my_package.my_module:Net"
-        ) from None
+            f"model '{brief(name)}' has {num_outputs} outputs, the data set has {num_classes} classes: "
+            f"expected FC{num_classes} as the last layer"
+        )
     return ModelStringNet(model_string)
 
 
-def check_output(model: nn.Module) -> None:
-    """Raises UserError unless the network maps images (2, 1, 28, 28) to floating-point logits (2, 10) in eval mode."""
-    name = type(model).__name__
-    device = next((parameter.device for parameter in model.parameters()), None)
+def _unknown_model(name: str, error: UserError) -> UserError:
+    """The error for a name that is not a model string, given the error of its parser."""
+    if re.fullmatch(r"[\w./]+", name) and not any(re.fullmatch(layer.pattern, name) for layer in LAYERS):
+        module = module_without_class(name)
+        if module:
+            return UserError(
+                f"model '{brief(name)}' has no class: expected the module and your class, such as {module}:Net"
+            )
+        close = difflib.get_close_matches(name, MODELS, n=1)
+        error = UserError(f"unknown model '{brief(name)}'{f': did you mean {close[0]}?' if close else ''}")
+    return UserError(
+        f"{error}\nExpected {', '.join(MODELS)}, a model string such as C(16,3)-P2-FC128-FC10, {PREFIX}NAME, "
+        "or your own class as my_package.my_module:Net"
+    )
+
+
+def check_output(model: nn.Module, num_classes: int | None = NUM_CLASSES, training_batch: int | None = None) -> int:
+    """The number of the network's outputs. Raises UserError unless it maps images (2, 1, 28, 28) to floating-point
+    logits (2, num_classes) in eval mode, or with None to logits of any number of classes.
+
+    With `training_batch`, does the same in training mode with this many images. The buffers of the network, such as the
+    statistics of batch norm, keep their values.
+    """
     was_training = model.training
-    with torch.no_grad(), _own_code(f"the forward pass of {name} for images of shape (2, 1, {SIDE}, {SIDE})"):
-        logits = model.eval()(torch.zeros(2, 1, SIDE, SIDE, device=device))
+    if training_batch is None:
+        num_outputs = _check_forward(model.eval(), 2, num_classes, "")
+    else:
+        buffers = [buffer.clone() for buffer in model.buffers()]
+        num_outputs = _check_forward(model.train(), training_batch, num_classes, " in training mode")
+        for buffer, before in zip(model.buffers(), buffers, strict=True):
+            buffer.copy_(before)
     model.train(was_training)
+    return num_outputs
+
+
+def _check_forward(model: nn.Module, num_images: int, num_classes: int | None, mode: str) -> int:
+    """The number of outputs. Raises UserError as `check_output`."""
+    images = f"for images of shape ({num_images}, 1, {SIDE}, {SIDE}){mode}"
+    device = next((parameter.device for parameter in model.parameters()), None)
+    with torch.no_grad(), errors_of_own_code(f"the forward pass of {type(model).__name__} {images}"):
+        logits = model(torch.zeros(num_images, 1, SIDE, SIDE, device=device))
     if not isinstance(logits, Tensor):
         found = f"is a {type(logits).__name__}"
-    elif logits.shape != (2, NUM_CLASSES) or not logits.is_floating_point():
-        found = f"has shape {tuple(logits.shape)} and type {logits.dtype}"
+    elif logits.shape[:-1] != (num_images,) or logits.shape[1] != (num_classes or logits.shape[1]):
+        found = f"has shape {tuple(logits.shape)}"
+    elif not logits.is_floating_point():
+        found = f"is of type {logits.dtype}"
     else:
-        return
+        return logits.shape[1]
     raise UserError(
-        f"the output of {name} for images of shape (2, 1, {SIDE}, {SIDE}) {found}.\n"
-        f"Expected floating-point logits of shape (2, {NUM_CLASSES}), one per class."
+        f"the output of {type(model).__name__} {images} {found}.\n"
+        f"Expected floating-point logits of shape ({num_images}, {num_classes or 'number of classes'}), one per class."
     )
 
 
@@ -102,7 +144,7 @@ class Ensemble(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(members)
 
-    def forward(self, images: Float[Tensor, "batch 1 28 28"]) -> Float[Tensor, "batch 10"]:
+    def forward(self, images: Float[Tensor, "batch 1 28 28"]) -> Float[Tensor, "batch classes"]:
         log_probabilities = torch.stack([member(images).float().log_softmax(1) for member in self.members])
         return log_probabilities.logsumexp(0) - math.log(len(self.members))
 
@@ -115,11 +157,31 @@ def load_trained(run: Run, device: torch.device | None = None, num_threads: int 
 
     Raises UserError for a run without a checkpoint and for damaged files.
     """
-    checkpoint = load_checkpoint(run.best_checkpoint, BEST_KEYS)
-    model = build_model(run.recipe.model)
-    load_weights(model, checkpoint["model"], run.best_checkpoint)
+    weights = load_checkpoint(run.best_checkpoint, BEST_KEYS)["model"]
+    name, num_outputs = run.recipe.model, None
+    if name in MODELS or name.startswith(PREFIX):
+        num_outputs = len(list(weights.values())[-1])  # the bias of the logits
+    with location_of_own_model(run):
+        model = build_model(name, num_outputs)
+    load_weights(model, weights, run.best_checkpoint)
     use_threads(model, num_threads)
     return model.to(device or "cpu").to(memory_format=memory_format(model)).eval()
+
+
+@contextmanager
+def location_of_own_model(run: Run) -> Iterator[None]:
+    """Adds the run and the folder to start from to the error of an own model that cannot be built."""
+    model = run.recipe.model
+    try:
+        yield
+    except UserError as error:
+        if ":" not in model or model.startswith(PREFIX):
+            raise
+        folder = run.environment.get("working_folder", "the folder of the module")
+        reason = " ".join(str(error).splitlines())
+        raise UserError(
+            f"run {run.name}: {reason}\nIts model is {model}: start the command in {folder}, where the run was trained."
+        ) from error
 
 
 def load_ensemble(runs: Sequence[Run], device: torch.device | None = None) -> nn.Module:
@@ -128,74 +190,3 @@ def load_ensemble(runs: Sequence[Run], device: torch.device | None = None) -> nn
     model = models[0] if len(models) == 1 else Ensemble(models).eval()
     use_threads(model)
     return model
-
-
-def _build_imported(path: str) -> nn.Module:
-    """An instance of the class with the import path `package.module:Class`."""
-    match = IMPORT_PATH.fullmatch(path)
-    if not match:
-        raise UserError(f"model '{brief(path)}': expected package.module:Class, such as my_package.my_module:Net")
-    module_name, class_name = match.groups()
-    with _import_from_working_directory():
-        kind = getattr(_import(module_name), class_name, None)
-        if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-            found = "does not exist" if kind is None else f"is of type {type(kind).__name__}"
-            raise UserError(
-                f"model '{path}': {class_name} {found} in {module_name}. Expected a class derived from torch.nn.Module."
-            )
-        try:
-            inspect.signature(kind).bind()
-        except TypeError as error:
-            raise UserError(
-                f"model '{path}': the constructor cannot be called without arguments: {error}.\n"
-                "Give every argument a default value."
-            ) from None
-        with _own_code(f"{path}()"):
-            model: nn.Module = kind()
-        check_output(model)
-    return model
-
-
-@contextmanager
-def _import_from_working_directory() -> Iterator[None]:
-    """Adds the working directory to the end of Python's search path for modules, for the time of the context."""
-    folder = str(Path.cwd())
-    is_new = folder not in sys.path
-    if is_new:
-        sys.path.append(folder)
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        if is_new:
-            sys.path.remove(folder)
-
-
-def _import(name: str) -> ModuleType:
-    try:
-        with _own_code(f"the import of {name}"):
-            return importlib.import_module(name)
-    except UserError as error:
-        missing = error.__cause__.name if isinstance(error.__cause__, ModuleNotFoundError) else None
-        if not missing or not f"{name}.".startswith(f"{missing}."):
-            raise  # the module exists, an import inside it failed
-        package = sys.modules.get(name.partition(".")[0])
-        imported = f"\nAlready imported: {package}." if package else ""
-        raise UserError(f"no module '{missing}' in {Path.cwd()} or the installed packages.{imported}") from None
-
-
-@contextmanager
-def _own_code(action: str) -> Iterator[None]:
-    """Turns an exception of the user's code into a UserError with its location; the exception stays its cause."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        not_own = ("<frozen", __file__, importlib.__file__, str(Path(torch.__file__).parent))
-        frames = [
-            frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(not_own)
-        ]
-        place = f"\n{frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
-        reason = brief(str(error).partition("\n")[0])
-        raise UserError(f"{action} failed: {type(error).__name__}: {reason}{place}") from error

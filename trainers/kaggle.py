@@ -48,7 +48,8 @@ def submit(
     ensemble = load_ensemble(runs, device)
     if train and len(runs) > 1:
         held_out = load_dataset(runs[0].recipe.dataset, "test")
-        print(f"together: test {score(predict_logits(ensemble, held_out.images, device), held_out.labels)}")
+        result = score(predict_logits(ensemble, held_out.images, device), held_out.labels)
+        print(f"together, on the held-out digits: {result}")
     labels = predict_logits(ensemble, images, device, progress=test.name).argmax(1).tolist()
     write_whole(output, submission(labels).encode())
     networks = f"{len(runs)} networks together" if len(runs) > 1 else runs[0].name

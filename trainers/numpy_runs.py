@@ -72,7 +72,7 @@ def evaluate_by_numpy(run: Run) -> None:
 
 
 def import_weights_file(file: Path, run_name: str | None = None, dataset: str = "mnist") -> Run:
-    """Makes a run of weights in the layout of the NumPy project CNN-MNIST and evaluates it on the data set.
+    """Imports weights in the layout of the NumPy project CNN-MNIST as a finished run, evaluated on the data set.
 
     That project does not standardise pixels, so the first layer of the run's network does not either.
     """
@@ -98,6 +98,6 @@ def export_weights_file(run: Run, folder: Path) -> Path:
     arrays = {name.removeprefix("layers."): tensor.double().numpy() for name, tensor in state.items()}
     file = folder / weights_file_name(model_string)
     if file.exists():
-        raise UserError(f"{file} exists and is not overwritten: move it away, or name another folder")
+        raise UserError(f"{file} exists and is not overwritten: move it, or choose another folder")
     write_weights(file, model_string, arrays)
     return file

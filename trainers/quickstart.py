@@ -4,7 +4,7 @@ import shutil
 import sys
 from dataclasses import replace
 
-from trainers.generic_trainers.logging import report_run, report_summary
+from trainers.generic_trainers.logging import report_result, report_run
 from trainers.recipes import get_recipe
 from trainers.train import train
 from utils.data.datasets import load_dataset
@@ -14,7 +14,7 @@ from utils.run import Run
 
 QUICKSTART_RECIPE = Recipe("standard_conv", num_epochs=2, learning_rate=3e-3, schedule="one_cycle")
 NUM_EPOCHS_ON_DIGITS = 20  # the bundled set is 40 times smaller
-FIRST_RECIPE = "two_conv"  # what `retrain` trains if there is no run yet
+FIRST_RECIPE = "two_conv"  # of `retrain` without a run
 
 
 def quickstart(seed: int = 0) -> Run:
@@ -32,21 +32,19 @@ def quickstart(seed: int = 0) -> Run:
     return run
 
 
-def retrain(save: bool = False) -> None:
-    """Trains the recipe of the newest run with the next seed and prints the result. Without a run, trains two_conv.
+def retrain(run: Run | None, save: bool = False) -> None:
+    """Trains the recipe of the run with the next seed and prints the result. Without a run, trains two_conv.
 
     The new run is removed unless `save`.
     """
-    try:
-        newest = Run.finished()[-1]
-        recipe = newest.recipe.with_seed(newest.recipe.seed + 1)
-        print(f"{newest.name} had seed {newest.recipe.seed}, test accuracy {newest.summary.test_accuracy:.2%}")
-    except UserError:
-        recipe = get_recipe(FIRST_RECIPE)
-    run = train(recipe)
+    recipe = get_recipe(FIRST_RECIPE)
+    if run:
+        recipe = run.recipe.with_seed(run.recipe.seed + 1)
+        print(f"{run.name} had seed {run.recipe.seed}, test accuracy {run.summary.test_accuracy:.2%}")
+    new = train(recipe)
     if save:
-        report_run(run)
+        report_run(new)
         return
-    report_summary(run.summary)
-    shutil.rmtree(run.path)
+    report_result(new)
+    shutil.rmtree(new.path)
     print("not saved: 'mnist retrain --save' saves the network as a run")

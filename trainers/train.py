@@ -13,15 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.registry import BEST_KEYS, build_model, load_trained, num_parameters
+from models.registry import BEST_KEYS, build_model, load_trained, location_of_own_model, num_parameters
 from trainers.generic_trainers.basic_trainer import BasicTrainer
-from trainers.generic_trainers.logging import Callback, TensorBoardLog, describe_training
+from trainers.generic_trainers.logging import Callback, TensorBoardLog, describe_training, report_seed
 from trainers.generic_trainers.numpy_trainer import NumpyTrainer
-from trainers.generic_trainers.optimization import lookup
 from trainers.generic_trainers.stacked_trainer import StackedTrainer, stack_size
 from trainers.recipes import get_recipe, recipe_names, with_absolute_paths
 from utils.checkpoints import load_checkpoint, load_weights, save_checkpoint
-from utils.data.datasets import ImageSet, load_dataset, load_training_sets
+from utils.data.datasets import ImageSet, load_dataset, load_training_sets, num_classes
 from utils.errors import DISK_ERRORS, UserError
 from utils.evaluation import Score, predict, score
 from utils.files import program, shown
@@ -52,7 +51,7 @@ def train(
     started = time.perf_counter()
     recipe = _complete(recipe, changes)
     Run.check_name(run_name)
-    model = initial_model(recipe)
+    model = initial_model(recipe, splits)
     execution = resolve_execution(recipe, model, execution)
     splits = splits or load_splits(recipe)
     trainer = build_trainer(model, splits, recipe, execution)
@@ -83,9 +82,11 @@ def resume(
     threads = execution.threads or recorded.threads
     if threads == recorded.threads and threads is not None and threads > available_cores():
         threads = None
-    execution = replace(execution, threads=threads)
+    with location_of_own_model(run):
+        model = initial_model(run.recipe, splits)
+    execution = resolve_execution(run.recipe, model, replace(execution, threads=threads))
     splits = splits or load_splits(run.recipe)
-    trainer = build_trainer(initial_model(run.recipe), splits, run.recipe, execution)
+    trainer = build_trainer(model, splits, run.recipe, execution)
     trainer.run = run = Run(run.path)
     trainer.started = started
     if run.last_checkpoint.exists() or run.metrics:  # else the run was stopped before its first checkpoint
@@ -105,9 +106,9 @@ def train_seeds(
 ) -> tuple[list[Run], dict[int, UserError]]:
     """Trains the recipe once per seed, several networks together if that is faster, else one after the other.
 
-    Returns the finished runs, and by seed the error that stopped a network; the other networks continue. `run_name` is
-    the beginning of the runs' names. `callbacks` receive the epochs of every network, but no steps of networks that are
-    trained together. Raises as `train`.
+    Prints a line per finished network. Returns the finished runs, and by seed the error that stopped a network; the
+    other networks continue. `run_name` is the beginning of the runs' names. `callbacks` receive the epochs of every
+    network, but no steps of networks that are trained together. Raises as `train`.
     """
     started = time.perf_counter()
     recipe = _complete(recipe, {})
@@ -115,7 +116,7 @@ def train_seeds(
     names = [f"{run_name}-s{seed}" if run_name else None for seed in seeds]
     for name in names:
         Run.check_name(name)
-    model = initial_model(recipe)
+    model = initial_model(recipe, splits)
     execution = resolve_execution(recipe, model, execution)
     splits = splits or load_splits(recipe)
     if execution.preload:
@@ -126,7 +127,8 @@ def train_seeds(
     failures: dict[int, UserError] = {}
     for start in range(0, len(seeds), size):
         trainers = [
-            build_trainer(initial_model(seeded), splits, seeded, execution) for seeded in recipes[start : start + size]
+            build_trainer(initial_model(seeded, splits), splits, seeded, execution)
+            for seeded in recipes[start : start + size]
         ]
         environment = describe_environment(execution, num_together=len(trainers))
         for trainer, name in zip(trainers, names[start:], strict=False):
@@ -136,7 +138,10 @@ def train_seeds(
             failures |= _fit_evaluate_write(trainers, splits, callbacks, seeds[start + size :])
         except UserError as error:
             failures |= {trainer.recipe.seed: error for trainer in trainers if not _is_finished(trainer)}
-        runs += [trainer.run for trainer in trainers if trainer.run and _is_finished(trainer)]
+        finished = [trainer.run for trainer in trainers if trainer.run and _is_finished(trainer)]
+        for run in finished:
+            report_seed(run)
+        runs += finished
         started = time.perf_counter()  # only the first networks wait for the data
         if execution.device.startswith("cuda"):
             del trainers, trainer
@@ -173,13 +178,14 @@ def load_splits(recipe: Recipe) -> DataSplits:
     return DataSplits(train_set, validation_set, load_dataset(recipe.dataset, "test"))
 
 
-def initial_model(recipe: Recipe) -> nn.Module:
-    """The model with weights drawn by the recipe's seed, or with the final weights of the run in `init_from`.
+def initial_model(recipe: Recipe, splits: DataSplits | None = None) -> nn.Module:
+    """The model with weights drawn by the recipe's seed, or with the final weights of the run in `init_from`. It has as
+    many outputs as the splits have classes, or without splits the recipe's data set, which is not read.
 
-    Raises UserError if that run does not exist or belongs to another network.
+    Raises UserError if that run does not exist or belongs to another network, and for a model with other outputs.
     """
     torch.manual_seed(random_seed(recipe.seed, 0, "initialisation"))
-    model = build_model(recipe.model)
+    model = build_model(recipe.model, splits.train_set.num_classes if splits else num_classes(recipe.dataset))
     if recipe.init_from:
         checkpoint = Run.find(recipe.init_from).best_checkpoint
         load_weights(model, load_checkpoint(checkpoint, BEST_KEYS)["model"], checkpoint)
@@ -188,9 +194,8 @@ def initial_model(recipe: Recipe) -> nn.Module:
 
 def build_trainer(model: nn.Module, splits: DataSplits, recipe: Recipe, execution: Execution) -> BasicTrainer:
     """The trainer of the recipe's backend, without a run."""
-    kind = lookup(BACKENDS, recipe.backend, "backend")
     with _explain_memory():
-        return kind(model, splits.train_set, splits.validation_set, recipe, execution)
+        return BACKENDS[recipe.backend](model, splits.train_set, splits.validation_set, recipe, execution)
 
 
 def _complete(recipe: Recipe | str, changes: dict[str, Any]) -> Recipe:

@@ -1,16 +1,18 @@
 """Every layer of a model string in plain NumPy: forward pass, backward pass and gradients, one class per layer.
 
-Maps have the shape (batch, rows, columns, channels), vectors (batch, units).
+Maps have the shape (batch, rows, columns, channels), vectors (batch, units). To add a layer of the grammar, write its
+class here and add it to BUILDERS.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numpy.lib.stride_tricks import sliding_window_view
 
+from models import model_string as grammar
 from models.layers import MNIST_MEAN, MNIST_STD
 
 Array = Float[np.ndarray, "..."]
@@ -40,9 +42,11 @@ class Layer:
         raise NotImplementedError
 
 
-def draw_uniform(bound: float, shape: tuple[int, ...], generator: np.random.Generator, dtype: Any) -> Array:
-    """Random values from -bound to bound."""
-    return generator.uniform(-bound, bound, shape).astype(dtype)
+def random_parameters(shape: tuple[int, ...], generator: np.random.Generator, dtype: Any) -> dict[str, Array]:
+    """Weights (out, in, ...) and biases (out,), uniform up to 1 / sqrt(inputs of an output), as in torch."""
+    bound = 1 / math.sqrt(math.prod(shape[1:]))
+    draws = {"weight": generator.uniform(-bound, bound, shape), "bias": generator.uniform(-bound, bound, shape[0])}
+    return {name: values.astype(dtype) for name, values in draws.items()}
 
 
 class Convolution(Layer):
@@ -56,23 +60,12 @@ class Convolution(Layer):
     """
 
     def __init__(
-        self,
-        num_inputs: int,
-        num_outputs: int,
-        kernel_size: int,
-        padding: int,
-        generator: np.random.Generator,
-        dtype: Any,
+        self, shape: tuple[int, int, int, int], padding: int, generator: np.random.Generator, dtype: Any
     ) -> None:
-        """Weights (out, in, k, k) and biases (out,) are uniform up to 1 / sqrt(in * k * k), as in torch."""
+        """`shape`: that of the weights, (out, in, k, k)."""
         super().__init__()
         self.padding = padding
-        bound = 1 / math.sqrt(num_inputs * kernel_size**2)
-        shape = (num_outputs, num_inputs, kernel_size, kernel_size)
-        self.parameters = {
-            "weight": draw_uniform(bound, shape, generator, dtype),
-            "bias": draw_uniform(bound, (num_outputs,), generator, dtype),
-        }
+        self.parameters = random_parameters(shape, generator, dtype)
 
     def kernels_as_columns(self) -> Float[np.ndarray, "window out"]:
         weight = self.parameters["weight"]
@@ -189,14 +182,9 @@ class GlobalAverage(Layer):
 class Linear(Layer):
     """y = x W' + b, with x (batch, in), W (out, in), b (out,). Backward: dW = dy' x, db = sum of dy, dx = dy W."""
 
-    def __init__(self, num_inputs: int, num_outputs: int, generator: np.random.Generator, dtype: Any) -> None:
-        """Weights and biases are uniform up to 1 / sqrt(in), as in torch."""
+    def __init__(self, shape: tuple[int, int], generator: np.random.Generator, dtype: Any) -> None:
         super().__init__()
-        bound = 1 / math.sqrt(num_inputs)
-        self.parameters = {
-            "weight": draw_uniform(bound, (num_outputs, num_inputs), generator, dtype),
-            "bias": draw_uniform(bound, (num_outputs,), generator, dtype),
-        }
+        self.parameters = random_parameters(shape, generator, dtype)
 
     def forward(self, x: Vectors, training: bool) -> Vectors:
         if training:
@@ -314,3 +302,16 @@ class Dropout(Layer):
 
     def backward(self, dy: Array) -> Array:
         return dy * self.factors
+
+
+# The NumPy layer of each layer of a model string: a function of (layer, input shape, generator, dtype).
+BUILDERS: dict[type[grammar.Layer], Callable[..., Layer]] = {
+    grammar.Conv: lambda layer, inputs, *rest: Convolution(
+        (layer.channels, inputs[0], layer.kernel_size, layer.kernel_size), layer.padding, *rest
+    ),
+    grammar.Pool: lambda layer, *_: AveragePooling(layer.size) if layer.average else MaxPooling(layer.size),
+    grammar.GlobalPool: lambda *_: GlobalAverage(),
+    grammar.BatchNorm: lambda _, inputs, __, dtype: BatchNorm(inputs[0], dtype),
+    grammar.Drop: lambda layer, _, generator, __: Dropout(float(layer.probability), generator),
+    grammar.FullyConnected: lambda layer, inputs, *rest: Linear((layer.width, math.prod(inputs)), *rest),
+}

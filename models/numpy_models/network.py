@@ -1,46 +1,17 @@
 """The NumPy network of a model string, its loss and its optimizers."""
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int64
 
-from models import model_string as grammar
-from models.model_string import SIDE, ModelString
-from models.numpy_models.layers import (
-    Array,
-    AveragePooling,
-    BatchNorm,
-    Convolution,
-    Dropout,
-    Flatten,
-    GlobalAverage,
-    Layer,
-    Linear,
-    MaxPooling,
-    ReLU,
-    Standardize,
-)
+from models.model_string import SIDE, FullyConnected, ModelString
+from models.numpy_models.layers import BUILDERS, Array, Dropout, Flatten, Layer, ReLU, Standardize
 from utils.errors import UserError
 
 Logits = Float[np.ndarray, "batch classes"]
 Pixels = Float[np.ndarray, "batch 1 28 28"]
-
-# The NumPy layer of each layer of a model string: a function of (layer, input shape, generator, dtype).
-BUILDERS: dict[type[grammar.Layer], Callable[..., Layer]] = {
-    grammar.Conv: lambda layer, inputs, generator, dtype: Convolution(
-        inputs[0], layer.channels, layer.kernel_size, layer.padding, generator, dtype
-    ),
-    grammar.Pool: lambda layer, *_: AveragePooling(layer.size) if layer.average else MaxPooling(layer.size),
-    grammar.GlobalPool: lambda *_: GlobalAverage(),
-    grammar.BatchNorm: lambda _, inputs, __, dtype: BatchNorm(inputs[0], dtype),
-    grammar.Drop: lambda layer, _, generator, __: Dropout(float(layer.probability), generator),
-    grammar.FullyConnected: lambda layer, inputs, generator, dtype: Linear(
-        math.prod(inputs), layer.width, generator, dtype
-    ),
-}
 
 
 def softmax(logits: Logits) -> Logits:
@@ -112,13 +83,11 @@ class NumpyNet:
 def _layers(model_string: ModelString, generator: np.random.Generator, dtype: Any) -> Iterator[tuple[str, Layer]]:
     """Names and layers, including standardisation, flattening and ReLUs."""
     yield "standardize", Standardize(dtype)
-    for name, layer, inputs, has_relu in zip(
-        model_string.names, model_string.layers, model_string.input_shapes, model_string.has_relu, strict=True
-    ):
+    for name, layer, inputs, has_relu in model_string.steps():
         if type(layer) not in BUILDERS:
             known = ", ".join(kind.syntax for kind in BUILDERS)
             raise UserError(f"layer {layer} is not implemented in NumPy: expected {known}, or use the torch backend")
-        if isinstance(layer, grammar.FullyConnected) and len(inputs) == 3:
+        if isinstance(layer, FullyConnected) and len(inputs) == 3:
             yield "flatten", Flatten()
         yield name, BUILDERS[type(layer)](layer, inputs, generator, dtype)
         if has_relu:

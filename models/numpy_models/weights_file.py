@@ -18,10 +18,10 @@ from models.model_string import Conv, FullyConnected, ModelString, Pool, Shape, 
 from utils.errors import UserError
 from utils.files import write_whole
 
-Arrays = dict[str, Float[np.ndarray, "..."]]
+Array = Float[np.ndarray, "..."]
+Arrays = dict[str, Array]
 FILE_NAME = re.compile(r"weight_details(.+)\.npz")
 MAX_BYTES = 2**30
-HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def weights_file_name(model_string: ModelString) -> str:
@@ -43,12 +43,12 @@ def read_weights(path: Path) -> tuple[ModelString, Arrays]:
         with zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
                 raise UserError(f"{path} unpacks to over {MAX_BYTES // 2**30} GiB: expected weights of {model_string}")
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-            for name in sorted(set(names) - set(shapes)):
+        with np.load(path, allow_pickle=False) as file:
+            for name in sorted(set(file) - set(shapes)):
                 raise UserError(f"{path}: {name} is not an array of {model_string}; expected {', '.join(shapes)}")
-            for name in [name for name in shapes if name not in names]:
+            for name in [name for name in shapes if name not in file]:
                 raise UserError(f"{path}: {name} is missing; expected it with the shape {shapes[name]}")
-            arrays = {name: _read_array(path, archive, name, shape) for name, shape in shapes.items()}
+            arrays = {name: _checked(path, name, file[name], shape) for name, shape in shapes.items()}
     except UserError:
         raise
     except Exception as error:  # zipfile and NumPy raise many types for a damaged file
@@ -101,14 +101,10 @@ def _platform_name(model_string: ModelString, name: str) -> str:
     return f"{model_string.names[int(number) - 1]}.{kind}"
 
 
-def _read_array(path: Path, archive: zipfile.ZipFile, name: str, shape: Shape) -> Float[np.ndarray, "..."]:
+def _checked(path: Path, name: str, array: np.ndarray, shape: Shape) -> Array:
     """The array as float64. Raises UserError for another shape, other types than numbers, or values not finite."""
-    with archive.open(f"{name}.npy") as member:  # the header first: a wrong shape must not allocate memory
-        found_shape, _, dtype = HEADER_READERS[np.lib.format.read_magic(member)](member)
-    if found_shape != shape or dtype.kind not in "fiu":
-        raise UserError(f"{path}: {name} has the shape {found_shape}, {dtype}; expected numbers of shape {shape}")
-    with archive.open(f"{name}.npy") as member:
-        array = np.lib.format.read_array(member, allow_pickle=False).astype(np.float64)
+    if array.shape != shape or array.dtype.kind not in "fiu":
+        raise UserError(f"{path}: {name} has the shape {array.shape}, {array.dtype}; expected numbers of shape {shape}")
     if not (np.abs(array) < np.finfo(np.float32).max).all():
         raise UserError(f"{path}: {name} holds values that are not finite; expected numbers")
-    return array
+    return array.astype(np.float64)

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.layers import GlobalAveragePool, Standardize
+from models.layers import NUM_CLASSES, GlobalAveragePool, LayeredNet
 
 
 class ResidualBlock(nn.Module):
@@ -37,27 +37,25 @@ class ResidualBlock(nn.Module):
         return result
 
 
-class ResNet18(nn.Module):
-    """Two residual blocks each with 64, 128, 256 and 512 channels at 28, 14, 7 and 4 px, a global mean, FC10."""
+class ResNet18(LayeredNet):
+    """Two residual blocks each with 64, 128, 256 and 512 channels at 28, 14, 7 and 4 px, a global mean, FC10.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            OrderedDict(
-                standardize=Standardize(),
-                conv=nn.Conv2d(1, 64, 3, padding=1, bias=False),
-                conv_norm=nn.BatchNorm2d(64),
-                conv_relu=nn.ReLU(),
-            )
+    Kernels have a standard deviation of sqrt(2 / (k * k * channels out)): He et al. 2015, arXiv 1502.01852.
+    """
+
+    def __init__(self, num_classes: int = NUM_CLASSES) -> None:
+        blocks: dict[str, nn.Module] = {}
+        for number, (width_in, width) in enumerate([(64, 64), (64, 128), (128, 256), (256, 512)], start=1):
+            blocks[f"block{number}a"] = ResidualBlock(width_in, width, stride=1 if number == 1 else 2)
+            blocks[f"block{number}b"] = ResidualBlock(width, width, stride=1)
+        super().__init__(
+            conv=nn.Conv2d(1, 64, 3, padding=1, bias=False),
+            conv_norm=nn.BatchNorm2d(64),
+            conv_relu=nn.ReLU(),
+            **blocks,
+            mean=GlobalAveragePool(),
+            logits=nn.Linear(512, num_classes),
         )
-        width_in = 64
-        for number, width in enumerate([64, 128, 256, 512], start=1):
-            self.layers.add_module(f"block{number}a", ResidualBlock(width_in, width, stride=1 if number == 1 else 2))
-            self.layers.add_module(f"block{number}b", ResidualBlock(width, width, stride=1))
-            width_in = width
-        self.layers.add_module("mean", GlobalAveragePool())
-        self.layers.add_module("logits", nn.Linear(512, 10))
-
-    def forward(self, images: Float[Tensor, "batch 1 28 28"]) -> Float[Tensor, "batch 10"]:
-        logits: Tensor = self.layers(images)
-        return logits
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

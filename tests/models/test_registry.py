@@ -1,7 +1,9 @@
 """build_model, check_output, load_trained and ensembles."""
 
 import itertools
+import shutil
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,9 +12,11 @@ from torch import nn
 from models import build_model, load_ensemble, load_trained, num_parameters
 from models.layers import Standardize
 from models.registry import MODELS, Ensemble, check_output
+from trainers import Recipe, resume, train
 from utils.data import load_dataset
 from utils.errors import UserError
 from utils.evaluation import predict_logits
+from utils.run import Run
 
 GOLDEN = {
     "linear": 7_850,
@@ -38,6 +42,15 @@ class Net(nn.Module):
 
     def forward(self, images):
         return self.last(self.hidden(images.flatten(1)).relu())
+
+class AuxiliaryOutput(Net):
+    def forward(self, images):
+        logits = super().forward(images)
+        return (logits, images) if self.training else logits
+
+class NormAndDropout(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(784, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 10))
 
 class NeedsWidth(Net):
     def __init__(self, width):
@@ -106,9 +119,52 @@ def test_pixels_in_logits_out(name):
     assert not any("Softmax" in name for name in names)
 
 
-def test_unknown_name_lists_the_registered_models():
-    with pytest.raises(UserError, match=r"linear, standard_fc, standard_conv.*my_package.my_module:Net"):
-        build_model("resnet")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet", r"unknown model 'resnet': did you mean resnet18\?\nExpected linear.*my_package.my_module:Net"),
+        ("vgg", r"unknown model 'vgg'\nExpected linear, standard_fc, .*torchvision:NAME"),
+        ("C(16,3)-FC1O", r"character 9, 'FC1O': (.|\n)*Expected linear, standard_fc"),
+        ("torchvision:resnet81", "torchvision has no network 'resnet81'. Did you mean .*resnet18"),
+        ("torchvision:", "Did you mean one such as resnet18"),
+        ("torchvision:vit_b_16", r"needs larger images than MNIST's, which are padded to 32 x 32: Wrong image height"),
+    ],
+)
+def test_unknown_name_is_answered_with_the_known_ones(name, message):
+    with pytest.raises(UserError, match=message) as error:
+        build_model(name)
+    assert len(str(error.value).splitlines()) <= 2
+
+
+def test_a_module_without_its_class_is_not_taken_for_a_model_string(own_module):
+    name = own_module()
+    for text in (name, f"{name}.py", f"./{name}.py"):
+        with pytest.raises(UserError, match=f"has no class: expected the module and your class, such as {name}:Net"):
+            build_model(text)
+    with pytest.raises(UserError, match=r"such as my_package\.my_module:Net"):
+        build_model("my_package.my_module")
+
+
+def test_model_string_for_another_number_of_classes():
+    assert num_parameters(build_model("FC26", 26)) == 785 * 26
+    with pytest.raises(UserError, match=r"'FC10' has 10 outputs, the data set has 26 classes: expected FC26"):
+        build_model("FC10", 26)
+
+
+@pytest.mark.parametrize(("name", "num_classes"), [("resnet18", 10), ("mobilenet_v3_small", 26)])
+def test_torchvision_networks_take_one_channel_and_have_an_output_per_class(name, num_classes):
+    model = build_model(f"torchvision:{name}", num_classes).eval()
+    images = torch.rand(2, 1, 28, 28)
+    assert model(images).shape == (2, num_classes)
+    first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
+    assert first.weight.shape[1] == 1
+
+
+def test_a_torchvision_network_is_trained_and_loaded_like_any_other():
+    recipe = Recipe("torchvision:squeezenet1_1", dataset="digits", num_epochs=1, train_size=100)
+    run = train(recipe, run_name="squeeze")
+    logits = predict_logits(load_trained(run), load_dataset("digits", "test").images, torch.device("cpu"))
+    assert torch.equal(logits, torch.from_numpy(run.predictions("test").logits))
 
 
 def test_own_module_from_the_working_directory(own_module):
@@ -163,15 +219,15 @@ def test_module_of_the_platform_hides_a_package_of_the_user(own_module, tmp_path
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("Missing", "Missing does not exist in own_module_.* Expected a class derived from torch.nn.Module"),
-        ("NOT_A_CLASS", "NOT_A_CLASS is of type int in own_module_.* Expected a class derived"),
-        ("NotAModule", "NotAModule is of type type in own_module_.* Expected a class"),
+        ("Missing", r"Missing does not exist in own_module_.* Expected own_module_\d+:Net or own_module_\d+:"),
+        ("NOT_A_CLASS", "NOT_A_CLASS is of type int in own_module_.* Expected own_module_"),
+        ("NotAModule", "NotAModule is of type type in own_module_.* Expected own_module_"),
         ("NeedsWidth", "missing a required argument: 'width'.\nGive every argument a default value"),
         (
             "FiveClasses",
-            r"has shape \(2, 5\) and type torch.float32.\nExpected floating-point logits of shape \(2, 10\)",
+            r"has shape \(2, 5\).\nExpected floating-point logits of shape \(2, 10\)",
         ),
-        ("Classes", r"has shape \(2,\) and type torch.int64"),
+        ("Classes", r"has shape \(2,\).\nExpected floating-point logits of shape"),
         ("Pair", "is a tuple.\nExpected floating-point logits"),
     ],
 )
@@ -211,6 +267,40 @@ def test_bug_in_a_module_stays_the_cause(own_module, code, cause):
     with pytest.raises(UserError, match=rf"the import of {name} failed: {cause.__name__}") as error:
         build_model(f"{name}:Net")
     assert isinstance(error.value.__cause__, cause)
+
+
+def test_a_run_of_an_own_model_names_run_module_and_folder_where_they_are_missing(own_module, tmp_path, monkeypatch):
+    name = own_module()
+    run = train(Recipe(f"{name}:NormAndDropout", dataset="digits", num_epochs=2, train_size=99), run_name="own")
+    assert run.is_finished and load_trained(run)(torch.rand(1, 1, 28, 28)).shape == (1, 10)
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    sys.modules.pop(name)
+    message = rf"run own: no module '{name}' in {elsewhere} .*\nIts model is {name}:\w+: start the command in {project}"
+    with pytest.raises(UserError, match=message):
+        load_trained(run)
+    (run.path / "summary.json").unlink()
+    shutil.rmtree(tmp_path / "data", ignore_errors=True)
+    with pytest.raises(UserError, match=message):
+        resume(Run(run.path))
+
+
+def test_a_model_that_fails_only_in_training_is_refused_before_a_run_is_made(own_module):
+    recipe = Recipe(f"{own_module()}:AuxiliaryOutput", dataset="digits", num_epochs=1)
+    with pytest.raises(UserError, match=r"images of shape \(2, 1, 28, 28\) in training mode is a tuple"):
+        train(recipe)
+    recipe = replace(recipe, model=recipe.model.replace("AuxiliaryOutput", "NormAndDropout"), train_size=101)
+    with pytest.raises(UserError, match=r"\(1, 1, 28, 28\) in training mode failed: ValueError: Expected more than 1"):
+        train(replace(recipe, batch_size=100))
+    assert not Run.all()
+
+
+def test_check_output_restores_mode_and_statistics():
+    model = build_model("C(2,3)-BN-FC10").eval()
+    before = model.layers.norm2.running_mean.clone()
+    check_output(model, training_batch=2)
+    assert torch.equal(model.layers.norm2.running_mean, before)
 
 
 def test_check_output_restores_the_mode():

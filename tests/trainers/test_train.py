@@ -177,18 +177,20 @@ def test_seeds_share_their_splits_and_print_a_report(capsys):
     runs, failures = train_seeds(recipe, range(3), run_name="many", splits=load_splits(recipe))
     assert [run.name for run in runs] == ["many-s0", "many-s1", "many-s2"] and not failures
     assert [run.recipe for run in runs] == [recipe.with_seed(seed) for seed in range(3)]
+    assert capsys.readouterr().out.count("many-s") == 3  # a line for each
     report_seeds(runs)
-    printed = capsys.readouterr().out
-    assert "mean of 3 test accuracy" in printed and printed.count("many-s") == 3
+    assert "mean test accuracy of 3 seeds" in capsys.readouterr().out
     report_run(runs[0])
     printed = capsys.readouterr().out
-    assert "evaluated: epoch 1 of 1" in printed and "tensorboard" in printed
+    summary = runs[0].summary
+    assert "kept epoch 1 of 1 (best validation)" in printed and "tensorboard" in printed
+    assert f"test accuracy {summary.test_accuracy:.2%} ({summary.test_num_correct} of 359 right)" in printed
 
 
 def test_retrain_uses_the_next_seed_and_saves_on_request(copied_run, capsys):
-    retrain()
+    retrain(Run(copied_run))
     assert "not saved" in capsys.readouterr().out and len(Run.all()) == 1
-    retrain(save=True)
+    retrain(Run(copied_run), save=True)
     assert [run.recipe.seed for run in Run.all()] == [0, 1]
 
 

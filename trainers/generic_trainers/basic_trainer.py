@@ -17,7 +17,7 @@ from models.registry import check_output
 from trainers.generic_trainers.cuda_graph import as_compiled
 from trainers.generic_trainers.logging import Callback, Progress
 from trainers.generic_trainers.optimization import (
-    build_average,
+    MovingAverage,
     build_optimizer,
     clip_gradients,
     gradient_norm,
@@ -69,7 +69,7 @@ class BasicTrainer:
         run: Run | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> None:
-        """The model maps pixels in [0, 1] of shape (n, 1, 28, 28) to logits (n, 10), and is moved to the device.
+        """The model maps pixels in [0, 1] of shape (n, 1, 28, 28) to logits (n, classes), and is moved to the device.
 
         A set is an ImageSet, a pair of tensors (images, labels), or a DataLoader that yields such pairs; a loader is
         read once into memory. Images are uint8, or float in [0, 1], of shape (n, 28, 28) or (n, 1, 28, 28).
@@ -83,12 +83,14 @@ class BasicTrainer:
         self.execution = resolve_execution(recipe, model, execution)
         self.device = torch.device(self.execution.device)
         self.model = model.to(self.device).to(memory_format=memory_format(model))
-        check_output(self.model)
-        train_images = as_image_set(train_set, "training set")
-        validation_images = as_image_set(validation_set, "validation set")
+        num_outputs = check_output(self.model, None)
+        train_images = as_image_set(train_set, "training set", num_outputs)
+        validation_images = as_image_set(validation_set, "validation set", num_outputs)
+        self.num_images = len(train_images)
+        check_output(self.model, num_outputs, training_batch=1 if self.num_images % recipe.batch_size == 1 else 2)
 
         self.optimizer = build_optimizer(self.model.parameters(), recipe, self.device)
-        self.average = build_average(self.model, recipe)
+        self.average = MovingAverage(self.model, recipe.ema_decay) if recipe.ema_decay else None
         self.augmentation = RandomAffine(
             recipe.rotation_degrees, recipe.translation_pixels, recipe.scale_fraction, recipe.shear_degrees
         )
@@ -98,9 +100,10 @@ class BasicTrainer:
             else StreamedBatches(train_images, recipe.batch_size, self.device, self.execution.num_workers)
         )
         self.validation_set = validation_images.to(self.device)
-        self.num_images = len(train_images)
         self.steps_per_epoch = math.ceil(self.num_images / recipe.batch_size)
-        self.forward = compiled(self.model) if self.execution.compile == "inductor" else self.model
+        self.forward: Callable[[Tensor], Tensor] = self.model
+        if self.execution.compile == "inductor":  # with the same random draws as without
+            self.forward = torch.compile(self.model, dynamic=False, options={"fallback_random": True})
         self.step = as_compiled(self.train_step, self.optimizer, recipe.batch_size, self.execution.compile)
 
         self.metrics: list[EpochMetrics] = []
@@ -144,7 +147,7 @@ class BasicTrainer:
 
     def train_step(
         self, images: Float[Tensor, "batch 1 28 28"], labels: Int64[Tensor, " batch"]
-    ) -> Float[Tensor, "batch 10"]:
+    ) -> Float[Tensor, "batch classes"]:
         """One optimizer step on one batch. Returns the logits from before the step as float32, detached."""
         self.optimizer.zero_grad()
         with autocast(self.device, self.execution.precision):
@@ -157,7 +160,9 @@ class BasicTrainer:
             self.average.update(self.model)
         return logits.detach()
 
-    def compute_loss(self, logits: Float[Tensor, "batch 10"], labels: Int64[Tensor, " batch"]) -> Float[Tensor, ""]:
+    def compute_loss(
+        self, logits: Float[Tensor, "batch classes"], labels: Int64[Tensor, " batch"]
+    ) -> Float[Tensor, ""]:
         """The loss of a batch, a scalar that is minimised."""
         return training_loss(logits, labels, self.recipe)
 
@@ -178,7 +183,7 @@ class BasicTrainer:
     def finish_epoch(
         self,
         plan: EpochPlan,
-        logits: Float[Tensor, "n 10"],
+        logits: Float[Tensor, "n classes"],
         labels: Int64[Tensor, " n"],
         epoch_seconds: float,
     ) -> EpochMetrics:
@@ -201,7 +206,7 @@ class BasicTrainer:
     def measure_epoch(
         self,
         plan: EpochPlan,
-        logits: Float[Tensor, "n 10"],
+        logits: Float[Tensor, "n classes"],
         labels: Int64[Tensor, " n"],
         epoch_seconds: float,
     ) -> EpochMetrics:
@@ -238,7 +243,7 @@ class BasicTrainer:
         """The model that is validated and saved: with ema_decay the average of the weights, else the model itself."""
         return self.model if self.average is None else self.average.module
 
-    def predict(self, images: Tensor) -> Float[Tensor, "n 10"]:
+    def predict(self, images: Tensor) -> Float[Tensor, "n classes"]:
         """Logits of the evaluated model for uint8 images (n, 28, 28)."""
         return predict_logits(self.evaluated_model, images, self.device, self.execution.precision)
 
@@ -274,7 +279,7 @@ class BasicTrainer:
         )
 
     def load_last(self) -> None:
-        """Returns to the last checkpoint of the run. Raises UserError if it is damaged or foreign."""
+        """Restores the last checkpoint of the run. Raises UserError if it is damaged or belongs to another recipe."""
         assert self.run is not None
         path = self.run.last_checkpoint
         checkpoint = load_checkpoint(path, LAST_KEYS)
@@ -289,15 +294,15 @@ class BasicTrainer:
             raise UserError(f"{shown(path)} is damaged or belongs to another recipe: {error}") from None
 
     def adopt_step(self, rate: float, gradients: Sequence[Tensor], states: Sequence[dict[str, Any]]) -> None:
-        """Takes over the gradients and the optimizer state of a step that was computed elsewhere on the same weights,
-        one entry per parameter."""
+        """Sets the gradients and the optimizer state after a step that StackedTrainer computed on the same weights, one
+        entry per parameter."""
         set_learning_rate(self.optimizer, rate, self.device)
         for parameter, gradient, state in zip(self.model.parameters(), gradients, states, strict=True):
             parameter.grad = gradient
             self.optimizer.state[parameter] = state
 
     def _update_batch_norm(self, average: nn.Module) -> None:
-        """Measures the average's batch-norm statistics: those of the last steps do not fit averaged weights."""
+        """Recomputes the batch-norm statistics for the averaged weights."""
         indices = torch.arange(min(NUM_BATCH_NORM_IMAGES, self.num_images))
         with autocast(self.device, self.execution.precision):
             update_bn(self.batches.epoch(indices), average)
@@ -312,15 +317,11 @@ class BasicTrainer:
         )
 
 
-def compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Forward and backward pass by torch.compile, with the same random draws as without."""
-    return torch.compile(model, dynamic=False, options={"fallback_random": True})
-
-
-def as_image_set(data: LabelledImages, name: str) -> ImageSet:
+def as_image_set(data: LabelledImages, name: str, num_outputs: int) -> ImageSet:
     """The images and labels as an ImageSet. Float pixels are stored as 8 bits, in steps of 1/255.
 
-    Raises UserError unless images and labels are as `BasicTrainer` describes them.
+    Raises UserError unless images and labels are as `BasicTrainer` describes them, of as many classes as the model has
+    outputs.
     """
     if isinstance(data, DataLoader):
         batches = list(data)
@@ -329,33 +330,21 @@ def as_image_set(data: LabelledImages, name: str) -> ImageSet:
         data = (torch.cat([images for images, _ in batches]), torch.cat([labels for _, labels in batches]))
     if not isinstance(data, ImageSet):
         images, labels = data
-        data = ImageSet(name, _as_bytes(images, name), _as_labels(labels, len(images), name))
+        if images.shape[1:] == (1, 28, 28):
+            images = images.squeeze(1)
+        if images.is_floating_point():
+            if not ((images >= 0) & (images <= 1)).all():
+                raise UserError(
+                    f"{name}: pixels from {float(images.min()):.3g} to {float(images.max()):.3g}, expected uint8 or "
+                    "float in [0, 1].\nStandardisation belongs in the model, as its first layer."
+                )
+            images = (images * 255).round().byte()
+        is_whole = bool((labels.long() == labels).all())
+        data = ImageSet(name, images, labels.long() if is_whole else labels, tuple(map(str, range(num_outputs))))
     if not len(data):
         raise UserError(f"{name}: expected at least one image")
+    if data.num_classes != num_outputs:
+        raise UserError(
+            f"the model has {num_outputs} outputs, {data.name} has {data.num_classes} classes: expected the same number"
+        )
     return data
-
-
-def _as_bytes(images: Tensor, name: str) -> Tensor:
-    """The images as uint8 (n, 28, 28)."""
-    if tuple(images.shape[1:]) not in ((28, 28), (1, 28, 28)):
-        raise UserError(f"{name}: images of shape {tuple(images.shape)}, expected (n, 28, 28) or (n, 1, 28, 28)")
-    images = images.reshape(-1, 28, 28)
-    if images.dtype == torch.uint8:
-        return images
-    if not images.is_floating_point() or not ((images >= 0) & (images <= 1)).all():
-        raise UserError(
-            f"{name}: {images.dtype} pixels from {float(images.min()):.3g} to {float(images.max()):.3g}, "
-            "expected uint8 or float in [0, 1].\nStandardisation belongs in the model, as its first layer."
-        )
-    return (images * 255).round().to(torch.uint8)
-
-
-def _as_labels(labels: Tensor, num_images: int, name: str) -> Tensor:
-    """The labels as int64 (n,)."""
-    whole = labels.long()
-    if labels.shape != (num_images,) or not ((whole == labels) & (whole >= 0) & (whole <= 9)).all():
-        raise UserError(
-            f"{name}: {labels.dtype} labels of shape {tuple(labels.shape)} for {num_images} images, expected one whole "
-            "number from 0 to 9 per image"
-        )
-    return whole

@@ -16,6 +16,8 @@ from tqdm import tqdm
 
 from models.layers import first_layer_filters
 from models.registry import num_parameters
+from trainers.recipes import recipe_label
+from utils.data.csv_digits import CsvName
 from utils.data.datasets import ImageSet
 from utils.figures import confusion_matrix_figure, filters_figure, predictions_figure
 from utils.files import program, shown
@@ -82,8 +84,10 @@ def describe_training(
     plural = "" if execution.threads == 1 else "s"
     threads = f" ({execution.threads} thread{plural})" if execution.device == "cpu" else ""
     compiled = "" if execution.compile == "none" else f", {execution.compile}"
+    label = recipe_label(recipe)
+    name = label if recipe.model in label else f"{label} ({recipe.model})"
     return (
-        f"{recipe.model}: {networks}{num_parameters(model):,} parameters, "
+        f"{name}: {networks}{num_parameters(model):,} parameters, "
         f"{execution.precision} {backend}on {execution.device}{threads}{compiled}, {num_images:,} training images"
     )
 
@@ -93,36 +97,45 @@ def describe_training(
 
 def report_run(run: Run) -> None:
     """Prints the result of a finished run and where to look at it."""
-    report_summary(run.summary)
+    report_result(run)
     print(f"run: {shown(run.path)}\ncurves and pictures: {program('tensorboard')} --logdir {shown(run.path.parent)}")
 
 
-def report_summary(summary: RunSummary) -> None:
-    """Prints the evaluated epoch, the time and the test accuracy."""
+def report_result(run: Run) -> None:
+    """Prints the evaluated epoch, the time and the accuracy."""
+    summary = run.summary
+    reason = "last epoch" if run.recipe.checkpoint == "last" else "best validation"
     print(
-        f"evaluated: epoch {summary.best_epoch} of {summary.num_epochs_run}, "
+        f"kept epoch {summary.best_epoch} of {summary.num_epochs_run} ({reason}), "
         f"{summary.train_seconds:.1f} s of training, {summary.total_seconds:.1f} s in total\n"
-        f"test accuracy {summary.test_accuracy:.2%} ({summary.test_num_correct:,} right), "
-        f"test loss {summary.test_loss:.4f}"
+        f"{_accuracy(run)}, loss {summary.test_loss:.4f}"
     )
+
+
+def report_seed(run: Run) -> None:
+    """Prints the result of one of several seeds."""
+    print(f"seed {run.recipe.seed:>4}  {_accuracy(run)}  {shown(run.path)}")
 
 
 def report_seeds(runs: Sequence[Run]) -> None:
-    """Prints a line per seed and the mean test accuracy with its confidence interval."""
-    summaries = [run.summary for run in runs]
-    for run, summary in zip(runs, summaries, strict=True):
-        print(
-            f"seed {summary.seed:>4}  test accuracy {summary.test_accuracy:.2%} "
-            f"({summary.test_num_correct:,} right)  {shown(run.path)}"
-        )
-    if len(runs) < 2:
-        return
-    mean, half_width = mean_interval([summary.test_accuracy for summary in summaries])
-    seconds = sum(summary.train_seconds for summary in summaries)
-    print(
-        f"mean of {len(runs)} test accuracy {mean:.2%} ± {half_width:.2%}, {seconds:.1f} s of training\n"
-        f"compare them: {program('mnist')} compare"
-    )
+    """Prints the mean accuracy of several seeds with its confidence interval."""
+    if len(runs) > 1:
+        mean, half_width = mean_interval([run.summary.test_accuracy for run in runs])
+        seconds = sum(run.summary.train_seconds for run in runs)
+        print(f"mean {_test_set(runs[0])} accuracy of {len(runs)} seeds {mean:.2%} ± {half_width:.2%}, "
+              f"{seconds:.1f} s of training")  # fmt: skip
+
+
+def _accuracy(run: Run) -> str:
+    predictions = run.predictions("test")
+    num_correct, num_images = predictions.is_correct.sum(), len(predictions.labels)
+    return f"{_test_set(run)} accuracy {predictions.accuracy:.2%} ({num_correct:,} of {num_images:,} right)"
+
+
+def _test_set(run: Run) -> str:
+    """`held-out` if the test digits are a part of the labelled digits in CSV files, else `test`."""
+    dataset = run.recipe.dataset
+    return "held-out" if dataset.startswith("csv:") and not CsvName.parse(dataset).test_files else "test"
 
 
 # TensorBoard: a view of metrics.jsonl, with the model's graph, hyperparameters and pictures.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from models.numpy_models.network import SGD, Adam, NumpyNet, cross_entropy_gradient
 from models.parametric_models.model_string_net import ModelStringNet
 from trainers.generic_trainers.basic_trainer import BasicTrainer, EpochPlan, LabelledImages
-from trainers.generic_trainers.optimization import clip_gradients, depends_on_weights, lookup
+from trainers.generic_trainers.optimization import clip_gradients, depends_on_weights
 from utils.data.batches import to_pixels
 from utils.errors import UserError
 from utils.evaluation import BATCH_SIZE
@@ -59,13 +59,16 @@ class NumpyTrainer(BasicTrainer):
         for flag, value in (("weight-decay", recipe.weight_decay), ("ema-decay", recipe.ema_decay)):
             if value:
                 raise UserError(f"--{flag} {value}: not in the NumPy backend, expected 0")
-        rule = lookup(NUMPY_OPTIMIZERS, recipe.optimizer, "backend numpy --optimizer")(recipe)
+        if recipe.optimizer not in NUMPY_OPTIMIZERS:
+            expected = " or ".join(NUMPY_OPTIMIZERS)
+            raise UserError(f"--optimizer {recipe.optimizer}: not in the NumPy backend, expected {expected}")
         numpy_twin(model)  # refuses other models first
         super().__init__(model, train_set, validation_set, recipe, *arguments, **options)
         self._check_loss()
         if self.execution.precision == "fp64":
             self.model.double()
         self.network = numpy_twin(self.model)
+        rule = NUMPY_OPTIMIZERS[recipe.optimizer](recipe)
         self.optimizer = NumpyOptimizer(self.model.parameters(), rule, recipe.learning_rate)
 
     def _check_loss(self) -> None:
@@ -95,7 +98,7 @@ class NumpyTrainer(BasicTrainer):
 
     def train_step(
         self, images: Float[Tensor, "batch 1 28 28"], labels: Int64[Tensor, " batch"]
-    ) -> Float[Tensor, "batch 10"]:
+    ) -> Float[Tensor, "batch classes"]:
         logits = self.network.forward(images.numpy(), training=True)
         self.network.backward(cross_entropy_gradient(logits, labels.numpy(), self.recipe.label_smoothing))
         for parameter, gradient in zip(self.model.parameters(), self.network.gradients(), strict=True):
@@ -108,18 +111,18 @@ class NumpyTrainer(BasicTrainer):
     def measure_epoch(
         self,
         plan: EpochPlan,
-        logits: Float[Tensor, "n 10"],
+        logits: Float[Tensor, "n classes"],
         labels: Int64[Tensor, " n"],
         epoch_seconds: float,
     ) -> EpochMetrics:
         median = float(F.cross_entropy(logits, labels, reduction="none").median())
         return replace(super().measure_epoch(plan, logits, labels, epoch_seconds), median_train_loss=median)
 
-    def predict(self, images: Tensor) -> Float[Tensor, "n 10"]:
+    def predict(self, images: Tensor) -> Float[Tensor, "n classes"]:
         return numpy_logits(self.network, images)
 
 
-def numpy_logits(network: NumpyNet, images: Tensor) -> Float[Tensor, "n 10"]:
+def numpy_logits(network: NumpyNet, images: Tensor) -> Float[Tensor, "n classes"]:
     """The logits of the NumPy network for uint8 images (n, 28, 28)."""
     return torch.cat(
         [torch.from_numpy(network.forward(to_pixels(batch).numpy())) for batch in images.split(BATCH_SIZE)]

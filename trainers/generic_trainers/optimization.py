@@ -5,9 +5,9 @@ To add an optimizer or a schedule, add a function to OPTIMIZERS or SCHEDULES and
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,27 +16,17 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from utils.errors import UserError
 from utils.recipe import Recipe
 
 ONE_CYCLE_START = 1 / 25  # of the highest learning rate; both factors as in torch's OneCycleLR
 ONE_CYCLE_END = 1e-4  # of the first learning rate
-
-Entry = TypeVar("Entry")
-
-
-def lookup(registry: Mapping[str, Entry], name: str, flag: str) -> Entry:
-    """The entry with this id. Raises UserError, listing the known ids, if there is none."""
-    if name not in registry:
-        raise UserError(f"--{flag} {name}: expected one of {', '.join(registry)}")
-    return registry[name]
 
 
 # Loss and gradient.
 
 
 def training_loss(
-    logits: Float[Tensor, "batch 10"], labels: Int64[Tensor, " batch"], recipe: Recipe
+    logits: Float[Tensor, "batch classes"], labels: Int64[Tensor, " batch"], recipe: Recipe
 ) -> Float[Tensor, ""]:
     """The recipe's loss, a mean over the batch: cross-entropy. Label smoothing spreads a fraction of each target over
     all classes. To add a loss, add a recipe field and use it here."""
@@ -107,7 +97,7 @@ def build_optimizer(
             {"params": [p for p in parameters if p.ndim >= matrix_dimensions], "weight_decay": recipe.weight_decay},
             {"params": [p for p in parameters if p.ndim < matrix_dimensions]},
         ]
-    return lookup(OPTIMIZERS, recipe.optimizer, "optimizer")(groups, recipe, device.type in ("cpu", "cuda"))
+    return OPTIMIZERS[recipe.optimizer](groups, recipe, device.type in ("cpu", "cuda"))
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float, device: torch.device) -> None:
@@ -127,7 +117,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float, device: tor
 
 @dataclass(frozen=True)
 class Epoch:
-    """What a schedule knows of an epoch."""
+    """What a schedule depends on, besides the recipe."""
 
     number: int
     """Counted from 1."""
@@ -191,7 +181,7 @@ SCHEDULES: dict[str, Callable[[Recipe, Epoch], list[float]]] = {
 
 def learning_rates(recipe: Recipe, epoch: int, steps_per_epoch: int, val_losses: list[float]) -> list[float]:
     """The learning rate of each step of an epoch by the recipe's schedule. `val_losses`: of the epochs before."""
-    return lookup(SCHEDULES, recipe.schedule, "schedule")(recipe, Epoch(epoch, steps_per_epoch, val_losses))
+    return SCHEDULES[recipe.schedule](recipe, Epoch(epoch, steps_per_epoch, val_losses))
 
 
 def _half_wave(begin: float, end: float, fraction: float) -> float:
@@ -216,8 +206,3 @@ class MovingAverage:
     def update(self, model: nn.Module) -> None:
         """Adds the weights after one more step."""
         self.mix(list(self.module.parameters()), list(model.parameters()), 0)
-
-
-def build_average(model: nn.Module, recipe: Recipe) -> MovingAverage | None:
-    """The average that the recipe asks for, or None."""
-    return MovingAverage(model, recipe.ema_decay) if recipe.ema_decay else None

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from models.layers import LayeredNet
 from trainers.generic_trainers.basic_trainer import BasicTrainer
 from trainers.generic_trainers.cuda_graph import as_compiled
 from trainers.generic_trainers.logging import Progress
@@ -30,11 +31,12 @@ STACK_SIZES = {"cpu": 8, "cuda": 64}  # networks; more gain little on a CPU (ben
 def stack_size(model: nn.Module, recipe: Recipe, execution: Execution) -> int:
     """How many networks of one recipe to train together, given the resolved execution.
 
-    1 if stacking does not pay (convolutions) or if a network would not get what it gets alone: its own dropout draws,
-    or a learning rate that follows its validation loss.
+    1 if stacking does not pay (convolutions), if the model is your own class, whose code vmap may not handle, or if a
+    network would not get what it gets alone: its own dropout draws, or a learning rate that follows its validation
+    loss.
     """
     with_weights = [module for module in model.modules() if any(True for _ in module.parameters(recurse=False))]
-    only_linear = all(isinstance(module, nn.Linear) for module in with_weights)
+    only_linear = isinstance(model, LayeredNet) and all(isinstance(module, nn.Linear) for module in with_weights)
     has_dropout = any(isinstance(module, nn.Dropout) for module in model.modules())
     alone = has_dropout or recipe.schedule == "plateau" or not execution.preload or recipe.backend == "numpy"
     if not only_linear or alone or execution.compile == "inductor":

@@ -12,7 +12,8 @@ from model_strings import model_strings
 
 from models import build_model
 from models.model_string import LAYERS, GlobalPool, parse
-from models.numpy_models.network import BUILDERS, SGD, Adam, NumpyNet, cross_entropy_gradient, softmax
+from models.numpy_models.layers import BUILDERS
+from models.numpy_models.network import SGD, Adam, NumpyNet, cross_entropy_gradient, softmax
 from utils.errors import UserError
 
 EXAMPLES = [

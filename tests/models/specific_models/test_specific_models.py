@@ -23,6 +23,19 @@ def test_resnet18_is_torchvisions_except_for_the_first_layers():
     torch.testing.assert_close(ours.eval()(images), theirs.eval()(standardized))
 
 
+def test_resnet18_starts_with_the_kernels_of_its_paper():
+    torch.manual_seed(0)
+    ours, theirs = build_model("resnet18"), resnet18()
+    assert ours.layers.conv.weight.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.1)
+    expected = theirs.layer3[0].conv1.weight.std().item()
+    assert ours.layers.block3a.conv1.weight.std().item() == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_registered_network_has_an_output_per_class(name):
+    assert build_model(name, 26)(torch.rand(2, 1, 28, 28)).shape == (2, 26)
+
+
 def test_shift_invariant_ignores_a_shift_by_the_stride_of_both_pools():
     model = build_model("shift_invariant").double().eval()
     speck = torch.full((1, 1, 28, 28), MNIST_MEAN, dtype=torch.float64)  # zero after standardisation
