@@ -24,6 +24,7 @@ This page is written by `python docs/generate.py` from the options in `commands/
 A mistake in the arguments ends a command with exit code 2 and a message of one or two lines. Ctrl-C stops a command
 with exit code 130; a stopped training resumes with `mnist train --resume RUN`.
 """
+MAX_VALUE = 30  # longer values of an option make its column too wide
 SHARED = {"recipe": Recipe, "execution": Execution}
 
 
@@ -65,9 +66,12 @@ def options_table(options: list[Option]) -> str:
     """A row for each option: flags, default, meaning."""
     rows = ["| option | default | meaning |", "|---|---|---|"]
     for option in options:
-        flags = f"{', '.join(option.flags)} {option.value}".strip()
+        value, meaning = option.value, option.help
+        if len(value) > MAX_VALUE:  # many choices, as {one,other}
+            value, meaning = "NAME", f"{meaning} One of {value.strip('{}').replace(',', ', ')}."
+        flags = f"{', '.join(option.flags)} {value}".strip()
         default = option.default if option.default in ("", "required") else f"`{option.default}`"
-        rows.append(f"| `{cell(flags)}` | {default} | {prose(option.help)} |")
+        rows.append(f"| `{cell(flags)}` | {default} | {prose(meaning)} |")
     return "\n".join(rows) + "\n"
 
 

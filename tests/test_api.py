@@ -1,4 +1,4 @@
-"""The code blocks of docs/api.md run as printed, except that the first block uses fewer digits and epochs."""
+"""The code blocks of README.md and docs/api.md run as printed; blocks on MNIST with fewer digits and epochs."""
 
 import re
 
@@ -9,9 +9,13 @@ from models import load_trained
 from utils.files import PROJECT_FOLDER
 from utils.run import Run
 
-FIRST, *OTHERS = re.findall(
-    r"```python\n(.*?)```", (PROJECT_FOLDER / "docs" / "api.md").read_text(encoding="utf-8"), flags=re.DOTALL
-)
+
+def python_blocks(name):
+    return re.findall(r"```python\n(.*?)```", (PROJECT_FOLDER / name).read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+FIRST, *OTHERS = python_blocks("docs/api.md")
+(README,) = python_blocks("README.md")
 
 
 def replaced(code, old, new):
@@ -20,9 +24,11 @@ def replaced(code, old, new):
 
 
 @pytest.mark.real_mnist
-def test_the_example_runs(real_mirror):
-    code = replaced(FIRST, "num_epochs=3", "num_epochs=1, train_size=2000")
+@pytest.mark.parametrize("code", [README, FIRST], ids=["README.md", "docs/api.md"])
+def test_the_example_runs(real_mirror, code):
+    code = replaced(code, "num_epochs=3", "num_epochs=1, train_size=2000")
     code = replaced(code, "num_epochs=2", "num_epochs=1, train_size=2000")
+    code = code.replace("validation_size=5000", "validation_size=5000, train_size=2000")
     names = {}
     exec(code, names)
     run = names["run"]
