@@ -73,10 +73,10 @@ class PairedComparison:
         ]
         if max(self.sizes) > 1:
             size = min(self.sizes)
-            networks = f"the first {size} seeds of each group vote" if size > 1 else "each group has its first seed"
+            compared = f"the votes of the first {size} seeds" if size > 1 else "the first seeds"
             texts.append(
-                f"In McNemar's test, {networks}: the test is fair only between equal numbers of networks, because a "
-                "vote of more networks makes fewer errors."
+                f"McNemar's test compares {compared} of the two groups: equal numbers, because a vote of more networks "
+                "makes fewer errors."
             )
         return texts
 

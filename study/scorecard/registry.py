@@ -1,6 +1,7 @@
 """All metrics and curves of the scorecard by id. To add a metric, write a function and add a `Metric` to its module."""
 
 import difflib
+import re
 
 from study.scorecard import adversarial, corruptions, ood, other_datasets, spatial, test_set
 from study.scorecard.evaluator import Curve, Metric
@@ -43,9 +44,14 @@ def get_metric(metric_id: str) -> Metric:
 
 
 def similar_ids(text: str) -> list[str]:
-    """The metrics whose id, label and group contain all words of the text; if there are none, the ids that differ from
-    it by little more than a misspelling."""
-    words = text.lower().replace("_", " ").split()
+    """The metrics whose id, label and group contain all words of the text, apart from misspellings; if there are none,
+    the ids that differ from the text in a few characters."""
     described = {id_: f"{id_} {metric.label} {metric.group}".lower() for id_, metric in METRICS.items()}
+    everything = " ".join(described.values())
+    vocabulary = set(re.findall(r"[a-z]+", everything))
+    words = [
+        next(iter([] if word in everything else difflib.get_close_matches(word, vocabulary, n=1, cutoff=0.75)), word)
+        for word in text.lower().replace("_", " ").split()
+    ]
     found = [id_ for id_, description in described.items() if words and all(word in description for word in words)]
     return found or difflib.get_close_matches(text, METRICS, n=3, cutoff=0.8)

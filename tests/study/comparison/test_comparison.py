@@ -136,8 +136,10 @@ def test_mcnemar_seldom_finds_a_difference_between_networks_of_one_recipe(sizes)
 def test_the_text_says_which_networks_vote():
     single, group = [made_predictions([True, False])], [made_predictions([True, True])] * 3
     assert not any("seed" in text for text in compare_predictions(single, single).sentences())
-    assert "each group has its first seed" in compare_predictions(group, single).sentences()[-1]
-    assert "the first 3 seeds of each group vote" in compare_predictions(group, group).sentences()[-1]
+    assert "compares the first seeds of the two groups" in compare_predictions(group, single).sentences()[-1]
+    assert (
+        "compares the votes of the first 3 seeds of the two groups" in compare_predictions(group, group).sentences()[-1]
+    )
 
 
 def test_a_tiny_p_value_is_not_printed_as_zero():

@@ -95,7 +95,7 @@ def test_a_module_without_logits_of_ten_classes_is_refused():
 
 
 def test_an_unknown_metric_is_refused_with_the_closest_ids():
-    with pytest.raises(UserError, match=r"unknown metric 'rotaton_40': did you mean rotation_40, .*--list"):
+    with pytest.raises(UserError, match=r"unknown metric 'rotaton_40': did you mean rotation_40\? .*--list"):
         evaluate(nn.Flatten(), ["rotaton_40"])
     with pytest.raises(UserError, match=r"unknown metric 'x+\.*': 'mnist scorecard --list' lists all"):
         get_metric("x" * 1000)
@@ -109,7 +109,10 @@ def test_an_unknown_metric_is_refused_with_the_closest_ids():
         ("Calibration", ["ece", "temperature", "ece_after_temperature_scaling"]),
         ("pgd linf", ["pgd_linf_0.1"]),
         ("corruption_mean", ["corruptions_mean", "corruptions_mean_1000"]),
-        ("acuracy", []),
+        ("spatal worst", ["spatial_worst_case"]),
+        ("rotation_41", ["rotation_40", "rotation_90", "rotation_20"]),
+        ("acuracy", [metric_id for metric_id in METRICS if "accuracy" in metric_id + METRICS[metric_id].label]),
+        ("zzz", []),
         ("", []),
     ],
 )
