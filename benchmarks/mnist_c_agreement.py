@@ -18,7 +18,6 @@ from jaxtyping import Float, UInt8
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from scipy.stats import t
 from torch import Tensor, nn
 
@@ -91,15 +90,8 @@ def prediction_test(single: float, values: list[float]) -> tuple[float, float]:
 
 def markdown(values: dict[str, Any]) -> str:
     """The table of docs/scorecard.md."""
-    header = (
-        "corruption",
-        "errors, reference",
-        "errors, ours (mean over seeds)",
-        "std over seeds",
-        "t",
-        "p",
-        "significant",
-    )
+    header = ("corruption", "errors, reference", "errors, ours (mean over seeds)", "std over seeds", "t", "p",
+              "significant")  # fmt: skip
     rows = []
     for row in values["results"]:
         cells = [row["corruption"], f"{row['reference_error']:.2%}", f"{np.mean(row['errors']):.2%}"]
@@ -115,8 +107,7 @@ def markdown(values: dict[str, Any]) -> str:
 
 def side_by_side(sets: dict[str, ImageSet]) -> Figure:
     """The first digits under each corruption: the published generator above, ours below."""
-    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06)  # inches
-    figure = Figure(figsize=(12.6, 6.8), layout=layout)
+    figure = Figure(figsize=(12.6, 6.8), layout="constrained")
     figure.suptitle("MNIST-C: the published generator above, ours below (seed 0)", fontsize=13, color=INK)
     clean = sets["identity"].images[:NUM_SHOWN]
     for place, name in enumerate(MNIST_C, start=1):

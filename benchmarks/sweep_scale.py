@@ -72,13 +72,8 @@ def _seconds(arguments: list[str]) -> float:
 
 
 def executors_table(values: dict[str, Any]) -> str:
-    header = (
-        "executor",
-        "a run of `linear`, one epoch, ms",
-        "its training, ms",
-        "outside the run, ms",
-        "outside 10,000 runs, s",
-    )
+    header = ("executor", "a run of `linear`, one epoch, ms", "its training, ms", "outside the run, ms",
+              "outside 10,000 runs, s")  # fmt: skip
     rows = []
     for name, seconds in values["executors"].items():
         run, training, outside = (1000 * seconds[part] for part in ("run", "training", "outside"))

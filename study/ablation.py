@@ -293,14 +293,10 @@ def _write_study(results: AblationResults, folder: Path) -> None:
 def effect_rows(results: AblationResults) -> list[list[str]]:
     """The table of effects: the baseline's own values, then the differences of each variant from them."""
     return [
-        [
-            variant.property,
-            variant.label,
-            f"{variant.num_parameters:,}",
-            *(_effect_text(results, variant, metric) for metric in MEASURES),
-        ]
+        [variant.property, variant.label, f"{variant.num_parameters:,}",
+         *(_effect_text(results, variant, metric) for metric in MEASURES)]
         for variant in results.variants
-    ]
+    ]  # fmt: skip
 
 
 def _effect_text(results: AblationResults, variant: VariantResult, metric: str) -> str:

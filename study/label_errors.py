@@ -209,15 +209,10 @@ def sentences(values: dict[str, Any]) -> list[str]:
 def label_errors_document(errors: LabelErrors, values: dict[str, Any]) -> Document:
     """The page of `values`, the content of label_errors.json."""
     rows = [
-        [
-            str(digit["index"]),
-            str(digit["label"]),
-            f"{digit['error_rate']:.0%}",
-            str(digit["most_frequent_error"]),
-            "contested" if digit["contested"] else "",
-        ]
+        [str(digit["index"]), str(digit["label"]), f"{digit['error_rate']:.0%}",
+         str(digit["most_frequent_error"]), "contested" if digit["contested"] else ""]
         for digit in values["hard_digits"]
-    ]
+    ]  # fmt: skip
     table = Table(["test digit", "label", "networks wrong", "most frequent wrong prediction", "human raters"], rows)
     figures = {"hardest_digits": _hardest_digits_figure(errors), "missed_by_all": _missed_by_all_figure(errors)}
     blocks: list[Block] = [

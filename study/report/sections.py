@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -11,7 +11,7 @@ from study.ablation import EXPLANATION, HEADER, MEASURES, AblationResults, effec
 from study.comparison.figures import MAX_CURVES, learning_curves_figure
 from study.comparison.groups import percent
 from study.label_errors import DESCRIPTIONS, label_errors_folder, sentences
-from study.report.evidence import Evidence, Network, unbroken
+from study.report.evidence import Network, interval_text, unbroken
 from study.scorecard import METRICS
 from study.scorecard.figures import CAPTIONS, scorecard_figures
 from trainers.recipes import training_command
@@ -23,17 +23,11 @@ from utils.statistics import difference_interval, probability_first_beats_second
 INTERVALS = "means over the seeds ± the margin of Student's 95 % confidence interval"
 MIN_TEST_ACCURACY = 0.995  # on digits with uncontested labels: criterion for the test set
 MIN_CONDITION_ACCURACY = 0.95  # criterion for every other condition
+CRITERION = f"{100 * MIN_CONDITION_ACCURACY:g} %"
 CONDITIONS = (
-    "usps_accuracy",
-    "sklearn_digits_accuracy",
-    "shift_4px",
-    "rotation_20",
-    "rotation_40",
-    "scale_0.7",
-    "scale_1.3",
-    "spatial_worst_case",
-    "corruptions_mean",
-)
+    "usps_accuracy", "sklearn_digits_accuracy", "shift_4px", "rotation_20", "rotation_40", "scale_0.7", "scale_1.3",
+    "spatial_worst_case", "corruptions_mean",
+)  # fmt: skip
 
 
 def _missing_study(title: str, command: str) -> Section:
@@ -52,10 +46,11 @@ def answer(networks: Sequence[Network]) -> list[Block]:
         if first.values("uncontested_accuracy")
         else "the accuracy on those with uncontested labels has not been measured"
     )
+    test_accuracy = interval_text([100 * value for value in first.group.values("test_accuracy")], largest=100)
     test_set = (
-        f"As a test set, MNIST {solved[first.reaches('uncontested_accuracy', MIN_TEST_ACCURACY)]}: {first.label}, the "
-        f"recipe with the best validation accuracy, classifies {percent(*first.group.mean_interval('test_accuracy'))} "
-        f"of the test digits correctly, and {uncontested} (criterion: {MIN_TEST_ACCURACY:.1%})."
+        f"As a test set, MNIST {solved[first.reaches('uncontested_accuracy', MIN_TEST_ACCURACY)]}: the recipe with the "
+        f"best validation accuracy, {first.label}, classifies {test_accuracy} % of the test digits correctly, and "
+        f"{uncontested} (criterion: {100 * MIN_TEST_ACCURACY:g} %)."
     )
     conditions = [metric for metric in CONDITIONS if first.values(metric)]
     if not conditions:
@@ -68,17 +63,17 @@ def answer(networks: Sequence[Network]) -> list[Block]:
     names = f" ({', '.join(METRICS[metric].label for metric in failed)})" if failed else ""
     task = (
         f"As a task, it {'is not solved' if failed else 'may be solved'}: the accuracy of this network is below "
-        f"{MIN_CONDITION_ACCURACY:.0%} under {len(failed)} of {len(conditions)} other conditions{names}, and lowest "
+        f"{CRITERION} under {len(failed)} of {len(conditions)} other conditions{names}, and lowest "
         f"for the condition '{METRICS[lowest].label}' ({first.text(lowest)} %)."
     )
     others = "This report has only one recipe; 'mnist scorecard' of runs of other recipes adds them."
     if len(networks) > 1:
         others = (
-            f"{len(failing)} of the {len(networks)} networks of this report fall below {MIN_CONDITION_ACCURACY:.0%} "
+            f"{len(failing)} of the {len(networks)} networks of this report fall below {CRITERION} "
             f"under at least one condition, and all of them under {len(failed_by_all)}."
         )
     figure = conditions_figure(networks, conditions)
-    caption = f"Accuracy under each condition; the dashed line is the criterion, {MIN_CONDITION_ACCURACY:.0%}"
+    caption = f"Accuracy under each condition; the dashed line is the criterion, {CRITERION}"
     return [Text(f"{test_set} {task} {others}"), picture_of(figure, caption, "study_conditions")]
 
 
@@ -202,62 +197,34 @@ def _fitting_row(network: Network, first: Network) -> list[str]:
 # Generalisation.
 
 
-@dataclass(frozen=True)
-class MetricTable:
-    """A table with one row per network and one column per metric, and the text above it."""
-
-    text: str
-    metrics: Sequence[str]
-
-    def blocks(self, networks: Sequence[Network]) -> list[Block]:
-        """Without the metrics that no network has; nothing if these are all."""
-        found = {metric: next((it for it in networks if it.values(metric)), None) for metric in self.metrics}
-        measured = {metric: network.results(metric)[0].n for metric, network in found.items() if network}
-        if not measured:
-            return []
-        header = ["network", *(f"{METRICS[metric].label}, n {n:,}" for metric, n in measured.items())]
-        rows = [[network.label, *(network.text(metric) for metric in measured)] for network in networks]
-        return [Text(self.text), Table(header, rows)]
-
-
-METRIC_TABLES = (
-    MetricTable(
-        f"Accuracy in percent on MNIST's test digits and on other data sets: {INTERVALS}. All networks are evaluated "
-        "on the same digits. If the interval would leave the range from 0 to 100, the table shows the lowest and the "
-        "highest seed instead. n is the number of images or writers. Uncontested labels are those that human raters do "
-        "not dispute. The worst tenth of the writers has a lower accuracy than the mean by chance alone; the expected "
-        "value is that of equally difficult writers.",
-        (
-            "test_accuracy",
-            "uncontested_accuracy",
-            "usps_accuracy",
-            "sklearn_digits_accuracy",
-            "worst_writers_accuracy",
-            "worst_writers_expected_accuracy",
-        ),
+# The text above a table with one row per network -> the metrics in its columns.
+METRIC_TABLES = {
+    f"Accuracy in percent on MNIST's test digits and on other data sets: {INTERVALS}. All networks are evaluated on "
+    "the same digits. If the interval would leave the range from 0 to 100, the table shows the lowest and the highest "
+    "seed instead. n is the number of images or writers. Uncontested labels are those that human raters do not "
+    "dispute. The worst tenth of the writers has a lower accuracy than the mean by chance alone; the expected value is "
+    "that of equally difficult writers.": (
+        "test_accuracy", "uncontested_accuracy", "usps_accuracy", "sklearn_digits_accuracy", "worst_writers_accuracy",
+        "worst_writers_expected_accuracy",
     ),
-    MetricTable(
-        "Spatial and corruption robustness, accuracy in percent. The worst case counts the digits that are correct "
-        "under each of a grid of shifts and rotations. The corruptions are those of MNIST-C.",
-        ("shift_4px", "rotation_40", "scale_0.7", "spatial_worst_case", "corruptions_mean"),
+    "Spatial and corruption robustness, accuracy in percent. The worst case counts the digits that are correct under "
+    "each of a grid of shifts and rotations. The corruptions are those of MNIST-C.": (
+        "shift_4px", "rotation_40", "scale_0.7", "spatial_worst_case", "corruptions_mean",
     ),
-    MetricTable(
-        "Calibration and selective prediction: the expected calibration error (ECE) in percent before and after "
-        "temperature scaling, with one temperature fitted on validation digits; and the error in percent if the "
-        "network rejects the digits with the lowest confidence.",
-        ("ece", "temperature", "ece_after_temperature_scaling", "error_at_coverage_95"),
+    "Calibration and selective prediction: the expected calibration error (ECE) in percent before and after "
+    "temperature scaling, with one temperature fitted on validation digits; and the error in percent if the network "
+    "rejects the digits with the lowest confidence.": (
+        "ece", "temperature", "ece_after_temperature_scaling", "error_at_coverage_95",
     ),
-    MetricTable(
-        "Out-of-distribution detection by the energy score, in percent: the AUROC is the probability that a test digit "
-        "scores higher than an out-of-distribution image, 50 for chance.",
-        ("ood_fashion_mnist_energy", "ood_kmnist_energy", "ood_noise_energy"),
+    "Out-of-distribution detection by the energy score, in percent: the AUROC is the probability that a test digit "
+    "scores higher than an out-of-distribution image, 50 for chance.": (
+        "ood_fashion_mnist_energy", "ood_kmnist_energy", "ood_noise_energy",
     ),
-    MetricTable(
-        "Adversarial robustness: the accuracy in percent if an attack may change every pixel by the given part of its "
-        "range, or the image by the given l2 distance. The values are upper bounds, because stronger attacks exist.",
-        ("fgsm_linf_0.1", "pgd_linf_0.1", "pgd_l2_1.5"),
+    "Adversarial robustness: the accuracy in percent if an attack may change every pixel by the given part of its "
+    "range, or the image by the given l2 distance. The values are upper bounds, because stronger attacks exist.": (
+        "fgsm_linf_0.1", "pgd_linf_0.1", "pgd_l2_1.5",
     ),
-)
+}  # fmt: skip
 
 
 def generalisation_section(networks: Sequence[Network]) -> Section:
@@ -268,11 +235,20 @@ def generalisation_section(networks: Sequence[Network]) -> Section:
     blocks = [
         *_trade_off(networks),
         *_conditions(networks),
-        *(block for table in METRIC_TABLES for block in table.blocks(networks)),
+        *(block for text, metrics in METRIC_TABLES.items() for block in _metric_table(networks, text, metrics)),
         *(picture_of(figure, f"{CAPTIONS[name]}{some}", f"study_{name}") for name, figure in figures.items()),
         *_scorecard_notes(networks),
     ]
     return Section("Generalisation beyond the test set", blocks)
+
+
+def _metric_table(networks: Sequence[Network], text: str, metrics: Sequence[str]) -> list[Block]:
+    """The table without the metrics that no network has; nothing if these are all."""
+    found = {metric: [result for network in networks for result in network.results(metric)] for metric in metrics}
+    measured = {metric: results[0].n for metric, results in found.items() if results}
+    header = ["network", *(f"{METRICS[metric].label}, n {n:,}" for metric, n in measured.items())]
+    rows = [[network.label, *(network.text(metric) for metric in measured)] for network in networks]
+    return [Text(text), Table(header, rows)] if measured else []
 
 
 CONDITIONS_HEADER = ("condition", "n", "first by validation", "solved?", "lowest", "highest", "highest network")
@@ -289,7 +265,7 @@ def _conditions(networks: Sequence[Network]) -> list[Block]:
         rows.append([*row, f"{100 * min(means)[0]:.1f}", f"{100 * max(means)[0]:.1f}", max(means)[1]])
     note = (
         "A condition is solved if the 95 % confidence interval of every seed is at or above "
-        f"{MIN_CONDITION_ACCURACY:.0%}, and not solved if that of every seed is below. Accuracies are in percent. The "
+        f"{CRITERION}, and not solved if that of every seed is below. Accuracies are in percent. The "
         "highest is selected on the digits on which it is measured, so it is slightly optimistic."
     )
     return [Text(note), Table(CONDITIONS_HEADER, rows)] if rows else []
@@ -379,14 +355,3 @@ def label_errors_section(values: dict[str, Any] | None) -> Section:
         Picture(file.read_bytes(), DESCRIPTIONS[name], f"study_{name}") for name, file in files.items() if file.exists()
     ]
     return Section(title, [*map(Text, sentences(values)), *pictures, Command([values["command"]])])
-
-
-def report_sections(evidence: Evidence) -> list[Section]:
-    """All sections, from the data to the label errors."""
-    return [
-        input_section(evidence.inspection),
-        fitting_section(evidence.networks),
-        generalisation_section(evidence.networks),
-        ablation_section(evidence.ablation),
-        label_errors_section(evidence.label_errors),
-    ]

@@ -72,8 +72,6 @@ class Plan:
             self.recipe(model, {})
         for name, values in self.fields.items():
             self._check_values(name, values)
-        if self.search not in get_args(Search):
-            raise UserError(f"search '{brief(self.search)}': expected one of {', '.join(get_args(Search))}")
         if self.search == "grid" and self.pruning:
             raise UserError("a grid trains all its points: pruning needs search random or tpe")
         if not 1 <= self.num_points <= MAX_POINTS:
@@ -136,11 +134,15 @@ def read_plan(file: Path) -> Plan:
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise UserError(f"{key} = {brief(value)}: expected {expected}")
     base = get_recipe(values["recipe"]) if "recipe" in values else Recipe()
-    seeds = values.get("seeds", "0")
+    search, models, seeds = values.get("search", "grid"), values.get("models", [base.model]), values.get("seeds", "0")
+    if search not in get_args(Search):
+        raise UserError(f"search '{brief(search)}': expected one of {', '.join(get_args(Search))}")
+    if not all(isinstance(model, str) for model in models):
+        raise UserError(f"models = {brief(models)}: expected a list of texts")
     return Plan(
         name=file.stem,
         base=base,
-        models=tuple(values.get("models", [base.model])),
+        models=tuple(models),
         fields={name: _values(name, value) for name, value in values.get("fields", {}).items()},
         seeds=tuple(parse_seeds(",".join(map(brief, seeds)) if isinstance(seeds, list) else brief(seeds))),
         **{name: values[name] for name in ("search", "num_points", "pruning") if name in values},
