@@ -141,7 +141,7 @@ def csv_table(groups: Sequence[RunGroup]) -> str:
     """One line per group in full precision. The confidence interval of a single seed is empty."""
     rows = []
     for group in groups:
-        intervals = {}
+        intervals: dict[str, float] = {}
         for field, highest in (("val_accuracy", 1.0), ("test_accuracy", 1.0), ("train_seconds", math.inf)):
             mean, margin = group.mean_interval(field)
             ends = np.clip([mean - margin, mean + margin], 0.0, highest)

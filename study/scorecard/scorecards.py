@@ -74,7 +74,7 @@ def _check_is_measurable(run: Run) -> None:
 def cached_scorecards(runs: Iterable[Run], metrics: Sequence[str] = FULL) -> dict[str, Scorecard]:
     """What the cache has of these metrics, and all cached curves, by run name. Nothing is measured. Runs without any
     cached result, unfinished and damaged runs are left out."""
-    chosen = [*map(get_metric, metrics), *CURVES.values()]
+    chosen: list[Metric | Curve] = [*map(get_metric, metrics), *CURVES.values()]
     caches = {run: ScorecardCache(cache_file(run)) for run in runs if not run.problem and run.best_checkpoint.exists()}
     cards = (_scorecard_from(cache, run, chosen) for run, cache in caches.items())
     return {card.run_name: card for card in cards if card.results}
