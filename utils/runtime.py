@@ -22,6 +22,8 @@ from utils.errors import UserError
 from utils.files import PROJECT_FOLDER, is_checkout
 from utils.recipe import Execution, Recipe
 
+NUMPY_EXECUTION = {"device": ("auto", "cpu"), "precision": ("auto", "fp32", "fp64"), "compile": ("auto", "none")}
+
 
 def resolve_execution(recipe: Recipe, model: nn.Module, execution: Execution) -> Execution:
     """The execution with every `auto` replaced by the choice for this machine and model. Also sets torch's number of
@@ -29,8 +31,16 @@ def resolve_execution(recipe: Recipe, model: nn.Module, execution: Execution) ->
 
     Raises UserError for a request that the machine or the recipe's backend cannot fulfil.
     """
+    threads = use_threads(model, execution.threads)
     if recipe.backend == "numpy":
-        return dataclasses.replace(_numpy_execution(execution), threads=use_threads(model, execution.threads))
+        for name, values in NUMPY_EXECUTION.items():
+            value = getattr(execution, name)
+            if value not in values:
+                raise UserError(f"--{name} {value}: the NumPy backend expects {' or '.join(values)}")
+        is_double = execution.precision == "fp64"
+        return dataclasses.replace(
+            execution, device="cpu", precision="fp64" if is_double else "fp32", compile="none", threads=threads
+        )
     device = choose_device(execution.device)
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)  # streams and graphs belong to the current device
@@ -39,19 +49,8 @@ def resolve_execution(recipe: Recipe, model: nn.Module, execution: Execution) ->
         device=str(device),
         precision=choose_precision(execution.precision, device, model),
         compile=choose_compile(execution.compile, device),
-        threads=use_threads(model, execution.threads),
+        threads=threads,
     )
-
-
-def _numpy_execution(execution: Execution) -> Execution:
-    """The execution on the NumPy backend: the CPU, uncompiled, in fp32 unless fp64 is requested."""
-    supported = {"device": ("auto", "cpu"), "precision": ("auto", "fp32", "fp64"), "compile": ("auto", "none")}
-    for name, values in supported.items():
-        value = getattr(execution, name)
-        if value not in values:
-            raise UserError(f"--{name} {value}: the NumPy backend expects {' or '.join(values)}")
-    precision: Literal["fp32", "fp64"] = "fp64" if execution.precision == "fp64" else "fp32"
-    return dataclasses.replace(execution, device="cpu", precision=precision, compile="none")
 
 
 # Devices and precision.
@@ -78,9 +77,8 @@ def choose_device(name: str) -> torch.device:
 
 def available_devices() -> list[str]:
     """The device types of this machine, the fastest first."""
-    cuda = ["cuda"] if torch.cuda.is_available() else []
-    mps = ["mps"] if torch.backends.mps.is_available() else []
-    return [*cuda, *mps, "cpu"]
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return [name for name, is_available in found.items() if is_available]
 
 
 def has_fast_bf16(device: torch.device) -> bool:
@@ -116,16 +114,20 @@ def choose_compile(name: str, device: torch.device) -> Literal["none", "inductor
     """
     if name == "auto":
         return "cuda_graph" if device.type == "cuda" else "none"
-    if name == "cuda_graph" and device.type != "cuda":
-        raise UserError(f"compile 'cuda_graph' needs CUDA, this is {device.type}: expected auto, none or inductor")
-    if name == "inductor" and device.type not in ("cpu", "cuda"):
-        raise UserError(f"compile 'inductor' is not for {device.type}: expected auto or none")
+    if name == "cuda_graph":
+        if device.type != "cuda":
+            raise UserError(f"compile 'cuda_graph' needs CUDA, this is {device.type}: expected auto, none or inductor")
+        return "cuda_graph"
+    if name != "inductor":
+        return "none"
     compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")  # inductor's own search
-    if name == "inductor" and device.type == "cpu" and not shutil.which(compiler):
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"compile 'inductor' is not for {device.type}: expected auto or none")
+    if device.type == "cpu" and not shutil.which(compiler):
         raise UserError(f"compile 'inductor' needs a C++ compiler on a CPU, and {compiler} is not installed")
-    if name == "inductor" and device.type == "cuda" and importlib.util.find_spec("triton") is None:
+    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
         raise UserError("compile 'inductor' needs the package triton on CUDA: expected auto, none or cuda_graph")
-    return "cuda_graph" if name == "cuda_graph" else "inductor" if name == "inductor" else "none"
+    return "inductor"
 
 
 def is_convolutional(model: nn.Module) -> bool:
@@ -171,28 +173,19 @@ def choose_num_threads(model: nn.Module, requested: int | None = None) -> int:
 
     Raises UserError if `requested` or OMP_NUM_THREADS is not a usable number.
     """
+    cores = available_cores()
+    most = min(cores, _omp_limit("OMP_THREAD_LIMIT", cores))
     if requested is not None:
-        check_num_threads(requested)
+        if not 1 <= requested <= cores:
+            raise UserError(f"--threads {requested}: expected 1 to {cores}, the cores available to this process")
+        if requested > most:
+            raise UserError(f"--threads {requested}: OMP_THREAD_LIMIT is {most}. Raise or unset one of them.")
         return requested
-    most = available_cores()
-    if "OMP_THREAD_LIMIT" in os.environ:
-        most = min(most, _omp_limit("OMP_THREAD_LIMIT"))
     if "OMP_NUM_THREADS" in os.environ:
-        return min(most, _omp_limit("OMP_NUM_THREADS"))
+        return min(most, _omp_limit("OMP_NUM_THREADS", cores))
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     is_small = not is_convolutional(model) and num_parameters <= MAX_PARAMETERS_OF_ONE_THREAD
     return 1 if is_small else most
-
-
-def check_num_threads(requested: int) -> None:
-    """Raises UserError unless this process can run that many threads at once."""
-    cores = available_cores()
-    if not 1 <= requested <= cores:
-        raise UserError(f"--threads {requested}: expected 1 to {cores}, the cores available to this process")
-    if "OMP_THREAD_LIMIT" in os.environ and requested > _omp_limit("OMP_THREAD_LIMIT"):
-        raise UserError(
-            f"--threads {requested}: OMP_THREAD_LIMIT is {os.environ['OMP_THREAD_LIMIT']}. Raise or unset one of them."
-        )
 
 
 def use_threads(model: nn.Module, requested: int | None = None) -> int:
@@ -202,11 +195,12 @@ def use_threads(model: nn.Module, requested: int | None = None) -> int:
     return num_threads
 
 
-def _omp_limit(name: str) -> int:
-    """The first number of an OpenMP variable such as `4` or `4,2`."""
-    found = re.fullmatch(r"\s*([1-9]\d{0,5})\s*(,.*)?", os.environ[name])
+def _omp_limit(name: str, default: int) -> int:
+    """The first number of an OpenMP variable such as `4` or `4,2`, or the default if it is not set."""
+    value = os.environ.get(name, str(default))
+    found = re.fullmatch(r"\s*([1-9]\d{0,5})\s*(,.*)?", value)
     if not found:
-        raise UserError(f"{name} is '{os.environ[name][:40]}': expected a whole number from 1. Correct or unset it.")
+        raise UserError(f"{name} is '{value[:40]}': expected a whole number from 1. Correct or unset it.")
     return int(found[1])
 
 
@@ -258,11 +252,8 @@ def device_name(device: torch.device) -> str:
 
 def _processor() -> str:
     cpu_info = Path("/proc/cpuinfo")
-    if cpu_info.exists():
-        for line in cpu_info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    names = re.findall(r"model name\s*:\s*(.*)", cpu_info.read_text(encoding="utf-8")) if cpu_info.exists() else []
+    return names[0].strip() if names else platform.processor() or platform.machine()
 
 
 def _git(*arguments: str) -> str | None:

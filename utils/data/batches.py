@@ -1,7 +1,6 @@
 """Batches for training: index slices of a data set that is on the device, or a DataLoader for larger sets."""
 
 from collections.abc import Iterator
-from typing import Protocol
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -11,15 +10,6 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 from utils.data.splits import ImageSet
 
 Batch = tuple[Float[Tensor, "batch 1 28 28"], Int64[Tensor, " batch"]]
-
-
-class BatchSource(Protocol):
-    """The source of a trainer's batches."""
-
-    def epoch(self, order: Int64[Tensor, " n"]) -> Iterator[Batch]:
-        """Pixels in [0, 1] and labels on the device, batch by batch in this order of indices (a CPU tensor). The last
-        batch may be smaller."""
-        ...
 
 
 def to_pixels(images: UInt8[Tensor, "batch 28 28"]) -> Float[Tensor, "batch 1 28 28"]:
@@ -36,6 +26,8 @@ class PreloadedBatches:
         self.batch_size = batch_size
 
     def epoch(self, order: Int64[Tensor, " n"]) -> Iterator[Batch]:
+        """Pixels in [0, 1] and labels on the device, batch by batch in this order of indices (a CPU tensor). The last
+        batch may be smaller."""
         for indices in order.to(self.images.device).split(self.batch_size):
             yield self.take(indices)
 
@@ -61,10 +53,14 @@ class StreamedBatches:
         )
 
     def epoch(self, order: Int64[Tensor, " n"]) -> Iterator[Batch]:
+        """As in PreloadedBatches."""
         self.sampler.order = order
         for images, labels in self.loader:
             images = images.to(self.device, non_blocking=True)
             yield to_pixels(images), labels.to(self.device, non_blocking=True)
+
+
+BatchSource = PreloadedBatches | StreamedBatches
 
 
 class _FixedOrder(Sampler[list[int]]):
