@@ -8,8 +8,8 @@ import os
 
 __version__ = "2.0.0"
 
-# By default an OpenMP thread spins for milliseconds at every barrier. Beside another busy process, that spinning takes
-# the processor from the very thread that is waited for. A short spin costs nothing measurable on a quiet machine;
+# By default an OpenMP thread spins for milliseconds at every barrier. If another process is busy, the spinning threads
+# delay the thread that they wait for. A short spin costs nothing measurable on a quiet machine;
 # benchmarks/contention.py measures both. A variable set by the user wins.
 if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & set(os.environ):
     os.environ["OMP_WAIT_POLICY"] = "passive"  # libomp (macOS)

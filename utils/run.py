@@ -1,4 +1,4 @@
-"""A run is a folder `runs/<name>/`. `Run` is its only reader and writer: everything in it by name, typed and checked.
+"""A run is a folder `runs/<name>/`. `Run` is its only reader and writer; all values are typed and checked.
 
 config.json          the Recipe, written first
 environment.json     versions, machine, commit and the resolved Execution

@@ -14,6 +14,7 @@ from torch import Tensor
 from utils.errors import UserError
 
 NUM_PIXELS = 784
+NUMBER = re.compile(r"[+-]?\d*\.?\d+([eE][+-]?\d+)?")
 MAX_BYTES = 2**30  # MNIST's 70,000 digits take about 130 MB
 EXPECTED = (  # without and with labels
     "expected 784 pixel values from 0 to 255 and no label",
@@ -36,67 +37,53 @@ def csv_images(file: str) -> UInt8[Tensor, "n 28 28"]:
 
 def _read_table(path: Path, has_labels: bool) -> np.ndarray:
     """Rows of a label, if the file has labels, and 784 pixels, int32 (n, 785 or 784). All values are checked."""
-    first_line = _first_line(path, has_labels)
-    has_header = not _is_number(first_line[0])
-    expected, num_columns = EXPECTED[has_labels], NUM_PIXELS + has_labels
-    if len(first_line) == NUM_PIXELS + (not has_labels):
-        raise UserError(f"{path} has {len(first_line)} columns, so it has {'no ' * has_labels}labels: {expected}")
-    if len(first_line) != num_columns:
-        raise UserError(f"{path}, line 1: {len(first_line)} columns; {expected}")
+    first, expected, num_columns = _first_row(path), EXPECTED[has_labels], NUM_PIXELS + has_labels
+    if first == [""]:
+        raise UserError(f"{path} is empty or begins with an empty line: {expected} in each row")
+    if len(first) == NUM_PIXELS + (not has_labels):
+        raise UserError(f"{path} has {len(first)} columns, so it has {'no ' * has_labels}labels: {expected}")
+    has_header = not NUMBER.fullmatch(first[0])
+    limits = np.full(num_columns, 255)
+    if has_labels:
+        limits[0] = 9
     try:
         table = pd.read_csv(
             path, header=None, skiprows=int(has_header), dtype=np.int32, encoding="utf-8-sig"
         ).to_numpy()
-        is_valid = table.shape[1] == num_columns and table.min() >= 0 and table.max() <= 255
-        is_valid = is_valid and not (has_labels and table[:, 0].max() > 9)
+        is_valid = len(first) == num_columns == table.shape[1] and table.min() >= 0 and (table <= limits).all()
     except (ValueError, OverflowError):  # pandas' errors of parsing are ValueErrors
         is_valid = False
     if not is_valid:
-        raise UserError(_first_error(path, has_header, has_labels))
+        raise UserError(f"{path}{_first_error(path, has_header, limits)}; {expected}")
     return table
 
 
-def _first_line(path: Path, has_labels: bool) -> list[str]:
+def _first_row(path: Path) -> list[str]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise UserError(f"{path} is larger than 1 GiB; split it into several files and join them by commas")
         with path.open(encoding="utf-8-sig") as file:
-            line = file.readline(2**16).strip()
+            return _cells(file.readline(2**16))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise UserError(f"cannot read {path}: {reason}. Expected a CSV file of digits.") from None
-    if not line:
-        raise UserError(f"{path} is empty or begins with an empty line: {EXPECTED[has_labels]} in each row")
-    return _cells(line)
 
 
-def _first_error(path: Path, has_header: bool, has_labels: bool) -> str:
+def _first_error(path: Path, has_header: bool, limits: np.ndarray) -> str:
     """The first invalid line of a file that could not be read, and what is wrong with it."""
-    expected, num_columns = EXPECTED[has_labels], NUM_PIXELS + has_labels
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         for number, line in enumerate(file, start=1):
-            if number == 1 and has_header:
-                continue
             cells = _cells(line)
-            if len(cells) != num_columns:
-                return f"{path}, line {number}: {len(cells)} columns; {expected}"
-            for column, cell in enumerate(cells, start=1):
-                limit = 9 if has_labels and column == 1 else 255
-                if not cell.isdecimal() or int(cell) > limit:
-                    return f"{path}, line {number}, column {column}: '{cell[:20]}'; {expected}"
-    return f"{path} holds no row of digits: {expected}"
+            if len(cells) != len(limits):
+                return f", line {number}: {len(cells)} columns"
+            for column, (cell, limit) in enumerate(zip(cells, limits, strict=True), start=1):
+                if (number > 1 or not has_header) and not (cell.isdecimal() and int(cell) <= limit):
+                    return f", line {number}, column {column}: '{cell[:20]}'"
+    return " holds no row of digits"
 
 
 def _cells(line: str) -> list[str]:
     return [cell.strip().strip('"') for cell in line.strip().split(",")]
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 TEST_FRACTION = 0.2  # of the digits, for data sets without a test set
