@@ -9,6 +9,7 @@ from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
 from utils.data.splits import ImageSet
+from utils.figures import elided
 
 SIDE = 28
 MIDDLE = (SIDE - 1) / 2  # image centre, in pixels from the centre of the first pixel
@@ -16,6 +17,8 @@ MIDDLE = (SIDE - 1) / 2  # image centre, in pixels from the centre of the first 
 NUM_NEIGHBOURS = 10
 MAX_REFERENCE = 2_000  # digits per class in which neighbours are searched; more hardly change the ranking
 SEED = 0
+
+MAX_NAME = 30  # characters of a class name in the table
 
 # Columns of `measure_shapes`.
 SHAPES = ("height", "width", "longer_side", "centre_x", "centre_y", "off_centre", "lean_degrees")
@@ -90,14 +93,11 @@ def describe_dataset(
     train: ImageSet, test: ImageSet, writers: dict[str, Int64[np.ndarray, " n"]] | None = None
 ) -> dict[str, Any]:
     """All statistics as plain values for statistics.json. `writers` is the writer of each digit, for each split."""
-    sets = {"train": train, "test": test}
-    description: dict[str, Any] = {
-        "splits": {name: describe_split(image_set) for name, image_set in sets.items()},
+    return {
+        "splits": {"train": describe_split(train), "test": describe_split(test)},
         "duplicates": describe_duplicates(train, test),
+        **({"writers": {name: describe_writers(ids) for name, ids in writers.items()}} if writers else {}),
     }
-    if writers:
-        description["writers"] = {name: describe_writers(ids) for name, ids in writers.items()}
-    return description
 
 
 def describe_split(image_set: ImageSet) -> dict[str, Any]:
@@ -127,20 +127,23 @@ def describe_split(image_set: ImageSet) -> dict[str, Any]:
 
 def _describe_shapes(shapes: pd.DataFrame) -> dict[str, Any]:
     return {
-        **{name: _distribution(shapes[name].to_numpy()) for name in SHAPES},
+        **{name: _distribution(shapes[name]) for name in SHAPES},
         "share_within_1_px_of_middle": float((shapes["off_centre"] <= 1).mean()) if len(shapes) else None,
         "share_with_longer_side_20": float((shapes["longer_side"] == 20).mean()) if len(shapes) else None,
     }
 
 
-def _distribution(values: np.ndarray) -> dict[str, float] | None:
-    """Mean, standard deviation and quantiles of the finite values. None if there is none."""
-    values = values[np.isfinite(values)]
-    if not len(values):
+def _distribution(values: pd.Series) -> dict[str, float] | None:
+    """Mean, standard deviation and quantiles. NaN is left out. None if nothing is left."""
+    values = values.dropna()
+    if values.empty:
         return None
-    quantiles = np.quantile(values, [0, 0.01, 0.5, 0.99, 1]).tolist()
-    names = ("min", "quantile_1", "median", "quantile_99", "max")
-    return {"mean": float(values.mean()), "std": float(values.std()), **dict(zip(names, quantiles, strict=True))}
+    quantiles = {"min": 0, "quantile_1": 0.01, "median": 0.5, "quantile_99": 0.99, "max": 1}
+    return {
+        "mean": float(values.mean()),
+        "std": float(values.std(ddof=0)),
+        **{name: float(values.quantile(fraction)) for name, fraction in quantiles.items()},
+    }
 
 
 def describe_duplicates(train: ImageSet, test: ImageSet) -> dict[str, int]:
@@ -171,12 +174,12 @@ def describe_writers(writers: Int64[np.ndarray, " n"]) -> dict[str, float]:
 
 def statistics_table(description: dict[str, Any]) -> str:
     """A text table with one row per split and class."""
-    columns = ["digits", "share", "pixel mean", "height, px", "width, px", "off centre, px", "lean, degrees"]
+    columns = ["images", "share", "pixel mean", "height, px", "width, px", "off centre, px", "lean, degrees"]
     rows = {}
     for split, whole in description["splits"].items():
         for name, part in {**whole["classes"], "all": {**whole, "share": 1.0}}.items():
             shapes = [part[key] for key in ("height", "width", "off_centre", "lean_degrees")]
-            rows[f"{split} {name}"] = [
+            rows[f"{split} {elided(name, MAX_NAME)}"] = [
                 f"{part['num_digits']:,}",
                 f"{part['share']:.1%}",
                 f"{part['pixel_mean']:.4f}" if part["num_digits"] else "-",
@@ -191,18 +194,18 @@ def summary_text(dataset: str, description: dict[str, Any]) -> str:
     x, y, off_centre, longer_side = (train[key] for key in ("centre_x", "centre_y", "off_centre", "longer_side"))
     counts = [part["num_digits"] for part in train["classes"].values()]
     lines = [
-        f"{dataset}, {train['num_digits']:,} training digits:",
+        f"{dataset}, {train['num_digits']:,} training images:",
         f"pixels      mean {train['pixel_mean']:.4f}, standard deviation {train['pixel_std']:.4f}; "
         f"{train['ink_share']:.1%} of all pixels have ink",
         f"centring    the centre of mass is {x['mean']:+.2f} ± {x['std']:.2f} px right of the image centre "
         f"and {y['mean']:+.2f} ± {y['std']:.2f} px below it; "
-        f"99 % of the digits are within {off_centre['quantile_99']:.2f} px of it",
+        f"99 % of the images are within {off_centre['quantile_99']:.2f} px of it",
         f"size        the longer side is {longer_side['mean']:.2f} ± {longer_side['std']:.2f} px; "
         f"{train['share_with_longer_side_20']:.1%} have exactly 20 px",
-        f"balance     the largest class has {max(counts):,} digits, the smallest {min(counts):,}: "
+        f"balance     the largest class has {max(counts):,} images, the smallest {min(counts):,}: "
         f"ratio {max(counts) / max(1, min(counts)):.2f}",
         f"duplicates  {duplicates['within_train']} in the training set, {duplicates['within_test']} in the test set; "
-        f"{duplicates['test_digits_also_in_train']} test digits are also in the training set; "
+        f"{duplicates['test_digits_also_in_train']} test images are also in the training set; "
         f"{duplicates['images_with_two_labels']} images have two labels",
     ]
     for split, writers in description.get("writers", {}).items():

@@ -1,5 +1,6 @@
 """The layers of a network by name, and their activations: what every layer puts out for a digit."""
 
+import functools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,6 @@ import torch
 from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from model_interpretation.predict import ChosenDigit
 from models.registry import num_parameters
@@ -22,9 +22,10 @@ from utils.errors import UserError
 from utils.evaluation import BATCH_SIZE
 from utils.figures import COLOURS, INK, draw_pixel_values, plain_axes, tiled_figure
 from utils.run import Run
+from utils.track import track
 
-COLUMNS = 8  # feature maps in a row
-MAX_BARS = 16  # activations that are drawn as bars; more are drawn as a rectangle
+COLUMNS, MAP_INCHES, SINGLE_MAP_INCHES = 24, 0.45, 2.2  # feature maps in a row, and the width of a map
+MAX_BARS = 32  # activations that are drawn as bars; more are drawn as a rectangle
 ROW_INCHES = 0.34
 NUM_PIXELS = 28 * 28
 WITH_WEIGHTS, POOLING, OTHER = COLOURS[0], COLOURS[1], "#a0aec0"
@@ -44,19 +45,21 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
     return layers[name]
 
 
+def model_pixels(model: nn.Module, images: UInt8[Tensor, "n 28 28"]) -> Float[Tensor, "n 1 28 28"]:
+    """The images as input of the model, on its device."""
+    return to_pixels(images.to(next(model.parameters()).device))
+
+
 @contextmanager
 def record_outputs(layers: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
-    """A dictionary that receives the output of each of these layers, in the order in which the layers run. Of a tuple,
-    as recurrent and attention layers return, it receives the first element."""
+    """A dictionary that receives the output of each of these layers, in the order in which the layers run. If a layer
+    returns a tuple, as recurrent and attention layers do, the dictionary receives its first element."""
     outputs: dict[str, Tensor] = {}
 
-    def record(name: str, output: Any) -> None:
+    def record(name: str, _layer: nn.Module, _inputs: Any, output: Any) -> None:
         outputs[name] = output[0] if isinstance(output, tuple) else output
 
-    hooks = [
-        layer.register_forward_hook(lambda _layer, _inputs, output, name=name: record(name, output))
-        for name, layer in layers.items()
-    ]
+    hooks = [layer.register_forward_hook(functools.partial(record, name)) for name, layer in layers.items()]
     try:
         yield outputs
     finally:
@@ -82,8 +85,9 @@ def penultimate_vectors(model: nn.Module, images: UInt8[Tensor, "n 28 28"]) -> F
     layers = list(leaf_layers(model).values())
     if len(layers) < 2:
         raise UserError(f"{type(model).__name__} has no embeddings: expected a model of at least two layers")
-    batches = tqdm(images.split(BATCH_SIZE), desc="digits", disable=None, leave=False)
-    return torch.cat([layer_output(model, layers[-2], to_pixels(batch)).flatten(1).float() for batch in batches])
+    batches = track(images.split(BATCH_SIZE), desc="digits")
+    outputs = [layer_output(model, layers[-2], model_pixels(model, batch)).flatten(1).float() for batch in batches]
+    return torch.cat(outputs).cpu()
 
 
 @dataclass(frozen=True)
@@ -98,20 +102,13 @@ class HighestActivations:
 @torch.no_grad()
 def highest_activations(model: nn.Module, layer: nn.Module, images: UInt8[Tensor, "n 28 28"]) -> HighestActivations:
     """The highest mean activation of each channel over these digits."""
-    highest: HighestActivations | None = None
-    for batch in tqdm(images.split(BATCH_SIZE), desc="digits", disable=None, leave=False):
-        pixels = to_pixels(batch)
-        activations, places = channel_means(layer_output(model, layer, pixels)).float().max(0)
-        found = HighestActivations(activations, pixels[places, 0])
-        if highest is not None:
-            is_higher = found.activations > highest.activations
-            found = HighestActivations(
-                torch.where(is_higher, found.activations, highest.activations),
-                torch.where(is_higher[:, None, None], found.digits, highest.digits),
-            )
-        highest = found
-    assert highest is not None
-    return highest
+    batches = track(images.split(BATCH_SIZE), desc="digits")
+    highest = [
+        channel_means(layer_output(model, layer, model_pixels(model, batch))).float().max(0) for batch in batches
+    ]
+    activations, best_batches = torch.stack([values for values, _ in highest]).cpu().max(0)
+    places = torch.stack([places for _, places in highest]).cpu()[best_batches, torch.arange(len(activations))]
+    return HighestActivations(activations, to_pixels(images[best_batches * BATCH_SIZE + places])[:, 0])
 
 
 @dataclass(frozen=True)
@@ -136,7 +133,7 @@ def layer_outputs(model: nn.Module, image: UInt8[Tensor, "28 28"]) -> list[Layer
     """The output of every layer for one digit, in the order in which the layers run. Sets the model to eval mode."""
     layers = leaf_layers(model)
     with record_outputs(layers) as outputs:
-        model.eval()(to_pixels(image.unsqueeze(0)))
+        model.eval()(model_pixels(model, image.unsqueeze(0)))
     return [
         LayerOutput(name, type(layers[name]).__name__, output[0].float().cpu().numpy(), num_parameters(layers[name]))
         for name, output in outputs.items()
@@ -149,27 +146,29 @@ def show_activations(run: Run, model: nn.Module, digit: ChosenDigit, output: Pat
     for place, layer in enumerate(layer_outputs(model, digit.image), start=1):
         figures[f"{place:02d}-{layer.name}"] = layer_figure(layer)
     file = output / run.name / f"activations-{digit.slug}" / "activations.html"
-    write_picture_page(file, f"{run.name}: {digit.title}", figures)
+    note = "Each layer has a colour scale of its own. The shape 32 of 26 x 26 means 32 feature maps of 26 x 26 pixels."
+    write_picture_page(file, f"{run.name}: {digit.title}", figures, [note])
 
 
 def layer_figure(output: LayerOutput) -> Figure:
-    """Feature maps side by side on one colour scale; a long vector as a rectangle, a short one as bars."""
+    """Feature maps side by side above their colour scale; a long vector as a rectangle, a short one as bars."""
     title = f"{output.name} ({output.kind}): {output.shape}"
     if output.values.ndim == 1 and len(output.values) <= MAX_BARS:
         return _bars_figure(output.values, title)
     maps = output.values if output.values.ndim == 3 else as_rectangle(output.values)[None]
     limits = (float(maps.min()), float(maps.max()) or 1.0)
-    tile_inches = 0.95 if len(maps) > 1 else 3.6
-    return tiled_figure(maps, None, COLUMNS, title, cmap="viridis", limits=limits, tile_inches=tile_inches)
+    tile_inches = MAP_INCHES if len(maps) > 4 else SINGLE_MAP_INCHES
+    return tiled_figure(maps, None, COLUMNS, title, "viridis", limits, tile_inches, scale="activation")
 
 
 def _bars_figure(values: Float[np.ndarray, " units"], title: str) -> Figure:
-    figure = Figure(figsize=(5, 2.6), layout="constrained")
+    figure = Figure(figsize=(max(5.0, 0.25 * len(values)), 2.6), layout="constrained")
     axes = plain_axes(figure, 1, 1, 1)
     axes.bar(range(len(values)), values, color=COLOURS[0])
     axes.set_xticks(range(len(values)))
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set_title(title, fontsize=10)
+    axes.set(xlabel="unit", ylabel="activation")
     return figure
 
 
@@ -181,7 +180,7 @@ def as_rectangle(values: Float[np.ndarray, " units"]) -> Float[np.ndarray, "rows
 
 def pixel_values_figure(image: UInt8[Tensor, "28 28"], title: str) -> Figure:
     """The digit beside its 784 pixel values, 0 to 255."""
-    figure = Figure(figsize=(13, 6.8), layout="constrained")
+    figure = Figure(figsize=(11, 5.8), layout="constrained")
     digit, values = figure.subplots(1, 2)
     digit.imshow(image.numpy(), cmap="gray", vmin=0, vmax=255)
     digit.set(xticks=[], yticks=[])

@@ -6,9 +6,9 @@ saliency and Grad-CAM.
 """
 
 import copy
-import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,25 +34,21 @@ NUM_INTEGRATION_STEPS = 32
 PATCH_SIZE, PATCH_STRIDE = 5, 2  # pixels; the black square of occlusion
 
 
-def without_captum_warnings(method: Method) -> Method:
-    """The same method, without Captum's warnings about hooks and input gradients."""
-
-    @functools.wraps(method)
-    def attribute(model: nn.Module, pixels: Pixels, classes: Classes) -> Maps:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            return method(model, pixels, classes)
-
-    return attribute
+@contextmanager
+def without_captum_warnings() -> Iterator[None]:
+    """Hides Captum's warnings about hooks and input gradients."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
-@without_captum_warnings
+@without_captum_warnings()
 def saliency(model: nn.Module, pixels: Pixels, classes: Classes) -> Maps:
     """Absolute gradient of the logit for each pixel (Simonyan et al. 2014, arXiv 1312.6034)."""
     return Saliency(model).attribute(pixels, classes)[:, 0].detach()
 
 
-@without_captum_warnings
+@without_captum_warnings()
 def integrated_gradients(model: nn.Module, pixels: Pixels, classes: Classes) -> Maps:
     """Gradient integrated from a black image to the digit; the map sums to the difference of the two logits
     (Sundararajan et al. 2017, arXiv 1703.01365)."""
@@ -61,13 +57,13 @@ def integrated_gradients(model: nn.Module, pixels: Pixels, classes: Classes) -> 
     return attribution[:, 0].detach().float()
 
 
-@without_captum_warnings
+@without_captum_warnings()
 def guided_backprop(model: nn.Module, pixels: Pixels, classes: Classes) -> Maps:
     """Gradient whose negative part is cut off at every ReLU (Springenberg et al. 2015, arXiv 1412.6806)."""
     return GuidedBackprop(model).attribute(pixels, classes)[:, 0].detach()
 
 
-@without_captum_warnings
+@without_captum_warnings()
 def grad_cam(model: nn.Module, pixels: Pixels, classes: Classes) -> Maps:
     """Last feature maps, weighted by their mean gradients (Selvaraju et al. 2017, arXiv 1610.02391).
 
@@ -80,7 +76,7 @@ def grad_cam(model: nn.Module, pixels: Pixels, classes: Classes) -> Maps:
     return F.interpolate(attribution, size=(28, 28), mode="bilinear")[:, 0].detach()
 
 
-@without_captum_warnings
+@without_captum_warnings()
 def occlusion(model: nn.Module, pixels: Pixels, classes: Classes) -> Maps:
     """Drop of the logit when a black square covers the pixel, averaged over squares (Zeiler and Fergus 2014, arXiv
     1311.2901)."""
@@ -115,7 +111,7 @@ def last_feature_maps(model: nn.Module) -> nn.Module | None:
     """The last layer, after the first convolution, with maps larger than 1 x 1; None without a convolution."""
     layers = leaf_layers(model)
     with record_outputs(layers) as outputs:
-        model(torch.zeros(1, 1, 28, 28))
+        model(torch.zeros(1, 1, 28, 28, device=next(model.parameters()).device))
     names = list(outputs)
     first = next((i for i, name in enumerate(names) if isinstance(layers[name], nn.Conv2d)), len(names))
     maps = [name for name in names[first:] if outputs[name].ndim == 4 and outputs[name].shape[2:].numel() > 1]
@@ -123,7 +119,6 @@ def last_feature_maps(model: nn.Module) -> nn.Module | None:
 
 
 # Sanity checks: deletion, insertion, infidelity, sensitivity, weight randomisation.
-
 
 PIXELS_PER_STEP = 28
 NUM_RANDOM_MODELS = 3
@@ -158,7 +153,7 @@ class CheckedMap:
 
     @property
     def failure(self) -> str:
-        """Why the map fails the checks; empty if it passes."""
+        """Why the map fails the checks. Empty if it passes."""
         if not self.map.std() > 0:
             return "the map is empty"
         return "similar with random weights" if self.random_correlation > MAX_RANDOM_CORRELATION else ""
@@ -168,7 +163,7 @@ def check_method(
     model: nn.Module, method: Method, pixels: Float[Tensor, "1 1 28 28"], label: int, seed: int = 0
 ) -> CheckedMap:
     """The method's map of one digit for the class `label`, with all checks."""
-    classes = torch.tensor([label])
+    classes = torch.tensor([label], device=pixels.device)
     maps = method(model, pixels, classes)
 
     def add_noise(inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -200,7 +195,7 @@ def rank_correlation(one: Float[Tensor, "28 28"], other: Float[Tensor, "28 28"])
     """Spearman's correlation of the absolute values of two maps, over the pixels where either is not 0. The result is 0
     if a map is constant there."""
     is_used = (one != 0) | (other != 0)
-    sizes = [values.abs()[is_used] for values in (one, other)]
+    sizes = [values.abs()[is_used].cpu() for values in (one, other)]
     if any(len(size) < 2 or size.std() == 0 for size in sizes):
         return 0.0
     return float(spearmanr(*(size.numpy() for size in sizes)).statistic)
@@ -221,11 +216,9 @@ def _probability_curve(
     model: nn.Module, pixels: Float[Tensor, "1 1 28 28"], map: Float[Tensor, "28 28"], label: int, starts_black: bool
 ) -> Float[np.ndarray, " steps"]:
     """Probability of the class while pixels are changed, the highest attribution first."""
-    order = map.flatten().argsort(descending=True)
-    rank = torch.empty_like(order)
-    rank[order] = torch.arange(len(order))
-    steps = torch.arange(0, len(order) + 1, PIXELS_PER_STEP)
+    rank = map.flatten().argsort(descending=True).argsort()
+    steps = torch.arange(0, len(rank) + 1, PIXELS_PER_STEP, device=rank.device)
     is_changed = rank[None] < steps[:, None]  # (steps, 784)
     is_visible = is_changed if starts_black else ~is_changed
     images = pixels.flatten()[None] * is_visible
-    return model(images.view(-1, 1, 28, 28)).softmax(1)[:, label].numpy()
+    return model(images.view(-1, 1, 28, 28)).softmax(1)[:, label].cpu().numpy()

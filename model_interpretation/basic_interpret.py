@@ -1,6 +1,7 @@
 """Metrics, confusion matrices, mistakes, calibration and history of runs: PNG files, metrics.json, report.html and
 TensorBoard figures for each run."""
 
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -9,10 +10,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from PIL import Image
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
 from model_interpretation.metrics import (
     CONTESTED_TEST_DIGITS,
@@ -26,14 +27,25 @@ from utils.data import ImageSet
 from utils.document import OVERVIEW, REPORT, Block, Columns, Document, Link, Section, Table, Text, overview, picture_of
 from utils.errors import UserError
 from utils.evaluation import predict
-from utils.figures import COLOURS, INK, confusion_matrix_figure, plain_axes, predictions_figure, use_plain_style
+from utils.figures import (
+    COLOURS,
+    INK,
+    confusion_matrix_figure,
+    elided,
+    plain_axes,
+    plain_log_ticks,
+    predictions_figure,
+    use_plain_style,
+)
 from utils.files import shown, write_whole
 from utils.predictions import Predictions
 from utils.run import EpochMetrics, Run
 from utils.runtime import choose_device
+from utils.track import track
 
 SPLITS = ("train", "test")
 NUM_DIGITS_SHOWN = 40
+MAX_NAME = 30  # characters of a class name in a table
 # Key in metrics.json -> label and format.
 HEADLINES = {
     "uncontested_accuracy": ("accuracy without contested labels", "{:.2%}"),
@@ -51,17 +63,17 @@ def interpret(runs: Sequence[Run], output: Path, splits: Sequence[str] = SPLITS,
     Raises UserError at the end if a run could not be interpreted.
     """
     chosen = choose_device(device)
-    failures: dict[str, UserError] = {}
-    for run in tqdm(runs, desc="runs", disable=None, leave=False):
+    num_failed = 0
+    for run in track(runs, desc="runs"):
         try:
             interpret_run(run, load_trained(run, chosen), output, splits)
         except UserError as error:
-            failures[run.name] = error
-    if len(failures) == 1:
-        raise next(iter(failures.values()))
-    if failures:
-        print(*(f"{name}: {error}" for name, error in failures.items()), sep="\n", file=sys.stderr)
-        raise UserError(f"{len(failures)} of {len(runs)} runs could not be interpreted, for the reasons above")
+            if len(runs) == 1:
+                raise
+            print(f"{run.name}: {error}", file=sys.stderr)
+            num_failed += 1
+    if num_failed:
+        raise UserError(f"{num_failed} of {len(runs)} runs could not be interpreted, for the reasons above")
 
 
 def interpret_run(run: Run, model: nn.Module, output: Path, splits: Sequence[str] = SPLITS) -> dict[str, Any]:
@@ -86,32 +98,33 @@ def interpret_run(run: Run, model: nn.Module, output: Path, splits: Sequence[str
         for name, figure in prediction_figures(predictions, image_set).items():
             figures[f"{split}_{name}"] = figure
     figures["history"] = history_figure(history, epoch)
-    with SummaryWriter(str(run.path), filename_suffix=".interpretation") as writer:
-        for name, figure in figures.items():
-            writer.add_figure(f"interpretation/{name}", figure, epoch, close=False)
     folder = output / run.name
     write_whole(folder / "metrics.json", f"{json.dumps({'run': run.name, **metrics}, indent=2)}\n".encode())
     report = report_document(run, metrics, figures)
     report.write_pictures(folder)
     report.write_html(folder / REPORT)
     overview(folder).write_html(folder / OVERVIEW)
+    with SummaryWriter(str(run.path), filename_suffix=".interpretation") as writer:
+        for picture in report.pictures:  # add_figure would draw every figure a second time
+            pixels = np.asarray(Image.open(io.BytesIO(picture.png)).convert("RGB"))
+            writer.add_image(f"interpretation/{picture.name}", pixels, epoch, dataformats="HWC")
     lines = [f"  {name:45}" + "".join(f"{value:>20}" for value in values)
              for name, *values in [["", *metrics], *headline_rows(metrics)]]  # fmt: skip
-    tqdm.write("\n".join([run.name, *lines, f"  report and pictures: {shown(folder / REPORT)}\n"]))
+    track.write("\n".join([run.name, *lines, f"  report and pictures: {shown(folder / REPORT)}\n"]))
     return metrics
 
 
 def prediction_figures(predictions: Predictions, image_set: ImageSet) -> dict[str, Figure]:
     """Confusion matrix, most confident mistakes, least confident correct predictions and calibration, by file name."""
     figures = {"confusion_matrix": confusion_matrix_figure(predictions, image_set.class_names, image_set.name)}
-    mistakes = predictions.worst_mistakes(NUM_DIGITS_SHOWN)
-    if len(mistakes):
-        title = f"{image_set.name}: true != predicted, confidence"
-        figures["worst_mistakes"] = predictions_figure(predictions, mistakes, image_set, title)
-    unsure = predictions.least_confident_correct(NUM_DIGITS_SHOWN)
-    if len(unsure):
-        title = f"{image_set.name}: true = predicted, confidence"
-        figures["least_confident_correct"] = predictions_figure(predictions, unsure, image_set, title)
+    examples = {
+        "worst_mistakes": (predictions.worst_mistakes(NUM_DIGITS_SHOWN), "true != predicted"),
+        "least_confident_correct": (predictions.least_confident_correct(NUM_DIGITS_SHOWN), "true = predicted"),
+    }
+    for name, (indices, sign) in examples.items():
+        if len(indices):
+            title = f"{image_set.name}: index in the split, {sign}, confidence"
+            figures[name] = predictions_figure(predictions, indices, image_set, title)
     figures["reliability"] = reliability_figure(predictions, image_set.name)
     return figures
 
@@ -127,7 +140,10 @@ def reliability_figure(predictions: Predictions, set_name: str) -> Figure:
     upper.set(title=f"{set_name}: ECE {expected_calibration_error(predictions):.2%}", ylabel="accuracy", ylim=(0, 1.03))
     upper.legend(frameon=False, fontsize=9)
     lower.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=COLOURS[0], edgecolor="white")
-    lower.set(yscale="log", xlabel="confidence", ylabel="digits", xlim=(0, 1))
+    lower.set(yscale="log", xlabel="confidence", ylabel="digits", xlim=(0, 1), ylim=(0.8, 1.5 * counts.max()))
+    plain_log_ticks(lower)
+    lower.xaxis.set_major_formatter(PercentFormatter(1))
+    upper.yaxis.set_major_formatter(PercentFormatter(1))
     use_plain_style(upper)
     use_plain_style(lower)
     return figure
@@ -147,10 +163,14 @@ def history_figure(metrics: Sequence[EpochMetrics], epoch: int) -> Figure:
         axes.plot(epochs, train, color=COLOURS[0], marker=marker, label="training")
         axes.plot(epochs, validation, color=COLOURS[1], marker=marker, label="validation")
         axes.axvline(epoch, color=INK, linewidth=1, linestyle=":", label=f"final weights: epoch {epoch}")
-        axes.set(xlabel="epoch", title=name)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(xlabel="epoch", xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if name == "loss":
-            axes.set_yscale("log")
+            axes.set(yscale="log", title="loss (mean cross-entropy, nats)")
+            plain_log_ticks(axes)
+        else:
+            axes.set_title(name)
+            axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.legend(frameon=False, fontsize=9)
     return figure
 
@@ -195,7 +215,7 @@ def headline_rows(metrics: dict[str, Any]) -> list[list[str]]:
 def _class_table(metrics: dict[str, Any]) -> Table:
     names = ("precision", "recall", "f1")
     rows = [
-        [label, f"{values['num_digits']:,}", *(f"{values[name]:.2%}" for name in names)]
+        [elided(label, MAX_NAME), f"{values['num_digits']:,}", *(f"{values[name]:.2%}" for name in names)]
         for label, values in metrics["classes"].items()
     ]
     rows.append(["mean", "", *(f"{metrics['macro'][name]:.2%}" for name in names)])

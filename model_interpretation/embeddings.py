@@ -8,29 +8,40 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from scipy.sparse.linalg import LinearOperator, eigsh
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from torch import Tensor, nn
 from torch.func import functional_call, jvp, vjp
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
-from model_interpretation.activations import penultimate_vectors
+from model_interpretation.activations import model_pixels, penultimate_vectors
 from model_interpretation.predict import load_run_split, load_test_predictions
 from models.layers import first_layer_filters
 from models.registry import num_parameters
 from utils.data.batches import to_pixels
 from utils.data.datasets import ImageSet
 from utils.document import write_picture_page
-from utils.figures import INK, digit_grid_figure, filters_figure, plain_axes
+from utils.figures import (
+    INK,
+    digit_grid_figure,
+    elided,
+    filters_figure,
+    name_ticks,
+    plain_axes,
+    plain_log_ticks,
+)
 from utils.predictions import Predictions
 from utils.run import Run
+from utils.track import track
 
-CLASS_COLOURS = colormaps["tab10"].colors  # type: ignore[attr-defined]
 NUM_MAPPED = 3000  # digits in the t-SNE map
-MAX_LABELLED_MISTAKES = 200  # with more mistakes the map shows no predicted classes
+MANY_MISTAKES = 200  # more are drawn smaller
+LABEL_DISTANCE = 0.06  # least distance of two class labels, as a fraction of the map's width
 NUM_MISTAKES, NUM_NEIGHBOURS = 10, 8
 NUM_EIGENVALUES = 10
 EIGENVALUE_TOLERANCE = 1e-3  # relative
@@ -38,8 +49,6 @@ MAX_EXACT_PARAMETERS = 10_000  # up to this size of a model the curvature is ove
 NUM_CURVATURE_DIGITS = 100  # of each class, for larger models
 MAX_PROJECTED = 256  # components per digit in TensorBoard's projector
 PROJECTOR_FILE = "projector_config.pbtxt"
-
-Layout = tuple[Float[np.ndarray, "n 2"], Int64[np.ndarray, " n"]]
 
 
 def show_embeddings(run: Run, model: nn.Module, output: Path) -> None:
@@ -52,7 +61,7 @@ def show_embeddings(run: Run, model: nn.Module, output: Path) -> None:
     figures = {}
     if (embeddings.std(0) > 0).sum() >= 2:
         write_projector(run, embeddings, test_set, predictions)
-        figures["map"] = map_figure(embeddings, predictions, test_set.name)
+        figures["map"] = map_figure(embeddings, predictions, test_set)
     else:
         print("no map: the embeddings of the test digits differ in fewer than two components")
     mistakes = predictions.worst_mistakes(NUM_MISTAKES)
@@ -61,7 +70,7 @@ def show_embeddings(run: Run, model: nn.Module, output: Path) -> None:
         figures["neighbours"] = neighbours_figure(predictions, mistakes, test_set, train_set, nearest)
     filters = first_layer_filters(model)
     if filters is not None:
-        figures["filters"] = filters_figure(filters, "first-layer weights: red positive, blue negative")
+        figures["filters"] = filters_figure(filters, "first-layer weights")
     figures["curvature"] = curvature_figure(model, train_set)
     write_picture_page(output / run.name / "embeddings" / "embeddings.html", f"{run.name}: embeddings", figures)
 
@@ -94,55 +103,82 @@ def write_projector(
 # The map.
 
 
-def map_figure(embeddings: Float[Tensor, "n width"], predictions: Predictions, set_name: str) -> Figure:
+def class_colours(num_classes: int) -> Float[np.ndarray, "classes 4"]:
+    """One colour per class. More than ten classes get colours of a cycle, which neighbouring classes nearly share."""
+    return (
+        colormaps["tab10"](range(10))[:num_classes]
+        if num_classes <= 10
+        else colormaps["hsv"](np.linspace(0, 1, num_classes, endpoint=False))
+    )
+
+
+def map_figure(embeddings: Float[Tensor, "n width"], predictions: Predictions, test_set: ImageSet) -> Figure:
     """The first two principal components of all digits beside t-SNE of a sample with as many mistakes as fit."""
     wrong, correct = np.flatnonzero(~predictions.is_correct), np.flatnonzero(predictions.is_correct)
     shuffled = np.random.default_rng(0).permutation(correct)
     sample = np.sort(np.concatenate([wrong, shuffled])[:NUM_MAPPED])
-    layouts = {}
-    with tqdm(total=2, desc="PCA, t-SNE", disable=None, leave=False) as bar:
-        pca = PCA(2, random_state=0).fit(embeddings.numpy())
-        share = pca.explained_variance_ratio_.sum()
-        layouts[f"PCA of {len(embeddings):,} digits: {share:.0%} of the variance"] = (
-            pca.transform(embeddings.numpy()),
-            np.arange(len(embeddings)),
-        )
-        bar.update()
-        perplexity = min(30.0, (len(sample) - 1) / 3)
-        tsne = TSNE(2, init="pca", perplexity=perplexity, random_state=0)
-        layouts[f"t-SNE of {len(sample):,} digits, perplexity {perplexity:.0f}"] = (
-            tsne.fit_transform(embeddings[sample].numpy()),
-            sample,
-        )
-        bar.update()
-    return _draw_layouts(layouts, predictions, set_name)
+    perplexity = min(30.0, (len(sample) - 1) / 3)
+    pca = PCA(2, random_state=0).fit(embeddings.numpy())
+    tsne = TSNE(2, init="pca", perplexity=perplexity, random_state=0)
+    share = pca.explained_variance_ratio_.sum()
+    colours = class_colours(len(test_set.class_names))
+    names = [elided(name) for name in test_set.class_names]
 
-
-def _draw_layouts(layouts: dict[str, Layout], predictions: Predictions, set_name: str) -> Figure:
-    """One panel per layout, which is places and the indices of their digits."""
-    figure = Figure(figsize=(13, 6.8), layout="constrained")
-    num_wrong = int((~predictions.is_correct).sum())
-    figure.suptitle(f"{set_name}: embeddings. Colour: true class; ringed: the {num_wrong} mistakes")
-    for axes, (title, (places, indices)) in zip(figure.subplots(1, len(layouts)), layouts.items(), strict=True):
-        labels, predicted = predictions.labels[indices], predictions.predicted[indices]
-        is_wrong = labels != predicted
-        colours = np.array(CLASS_COLOURS)[labels]
-        axes.scatter(*places[~is_wrong].T, s=5, c=colours[~is_wrong], alpha=0.5, linewidths=0, rasterized=True)
-        is_crowded = num_wrong > MAX_LABELLED_MISTAKES
-        size, width = (10, 0.5) if is_crowded else (26, 0.9)
-        axes.scatter(*places[is_wrong].T, s=size, c=colours[is_wrong], edgecolors=INK, linewidths=width)
-        if not is_crowded:
-            for place, label in zip(places[is_wrong], predicted[is_wrong], strict=True):
-                axes.annotate(str(label), place, xytext=(4, 3), textcoords="offset points", fontsize=7, color=INK)
-        for label in np.unique(labels):
-            centre = np.median(places[labels == label], axis=0)
-            axes.text(
-                *centre, str(label), fontsize=15, weight="bold", color=INK, ha="center", va="center",
-                bbox={"boxstyle": "circle,pad=0.15", "facecolor": "white", "alpha": 0.75, "edgecolor": "none"},
-            )  # fmt: skip
-        axes.set(xticks=[], yticks=[])
-        axes.set_title(title, fontsize=10)
+    figure = Figure(figsize=(11.5, 5.8), layout="constrained")
+    title = f"{test_set.name}: embeddings, coloured by true class. Mistakes have a ring in the colour of the prediction"
+    figure.suptitle(title, parse_math=False)
+    left, right = figure.subplots(1, 2)
+    everything, places = np.arange(len(embeddings)), pca.transform(embeddings.numpy())
+    _draw_places(left, f"PCA, {share:.0%} of the variance", places, predictions, everything, colours, names)
+    places = tsne.fit_transform(embeddings[sample].numpy())
+    _draw_places(right, f"t-SNE, perplexity {perplexity:.0f}", places, predictions, sample, colours, names)
+    handles = [Line2D([], [], marker="o", linestyle="", color=colour) for colour in colours]
+    legend = figure.legend(handles, names, loc="outside right center", title="class", frameon=False, fontsize=9)
+    for entry in legend.get_texts():
+        entry.set_parse_math(False)
     return figure
+
+
+def _draw_places(
+    axes: Axes,
+    title: str,
+    places: Float[np.ndarray, "n 2"],
+    predictions: Predictions,
+    indices: Int64[np.ndarray, " n"],
+    colours: Float[np.ndarray, "classes 4"],
+    names: list[str],
+) -> None:
+    """The digits at these indices as points, with the class names at the medians if they are short."""
+    places = (places - places.min(0)) / np.ptp(places, axis=0).max()  # the larger side is 1
+    labels, predicted = predictions.labels[indices], predictions.predicted[indices]
+    is_wrong = labels != predicted
+    axes.scatter(*places[~is_wrong].T, s=5, c=colours[labels[~is_wrong]], alpha=0.5, linewidths=0, rasterized=True)
+    size, width = (12, 0.8) if is_wrong.sum() > MANY_MISTAKES else (30, 1.6)
+    axes.scatter(
+        *places[is_wrong].T, s=size, c=colours[labels[is_wrong]], edgecolors=colours[predicted[is_wrong]],
+        linewidths=width,
+    )  # fmt: skip
+    if max(map(len, names)) <= 2:
+        present = np.unique(labels)
+        centres = np.stack([np.median(places[labels == label], axis=0) for label in present])
+        for label, place in zip(present, spread_apart(centres, LABEL_DISTANCE), strict=True):
+            axes.text(
+                *place, names[label], fontsize=14, weight="bold", color=INK, ha="center", va="center",
+                bbox={"boxstyle": "circle,pad=0.12", "facecolor": "white", "alpha": 0.75, "edgecolor": "none"},
+            )  # fmt: skip
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(f"{title}: {len(indices):,} digits, {is_wrong.sum():,} mistakes", fontsize=10)
+
+
+def spread_apart(places: Float[np.ndarray, "n 2"], distance: float) -> Float[np.ndarray, "n 2"]:
+    """The places, with those closer than `distance` pushed apart to about that distance."""
+    places = places + np.linspace(0, 1e-6, len(places))[:, None]  # equal places get a direction
+    for _ in range(200):
+        offsets = places[:, None] - places[None]
+        lengths = np.linalg.norm(offsets, axis=2) + np.eye(len(places)) * 2 * distance
+        pushes = np.clip(distance - lengths, 0, None) / lengths
+        places = places + 0.5 * (offsets * pushes[:, :, None]).sum(1)
+    return places
 
 
 # The training digits nearest to the worst mistakes.
@@ -163,15 +199,17 @@ def neighbours_figure(
     nearest: Int64[Tensor, "m neighbours"],
 ) -> Figure:
     """One row per mistake: the test digit, then the nearest training digits with their labels."""
-    names = test_set.class_names
+    names = [elided(name) for name in test_set.class_names]
     images, captions = [], []
     for index, neighbours in zip(mistakes.tolist(), nearest, strict=True):
         images += [test_set.images[index], *train_set.images[neighbours]]
-        captions.append(f"{names[predictions.labels[index]]} != {names[predictions.predicted[index]]}")
+        true, predicted = names[predictions.labels[index]], names[predictions.predicted[index]]
+        separator = "\n" if max(len(true), len(predicted)) > 3 else " "
+        captions.append(f"no. {index}\n{true}{separator}!= {predicted}")
         captions += [names[label] for label in train_set.labels[neighbours].tolist()]
     title = (
         "left: the most confident mistakes, true != predicted; right: the training digits with the nearest embeddings "
-        "and their labels (near does not mean that they caused the mistake)"
+        "and their labels (a near digit is not necessarily the cause of the mistake)"
     )
     return digit_grid_figure(torch.stack(images), captions, columns=1 + nearest.shape[1], title=title)
 
@@ -199,14 +237,14 @@ def fisher_eigenvalues(
     probabilities = logits.softmax(1)
 
     def product(vector: np.ndarray) -> np.ndarray:
-        parts = torch.from_numpy(vector.astype(np.float32).ravel()).split(sizes)
+        parts = torch.from_numpy(vector.astype(np.float32).ravel()).to(pixels.device).split(sizes)
         direction = {name: part.view_as(weights[name]) for name, part in zip(weights, parts, strict=True)}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # a deprecation inside torch, at the first call of jvp
             _, change = jvp(logits_of, (weights,), (direction,))  # type: ignore[misc]
         weighted = probabilities * (change - (probabilities * change).sum(1, keepdim=True))
         (gradient,) = pull_back(weighted / len(pixels))
-        return torch.cat([gradient[name].flatten() for name in weights]).numpy()
+        return torch.cat([gradient[name].flatten() for name in weights]).cpu().numpy()
 
     size = sum(sizes)
     start = np.random.default_rng(0).standard_normal(size).astype(np.float32)
@@ -223,19 +261,23 @@ def curvature_figure(model: nn.Module, train_set: ImageSet) -> Figure:
     is_exact = num_parameters(model) <= MAX_EXACT_PARAMETERS
     limit = len(train_set) if is_exact else NUM_CURVATURE_DIGITS
     eigenvalues = {}
-    for label, name in enumerate(tqdm(train_set.class_names, desc="curvature", disable=None, leave=False)):
+    for label in track(train_set.labels.unique().tolist(), desc="curvature"):
         images = train_set.images[train_set.labels == label][:limit]
-        if len(images):
-            eigenvalues[name] = fisher_eigenvalues(model, to_pixels(images), NUM_EIGENVALUES)
+        eigenvalues[label] = fisher_eigenvalues(model, model_pixels(model, images), NUM_EIGENVALUES)
     sample = "all training digits" if is_exact else f"{NUM_CURVATURE_DIGITS} training digits per class"
     figure = Figure(figsize=(11, 4.4), layout="constrained")
     figure.suptitle(f"curvature of the loss: largest eigenvalues of the Fisher information, {sample}")
-    spectra = plain_axes(figure, 1, 2, 1)
-    for colour, (name, values) in zip(CLASS_COLOURS, eigenvalues.items(), strict=False):
-        spectra.plot(range(1, len(values) + 1), values, "o-", color=colour, label=name, markersize=3.5)
-    spectra.set(yscale="log", xlabel="rank", ylabel="eigenvalue")
-    spectra.legend(title="class", frameon=False, fontsize=8, ncols=2)
-    largest = plain_axes(figure, 1, 2, 2)
-    largest.bar(list(eigenvalues), [values[0] for values in eigenvalues.values()], color=CLASS_COLOURS)
+    colours = class_colours(train_set.num_classes)
+    spectra, largest = plain_axes(figure, 1, 2, 1), plain_axes(figure, 1, 2, 2)
+    for label, values in eigenvalues.items():
+        spectra.plot(range(1, len(values) + 1), values, "o-", color=colours[label], markersize=3.5)
+    spectra.set(yscale="log" if min(values.min() for values in eigenvalues.values()) > 0 else "linear")
+    if spectra.get_yscale() == "log":
+        plain_log_ticks(spectra)
+    spectra.xaxis.set_major_locator(MaxNLocator(integer=True))
+    spectra.set(xlabel="rank of the eigenvalue", ylabel="eigenvalue", title="colours: the classes on the right")
+    present = list(eigenvalues)
+    largest.bar(range(len(present)), [values[0] for values in eigenvalues.values()], color=colours[present])
+    name_ticks(largest.xaxis, [train_set.class_names[label] for label in present])
     largest.set(xlabel="class", ylabel="largest eigenvalue")
     return figure

@@ -13,9 +13,12 @@ from utils.document import OVERVIEW
 from utils.errors import UserError
 from utils.files import shown
 from utils.run import Run
+from utils.runtime import choose_device
 
 
-def explain(run: Run, output: Path, index: int | None = None, picture: Path | None = None) -> None:
+def explain(
+    run: Run, output: Path, index: int | None = None, picture: Path | None = None, device: str = "auto"
+) -> None:
     """Writes metrics, mistakes, learned features, activations, attributions and embeddings of a run's network into
     `output/RUN`, with the overview page.
 
@@ -28,7 +31,7 @@ def explain(run: Run, output: Path, index: int | None = None, picture: Path | No
         mistakes = run.predictions("test").worst_mistakes(1)
         index = int(mistakes[0]) if len(mistakes) else 0
     digit = chosen_digit(run, "test", index, picture)
-    model = load_trained(run)
+    model = load_trained(run, choose_device(device))
     show_activations(run, model, digit, output)
     attribute(run, model, digit, output, means=True)
     visualize_features(run, model, output, digit)

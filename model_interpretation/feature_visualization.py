@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float, Int64
 from matplotlib.figure import Figure
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from model_interpretation.activations import (
     HighestActivations,
@@ -20,14 +19,15 @@ from model_interpretation.activations import (
     highest_activations,
     layer_output,
     leaf_layers,
+    model_pixels,
 )
 from model_interpretation.predict import ChosenDigit, load_run_split
 from utils.data.augmentation import RandomAffine, transform
-from utils.data.batches import to_pixels
 from utils.document import write_picture_page
 from utils.errors import UserError
 from utils.figures import COLOURS, INK, plain_axes, tiled_figure
 from utils.run import Run
+from utils.track import track
 
 SIDE = 28
 NUM_STEPS = 200
@@ -38,10 +38,8 @@ LEARNING_RATE = 0.08
 JITTER = RandomAffine(rotation_degrees=4, translation_pixels=1.5, scale_fraction=0.04)
 # Weights of the penalties, relative to an activation in units of the best digit's activation.
 ROUGHNESS_WEIGHT, BRIGHTNESS_WEIGHT, SIMILARITY_WEIGHT = 3.0, 1.0, 0.3
-RANGE_WEIGHT, MAX_LOGIT = (
-    0.1,
-    4.0,
-)  # logits above this in size are penalized: the gradient of a saturated pixel vanishes
+RANGE_WEIGHT = 0.1
+MAX_LOGIT = 4.0  # larger absolute logits are penalized: the gradient of a saturated pixel vanishes
 TARGET = 1.3  # times the best digit's activation: below it the penalties of an image shrink, above it they grow
 PENALTY_DECAY, PENALTY_GROWTH = 0.93, 1.03  # per step
 MIN_SCALE = 1e-3  # of activations, for layers that no digit activates
@@ -51,29 +49,18 @@ NUM_TOP_CHANNELS = 5  # of a digit
 COLUMNS = 8
 
 
-@dataclass(frozen=True)
-class FourierImages:
-    """Images as Fourier spectra, in which the learning rate of a wave falls with its frequency.
+def image_logits(spectrum: Float[Tensor, "n 28 15 2"]) -> Float[Tensor, "n 1 28 28"]:
+    """Images, before the sigmoid that maps them to pixels, from their Fourier spectra.
 
-    Neighbouring pixels then change together (Distill article, section on preconditioning).
+    The learning rate of a wave falls with its frequency, so that neighbouring pixels change together (Distill article,
+    section on preconditioning). The backgrounds go from mid-grey to black, because thin strokes are rarely found from a
+    bright background.
     """
-
-    spectrum: Float[Tensor, "n 28 15 2"]
-    mean_logits: Float[Tensor, " n"]
-    """Constant part of each image; not optimized."""
-
-    @staticmethod
-    def noise(count: int, generator: torch.Generator) -> "FourierImages":
-        """Faint noise on backgrounds from mid-grey to black: thin strokes are rarely found from a bright background."""
-        spectrum = 0.05 * torch.randn(count, SIDE, SIDE // 2 + 1, 2, generator=generator)
-        return FourierImages(spectrum.requires_grad_(), torch.linspace(0, DARKEST_LOGIT, count))
-
-    def logits(self) -> Float[Tensor, "n 1 28 28"]:
-        """The images before the sigmoid that maps them to pixels in [0, 1]."""
-        frequencies = (torch.fft.fftfreq(SIDE)[:, None] ** 2 + torch.fft.rfftfreq(SIDE)[None] ** 2).sqrt()
-        scale = SIDE / frequencies.clamp(min=1 / SIDE) / SIDE**0.5
-        waves = torch.view_as_complex(self.spectrum) * scale
-        return (torch.fft.irfft2(waves, s=(SIDE, SIDE), norm="ortho") + self.mean_logits[:, None, None]).unsqueeze(1)
+    frequencies = (torch.fft.fftfreq(SIDE)[:, None] ** 2 + torch.fft.rfftfreq(SIDE)[None] ** 2).sqrt()
+    scale = (SIDE / frequencies.clamp(min=1 / SIDE) / SIDE**0.5).to(spectrum.device)
+    waves = torch.fft.irfft2(torch.view_as_complex(spectrum) * scale, s=(SIDE, SIDE), norm="ortho")
+    backgrounds = torch.linspace(0, DARKEST_LOGIT, len(spectrum), device=spectrum.device)
+    return (waves + backgrounds[:, None, None]).unsqueeze(1)
 
 
 @dataclass(frozen=True)
@@ -97,15 +84,14 @@ class FeatureVisualizer:
 
     def best_images(self, channels: Int64[Tensor, " n"]) -> OptimizedImages:
         """One image per channel: the one with the highest activation from several starts."""
-        batches = [self._best_of_starts(batch) for batch in channels.split(MAX_CHANNELS_PER_BATCH)]
-        images, activations = zip(*((batch.images, batch.activations) for batch in batches), strict=True)
+        images, activations = [], []
+        for batch in channels.split(MAX_CHANNELS_PER_BATCH):
+            starts = self.optimize(batch.repeat(NUM_STARTS), similarity_weight=0.0)
+            best = starts.activations.view(NUM_STARTS, -1).argmax(0)
+            indices = best * len(batch) + torch.arange(len(batch))
+            images.append(starts.images[indices])
+            activations.append(starts.activations[indices])
         return OptimizedImages(torch.cat(images), torch.cat(activations))
-
-    def _best_of_starts(self, channels: Int64[Tensor, " n"]) -> OptimizedImages:
-        starts = self.optimize(channels.repeat(NUM_STARTS), similarity_weight=0.0)
-        best = starts.activations.view(NUM_STARTS, -1).argmax(0)
-        indices = best * len(channels) + torch.arange(len(channels))
-        return OptimizedImages(starts.images[indices], starts.activations[indices])
 
     def optimize(self, channels: Int64[Tensor, " n"], similarity_weight: float = SIMILARITY_WEIGHT) -> OptimizedImages:
         """One image per entry of `channels`, optimized as one batch.
@@ -115,16 +101,19 @@ class FeatureVisualizer:
         image of the second half of the steps that exceeds it, else the one with the highest activation.
         """
         count = len(channels)
+        device = next(self.model.parameters()).device
+        channels = channels.to(device)
+        references = self.references.activations.to(device)[channels]
         generator = torch.Generator().manual_seed(self.seed)
-        images = FourierImages.noise(count, generator)
-        optimizer = torch.optim.Adam([images.spectrum], LEARNING_RATE)
-        references = self.references.activations[channels]
+        noise = 0.05 * torch.randn(count, SIDE, SIDE // 2 + 1, 2, generator=generator)
+        spectrum = noise.to(device).requires_grad_()
+        optimizer = torch.optim.Adam([spectrum], LEARNING_RATE)
         scale = references.abs().clamp(min=max(float(references.abs().median()), MIN_SCALE))
         targets = references + (TARGET - 1) * scale
-        weights = torch.ones(count)
-        best = OptimizedImages(torch.zeros(count, SIDE, SIDE), torch.full((count,), -torch.inf))
-        for step in tqdm(range(self.num_steps + 1), desc="images", disable=None, leave=False):
-            logits = images.logits()
+        weights = torch.ones(count, device=device)
+        best = OptimizedImages(torch.zeros(count, SIDE, SIDE, device=device), torch.full_like(references, -torch.inf))
+        for step in track(range(self.num_steps + 1), desc="images"):
+            logits = image_logits(spectrum)
             pixels = logits.sigmoid()
             with torch.no_grad():
                 reached = self._activations(pixels, channels)
@@ -137,14 +126,16 @@ class FeatureVisualizer:
             )
             if step == self.num_steps:
                 break
-            activations = self._activations(transform(pixels, JITTER.draw(count, generator)), channels) / scale
+            activations = (
+                self._activations(transform(pixels, JITTER.draw(count, generator).to(device)), channels) / scale
+            )
             penalties = ROUGHNESS_WEIGHT * total_variation(pixels) + BRIGHTNESS_WEIGHT * pixels.mean((1, 2, 3))
             penalties = weights * penalties
             penalties = penalties + RANGE_WEIGHT * ((logits.abs() - MAX_LOGIT).clamp(min=0) ** 2).mean((1, 2, 3))
             optimizer.zero_grad()
             (penalties.sum() + similarity_weight * similarity(pixels, channels) - activations.sum()).backward()
             optimizer.step()
-        return best
+        return OptimizedImages(best.images.cpu(), best.activations.cpu())
 
     def _activations(self, pixels: Float[Tensor, "n 1 28 28"], channels: Int64[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Mean activation of each image's own channel."""
@@ -160,7 +151,7 @@ def similarity(pixels: Float[Tensor, "n 1 28 28"], channels: Int64[Tensor, " n"]
     """Sum of the squared correlations between images of the same channel."""
     centred = pixels.flatten(1) - pixels.flatten(1).mean(1, keepdim=True)
     directions = torch.nn.functional.normalize(centred)
-    is_pair = (channels[:, None] == channels[None]) & ~torch.eye(len(channels), dtype=torch.bool)
+    is_pair = (channels[:, None] == channels[None]) & ~torch.eye(len(channels), dtype=torch.bool, device=pixels.device)
     return ((directions @ directions.T) ** 2 * is_pair).sum()
 
 
@@ -241,8 +232,9 @@ def channel_figures(visualizer: FeatureVisualizer, channel: int) -> dict[str, Fi
 def digit_figures(visualizer: FeatureVisualizer, digit: ChosenDigit) -> dict[str, Figure]:
     """The digit's mean activation of each channel, and optimized images of the channels with the highest."""
     with torch.no_grad():
-        output = layer_output(visualizer.model, visualizer.layer, to_pixels(digit.image[None]))
-    activations = channel_means(output)[0].float()
+        pixels = model_pixels(visualizer.model, digit.image[None])
+        output = layer_output(visualizer.model, visualizer.layer, pixels)
+    activations = channel_means(output)[0].float().cpu()
     top = activations.topk(min(NUM_TOP_CHANNELS, len(activations))).indices
     optimized = visualizer.best_images(top)
     return {

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
-from sklearn.metrics import log_loss, precision_recall_fscore_support, r2_score, top_k_accuracy_score
+from sklearn.metrics import log_loss, precision_recall_fscore_support, r2_score
 
 from utils.predictions import Predictions
 from utils.statistics import share_interval
@@ -30,33 +30,29 @@ def classification_metrics(
     ci_low, ci_high = share_interval(num_correct, len(labels))
     precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, labels=classes, zero_division=0)
     uncontested = np.delete(predictions.is_correct, list(contested))
+    top_2 = predictions.probabilities.argsort(axis=1, kind="stable")[:, -2:]
     return {
         "num_digits": len(labels),
         "num_correct": num_correct,
         "accuracy": predictions.accuracy,
         "accuracy_ci_low": ci_low,
         "accuracy_ci_high": ci_high,
-        "top_2_accuracy": float(top_k_accuracy_score(labels, predictions.probabilities, k=2, labels=classes)),
+        "top_2_accuracy": float((top_2 == labels[:, None]).any(axis=1).mean()),
         "negative_log_likelihood": float(log_loss(labels, predictions.probabilities, labels=classes)),
         "brier_score": brier_score(predictions),
         "ece": expected_calibration_error(predictions),
         "r2": float(r2_score(labels, predicted)),
         "macro": {"precision": float(precision.mean()), "recall": float(recall.mean()), "f1": float(f1.mean())},
         "classes": {
-            name: {
-                "num_digits": int(support[number]),
-                "precision": float(precision[number]),
-                "recall": float(recall[number]),
-                "f1": float(f1[number]),
-            }
-            for number, name in enumerate(class_names)
+            name: {"num_digits": int(num_digits), "precision": float(p), "recall": float(r), "f1": float(f)}
+            for name, num_digits, p, r, f in zip(class_names, support, precision, recall, f1, strict=True)
         },
         **({"uncontested_accuracy": int(uncontested.sum()) / len(uncontested)} if contested else {}),
     }
 
 
 def brier_score(predictions: Predictions) -> float:
-    """Mean squared distance between the ten probabilities and the one-hot label, from 0 to 2 (Brier 1950)."""
+    """Mean squared distance between the probabilities and the one-hot label, from 0 to 2 (Brier 1950)."""
     one_hot = np.eye(predictions.probabilities.shape[1])[predictions.labels]
     return float(((predictions.probabilities - one_hot) ** 2).sum(axis=1).mean())
 

@@ -1,33 +1,33 @@
 """The digits of runs and the predictions for them: whole splits, single digits and picture files."""
 
-import csv
-import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from models.registry import load_ensemble, load_trained
 from utils.data import ImageSet, load_dataset, load_training_sets
-from utils.data.datasets import DIGIT_NAMES
+from utils.data.datasets import class_names
 from utils.data.digit_preprocessing import FORMATS, prepare, read_digit, read_picture
 from utils.errors import UserError
 from utils.evaluation import Score, predict_logits, score
-from utils.figures import digit_grid_figure, save_figure, terminal_picture
+from utils.figures import digit_grid_figure, elided, save_figure, terminal_picture
 from utils.files import printable, shown, write_whole
 from utils.predictions import Predictions
 from utils.run import Run
 from utils.runtime import choose_device
+from utils.track import track
 
 BAR_WIDTH = 40  # characters of a probability of 1
+MAX_NAME = 30  # characters of a class name
 SUFFIXES = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
 MAX_SHOWN = 200  # pictures on the sheet
 PAIRS_PER_ROW = 5
@@ -43,18 +43,15 @@ def load_run_split(run: Run, split: str) -> ImageSet:
 
 def load_shared_split(runs: Sequence[Run], split: str) -> ImageSet:
     """The digits of a split that several runs share. Raises UserError if the runs have different digits."""
-    sources = {_data_source(run)[: 1 if split == "test" else None] for run in runs}
-    if len(sources) > 1:
+    recipes = [run.recipe for run in runs]
+    sources = {(recipe.dataset, recipe.validation_size, recipe.train_size) for recipe in recipes}
+    if len({source[0] if split == "test" else source for source in sources}) > 1:
         raise UserError(f"these runs have different {split} digits: {sorted(sources)}")
-    dataset, validation_size, train_size = _data_source(runs[0])
+    dataset, validation_size, train_size = next(iter(sources))
     if split == "test":
         return load_dataset(dataset, "test")
     train_set, validation_set = load_training_sets(dataset, validation_size, train_size)
     return train_set if split == "train" else validation_set
-
-
-def _data_source(run: Run) -> tuple[str, float, float]:
-    return run.recipe.dataset, run.recipe.validation_size, run.recipe.train_size
 
 
 def load_test_predictions(run: Run, test_set: ImageSet) -> Predictions:
@@ -71,7 +68,7 @@ class ChosenDigit:
 
     image: UInt8[Tensor, "28 28"]
     title: str
-    """Such as `mnist/test, digit 947` or `photo.jpg`."""
+    """Such as `test digit no. 947` or `photo.jpg`."""
     slug: str
     """The digit as a part of a folder name, such as `test-947` or `image-photo`."""
 
@@ -88,7 +85,7 @@ def chosen_digit(run: Run, split: str, index: int | None, picture: Path | None) 
         return ChosenDigit(image, printable(picture.name), f"image-{printable(picture.stem)}")
     image_set = load_run_split(run, split)
     index = image_set.chosen_index(index)
-    return ChosenDigit(image_set.images[index], f"{image_set.name}, digit {index}", f"{split}-{index}")
+    return ChosenDigit(image_set.images[index], f"{split} digit no. {index}", f"{split}-{index}")
 
 
 def evaluate_runs(runs: Sequence[Run], split: str = "test", dataset: str | None = None, device: str = "auto") -> Score:
@@ -105,29 +102,34 @@ def evaluate_runs(runs: Sequence[Run], split: str = "test", dataset: str | None 
     return result
 
 
-def predict_digit(run: Run, index: int | None, split: str, dataset: str | None = None, display: bool = False) -> None:
+def predict_digit(
+    run: Run, index: int | None, split: str, dataset: str | None = None, display: bool = False, device: str = "auto"
+) -> None:
     """Prints the prediction for one digit, by default a random one, with the probability of each class.
 
     The digit is of the run's data set, or of another one. `display` also draws the digit in the terminal.
     """
-    model = load_trained(run)
+    chosen = choose_device(device)
+    model = load_trained(run, chosen)
     image_set = load_dataset(dataset or run.recipe.dataset, split)
     index = image_set.chosen_index(index)
-    probabilities = predict_logits(model, image_set.images[index : index + 1], torch.device("cpu"))[0].softmax(0)
+    probabilities = predict_logits(model, image_set.images[index : index + 1], chosen)[0].softmax(0).cpu()
     if display:
         print(terminal_picture(image_set.images[index]))
-    names, predicted = image_set.class_names, int(probabilities.argmax())
+    names = [elided(name, MAX_NAME) for name in class_names(run.recipe.dataset)]
+    predicted, label = int(probabilities.argmax()), image_set.class_names[int(image_set.labels[index])]
     print(
-        f"{run.name}: {names[predicted]} with {probabilities[predicted]:.2%}; {image_set.name}, digit {index}, "
-        f"is labelled {names[int(image_set.labels[index])]}"
+        f"{split} digit no. {index}: {run.name} predicts {names[predicted]} with {probabilities[predicted]:.2%}; "
+        f"the label is {elided(label, MAX_NAME)}"
     )
     print(probability_bars(probabilities, names))
 
 
-def probability_bars(probabilities: Float[Tensor, " classes"], names: tuple[str, ...]) -> str:
+def probability_bars(probabilities: Float[Tensor, " classes"], names: Sequence[str]) -> str:
     """One line per class: name, probability and bar."""
+    width = max(map(len, names))
     return "\n".join(
-        f"  {name}  {probability:7.2%}  {'█' * round(probability * BAR_WIDTH)}".rstrip()
+        f"  {name:{width}}  {probability:7.2%}  {'█' * round(probability * BAR_WIDTH)}".rstrip()
         for name, probability in zip(names, probabilities.tolist(), strict=True)
     )
 
@@ -151,28 +153,32 @@ class PicturePrediction:
     confidence: float
 
 
-def predict_pictures(run: Run, paths: Sequence[Path], output: Path, display: bool = False) -> list[PicturePrediction]:
+def predict_pictures(
+    run: Run, paths: Sequence[Path], output: Path, display: bool = False, device: str = "auto"
+) -> list[PicturePrediction]:
     """Predicts the digits in picture files and in folders of pictures. Prints a line per picture; writes
     predictions.csv and sheet.png into `output/RUN/pictures`. `display` also draws the digits in the terminal.
 
     Raises UserError at the end if some pictures could not be read; the predictions for the others are written before.
     """
-    model = load_trained(run)
+    chosen = choose_device(device)
+    model = load_trained(run, chosen)
     pictures, failures = read_pictures(picture_files(paths))
     if not pictures:
         raise UserError(failures[0] + (f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""))
     images = torch.from_numpy(np.stack([picture.digit for picture in pictures]))
-    confidences, predicted = predict_logits(model, images, torch.device("cpu")).softmax(1).max(1)
+    confidences, predicted = predict_logits(model, images, chosen).softmax(1).max(1)
+    names = class_names(run.recipe.dataset)
     results = [
-        PicturePrediction(shown(picture.file), DIGIT_NAMES[label], confidence)
+        PicturePrediction(shown(picture.file), names[label], confidence)
         for picture, label, confidence in zip(pictures, predicted.tolist(), confidences.tolist(), strict=True)
     ]
     for picture, result in zip(pictures, results, strict=True):
         if display:
             print(terminal_picture(torch.from_numpy(picture.digit)))
-        print(f"{result.file}: {result.predicted} with {result.confidence:.2%}")
+        print(f"{result.file}: {elided(result.predicted, MAX_NAME)} with {result.confidence:.2%}")
     folder = output / run.name / "pictures"
-    write_whole(folder / "predictions.csv", _as_csv(results).encode())
+    write_whole(folder / "predictions.csv", pd.DataFrame(results).to_csv(index=False, float_format="%.6f").encode())
     save_figure(sheet_figure(pictures, results, run.name), folder / "sheet.png")
     print(f"{run.name}: {len(pictures):,} pictures read; {shown(folder / 'predictions.csv')} and sheet.png written")
     if failures:
@@ -196,7 +202,7 @@ def picture_files(paths: Sequence[Path]) -> list[Path]:
 def read_pictures(files: Sequence[Path]) -> tuple[list[DigitPicture], list[str]]:
     """The digits in these files, and one message for each file without a readable digit."""
     pictures, failures = [], []
-    for file in tqdm(files, desc="pictures", disable=None, leave=False):
+    for file in track(files, desc="pictures"):
         try:
             grey = read_picture(file)
             digit = prepare(grey).digit
@@ -217,20 +223,14 @@ def _thumbnail(grey: Float[np.ndarray, "height width"]) -> UInt8[np.ndarray, "28
     return np.asarray(square)
 
 
-def _as_csv(results: Sequence[PicturePrediction]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "predicted", "confidence"])
-    writer.writerows([result.file, result.predicted, f"{result.confidence:.6f}"] for result in results)
-    return text.getvalue()
-
-
 def sheet_figure(pictures: Sequence[DigitPicture], results: Sequence[PicturePrediction], run_name: str) -> Figure:
     """Each picture beside the digit that was found in it, with the prediction."""
     images, captions = [], []
     for picture, result in zip(pictures[:MAX_SHOWN], results, strict=False):
         images += [255 - picture.thumbnail, picture.digit]  # the figure draws 255 black
-        captions += [printable(picture.file.stem[:14]), f"{result.predicted}: {result.confidence:.0%}"]
+        separator = ": " if len(result.predicted) <= 3 else "\n"
+        prediction = f"{elided(result.predicted)}{separator}{result.confidence:.0%}"
+        captions += [printable(picture.file.stem), prediction]
     title = f"{run_name}: each picture, then the digit found in it with its prediction"
     if len(pictures) > MAX_SHOWN:
         title += f" (the first {MAX_SHOWN} of {len(pictures):,})"

@@ -4,13 +4,16 @@ import io
 import math
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from torch import Tensor
 
 from utils.data.datasets import ImageSet
@@ -21,6 +24,11 @@ INK = "#1f2933"
 COLOURS = ("#2b6cb0", "#dd6b20", "#2f855a", "#b83280", "#6b46c1", "#b7791f", "#4a5568", "#c53030")
 TILE_INCHES = 0.95
 CHARACTER_INCHES = 0.085  # width of a character of a title
+CAPTION_CHARACTER_INCHES, CAPTION_LINE_INCHES = 0.07, 0.15
+SCALE_INCHES = 0.6  # height of the colour scale below tiles
+MAX_NAME_LENGTH = 14  # characters of a class name in a figure
+HALF_STEPS = [number / 2 for number in range(2, 20)]  # ticks per decade of a short logarithmic axis
+MAX_LEVEL_CHARACTERS = 30  # of all class names on an x axis; longer names are vertical
 SAVED_DPI = 130
 SHADES = " .:-=+*#%@"  # characters from dark to bright
 
@@ -51,6 +59,29 @@ def use_plain_style(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
+def elided(text: str, length: int = MAX_NAME_LENGTH) -> str:
+    """The text, cut to `length` characters with an ellipsis if it is longer."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def name_ticks(axis: Axis, names: Sequence[str], first: int = 0) -> None:
+    """One tick per class, from position `first`, with the class name. Long names are vertical on an x axis."""
+    shown_names = [elided(name) for name in names]
+    axis.set_ticks(range(first, first + len(names)), shown_names, parse_math=False)
+    if axis.axis_name == "x" and sum(map(len, shown_names)) > MAX_LEVEL_CHARACTERS:
+        axis.set_tick_params(rotation=90)
+
+
+def plain_log_ticks(axes: Axes) -> None:
+    """Ticks of a logarithmic y axis as plain numbers, such as 0.02 instead of 2 x 10^-2. To be called after drawing."""
+    low, high = axes.get_ylim()
+    ratio = high / low
+    steps = [1] if ratio > 1e4 else [1, 2, 5] if ratio > 5 else [1, 1.5, 2, 3, 4, 5, 7] if ratio > 2 else HALF_STEPS
+    axes.yaxis.set_major_locator(LogLocator(subs=steps))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(lambda value, _position: f"{value:,.10g}")
+
+
 def confusion_matrix_figure(predictions: Predictions, class_names: tuple[str, ...], set_name: str) -> Figure:
     """True classes as rows, predicted classes as columns. The colour shows the mistakes only: the darkest cell is the
     most frequent mistake."""
@@ -60,7 +91,8 @@ def confusion_matrix_figure(predictions: Predictions, class_names: tuple[str, ..
     mistakes = counts.astype(np.float64)
     np.fill_diagonal(mistakes, np.nan)
     most = max(1.0, float(np.nanmax(mistakes)))
-    figure = Figure(figsize=(5.6, 5.4), layout="constrained")
+    side = max(5.4, 1.4 + 0.36 * num_classes)
+    figure = Figure(figsize=(side + 0.2, side), layout="constrained")
     axes = figure.add_subplot()
     axes.set_facecolor("#dbeafe")  # behind the diagonal
     axes.imshow(mistakes, cmap="Oranges", vmin=0, vmax=most)
@@ -68,10 +100,8 @@ def confusion_matrix_figure(predictions: Predictions, class_names: tuple[str, ..
         if counts[row, column]:
             colour = "white" if mistakes[row, column] > 0.6 * most else INK
             axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=colour, fontsize=10)
-    axes.set_xticks(range(num_classes), class_names)
-    axes.set_yticks(range(num_classes), class_names)
-    if max(map(len, class_names)) > 5:  # long names, such as Fashion-MNIST's, would overlap
-        axes.tick_params(axis="x", labelrotation=90)
+    name_ticks(axes.xaxis, class_names)
+    name_ticks(axes.yaxis, class_names)
     num_wrong = int((~predictions.is_correct).sum())
     title = f"{set_name}: {num_wrong:,} of {len(predictions.labels):,} wrong"
     axes.set(xlabel="predicted", ylabel="true", title=title)
@@ -81,14 +111,17 @@ def confusion_matrix_figure(predictions: Predictions, class_names: tuple[str, ..
 def predictions_figure(
     predictions: Predictions, indices: Int64[np.ndarray, " m"], image_set: ImageSet, title: str | None = None
 ) -> Figure:
-    """The digits at these indices, each with its label, its predicted class and the confidence."""
-    names = image_set.class_names
+    """The digits at these indices, each with its index, its label, its predicted class and the confidence."""
+    names = [elided(name) for name in image_set.class_names]
+    separator = "\n" if max(map(len, names)) > 3 else " "
     captions = []
     for i in indices.tolist():
         sign = "=" if predictions.is_correct[i] else "!="
         confidence = ">99%" if predictions.confidence[i] > 0.995 else f"{predictions.confidence[i]:.0%}"
-        captions.append(f"{names[predictions.labels[i]]} {sign} {names[predictions.predicted[i]]}, {confidence}")
-    return digit_grid_figure(image_set.images[torch.from_numpy(indices)], captions, columns=5, title=title)
+        true, predicted = names[predictions.labels[i]], names[predictions.predicted[i]]
+        captions.append(f"no. {i}\n{true}{separator}{sign} {predicted}, {confidence}")
+    images, tile_inches = image_set.images[torch.from_numpy(indices)], TILE_INCHES if separator == " " else 1.6
+    return digit_grid_figure(images, captions, columns=5, title=title, tile_inches=tile_inches)
 
 
 def digit_grid_figure(
@@ -112,9 +145,9 @@ def draw_pixel_values(axes: Axes, image: UInt8[Tensor, "28 28"]) -> None:
 
 
 def filters_figure(weights: Float[np.ndarray, "filters height width"], title: str, columns: int = 8) -> Figure:
-    """First-layer weights, one tile per filter on one colour scale: red is positive, blue is negative."""
+    """First-layer weights, one tile per filter on one colour scale from blue (negative) to red (positive)."""
     limit = float(np.abs(weights).max()) or 1.0
-    return tiled_figure(weights, None, columns, title, cmap="RdBu_r", limits=(-limit, limit))
+    return tiled_figure(weights, None, columns, title, cmap="RdBu_r", limits=(-limit, limit), scale="weight")
 
 
 def tiled_figure(
@@ -125,28 +158,45 @@ def tiled_figure(
     cmap: str,
     limits: tuple[float, float],
     tile_inches: float = TILE_INCHES,
+    scale: str | None = None,
 ) -> Figure:
-    """Tiles in a grid, as one image on one pair of axes: many times faster than axes per tile."""
+    """Tiles in a grid, as one image on one pair of axes: many times faster than axes per tile.
+
+    Captions may have several lines; each is cut to the width of a tile. `scale` is the label of a colour scale below
+    the tiles.
+    """
     num_tiles, height, width = tiles.shape
     columns = max(1, min(columns, num_tiles))
     rows = max(1, math.ceil(num_tiles / columns))
     gap = max(1, width // 10)
-    head = round(height * 0.3) if captions else gap  # space for the caption above a tile
+    pixels_per_inch = (width + gap) / tile_inches
+    num_lines = max((caption.count("\n") + 1 for caption in captions or ()), default=0)
+    head = max(gap, math.ceil((0.08 + CAPTION_LINE_INCHES * num_lines) * pixels_per_inch))  # space above a tile
     canvas = np.full((rows * (height + head), columns * (width + gap)), np.nan, np.float32)
     figure_width = columns * tile_inches
     lines = textwrap.wrap(title or "", max(10, int(figure_width / CHARACTER_INCHES)))
     title_inches = 0.1 + 0.2 * len(lines)
-    figure_height = canvas.shape[0] / canvas.shape[1] * figure_width + title_inches
+    scale_inches = SCALE_INCHES if scale else 0.0
+    figure_height = canvas.shape[0] / canvas.shape[1] * figure_width + title_inches + scale_inches
     figure = Figure(figsize=(figure_width, figure_height))
-    axes = figure.add_axes((0.01, 0.01, 0.98, 0.98 - title_inches / figure_height))
+    bottom = 0.01 + scale_inches / figure_height
+    axes = figure.add_axes((0.01, bottom, 0.98, 0.99 - bottom - title_inches / figure_height))
     axes.axis("off")
     for number, tile in enumerate(tiles):
         top, left = (number // columns) * (height + head) + head, (number % columns) * (width + gap) + gap // 2
         canvas[top : top + height, left : left + width] = tile
         if captions:
-            place = (left + width / 2, top - head * 0.15)
-            axes.text(*place, captions[number], ha="center", va="bottom", fontsize=8, color=INK, parse_math=False)
-    axes.imshow(canvas, cmap=cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest")
+            length = int(tile_inches / CAPTION_CHARACTER_INCHES)
+            caption = "\n".join(elided(line, length) for line in captions[number].split("\n"))
+            place = (left + width / 2, top - 0.04 * pixels_per_inch)
+            axes.text(*place, caption, ha="center", va="bottom", fontsize=8, color=INK, parse_math=False)
+    picture = axes.imshow(canvas, cmap=cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest")
+    if scale:
+        bar_width = min(0.8, 3 / figure_width)
+        place = ((1 - bar_width) / 2, 0.42 / figure_height, bar_width, 0.1 / figure_height)
+        bar = figure.colorbar(picture, cax=figure.add_axes(place), orientation="horizontal")
+        bar.ax.tick_params(labelsize=8)
+        bar.set_label(scale, fontsize=8, labelpad=1)
     place = (0.5, 1 - 0.08 / figure_height)
     figure.text(*place, "\n".join(lines), fontsize=10, color=INK, ha="center", va="top", parse_math=False)
     return figure

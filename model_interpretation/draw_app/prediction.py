@@ -42,12 +42,12 @@ class OodThresholds:
     energy: float
 
     @staticmethod
-    def from_validation(logits: Float[Tensor, "n 10"]) -> "OodThresholds":
+    def from_validation(logits: Float[Tensor, "n classes"]) -> "OodThresholds":
         """The limits that together flag at most MAX_FLAGGED of these validation logits."""
         scores = (max_softmax(logits), energy_score(logits))
         return OodThresholds(*(float(np.quantile(values.numpy(), MAX_FLAGGED / len(scores))) for values in scores))
 
-    def is_out_of_distribution(self, logits: Float[Tensor, " 10"]) -> bool:
+    def is_out_of_distribution(self, logits: Float[Tensor, " classes"]) -> bool:
         return bool(max_softmax(logits) < self.max_softmax or energy_score(logits) < self.energy)
 
 

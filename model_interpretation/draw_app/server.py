@@ -14,7 +14,7 @@ from torch import nn
 
 from model_interpretation.draw_app.prediction import ModelCache, grey_url, predict_drawing, prepare_picture
 from model_interpretation.predict import load_run_split, load_test_predictions
-from utils.data.datasets import ImageSet
+from utils.data.datasets import ImageSet, class_names
 from utils.data.digit_preprocessing import STEP_NAMES, read_digit
 from utils.errors import UserError, needs_extra
 from utils.evaluation import predict_logits
@@ -45,7 +45,13 @@ def make_app(runs: list[Run], port: int) -> FastAPI:
     """The page and its API for these runs, the default run first."""
     models = ModelCache(runs)
     described = [
-        {"name": run.name, "model": run.summary.model, "test_accuracy": run.summary.test_accuracy} for run in runs
+        {
+            "name": run.name,
+            "model": run.summary.model,
+            "test_accuracy": run.summary.test_accuracy,
+            "classes": class_names(run.recipe.dataset),
+        }
+        for run in runs
     ]
     generator = np.random.default_rng()
     worker = ThreadPoolExecutor(max_workers=1)  # one prediction at a time: torch uses all cores for it
@@ -88,7 +94,7 @@ def make_app(runs: list[Run], port: int) -> FastAPI:
         def sample() -> dict[str, Any]:
             image_set, index = sample_digit(models.run(run), models.get(run).model, split, kind, generator)
             picture = grey_url(image_set.images[index].numpy() / np.float32(255))
-            return {"index": index, "label": int(image_set.labels[index]), "picture": picture}
+            return {"index": index, "label": image_set.class_names[image_set.labels[index]], "picture": picture}
 
         return await in_worker(sample)
 

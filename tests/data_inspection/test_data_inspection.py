@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from data_inspection import figures
+from data_inspection import inspect_dataset as figures
+from data_inspection.display_digit import display_digit
 from data_inspection.inspect_dataset import add_statistics
 from data_inspection.statistics import (
     describe_dataset,
@@ -131,6 +132,7 @@ def test_the_label_distribution_shows_the_counts(digits, few_digits):
     left, right = figures.label_distribution_figure(digits, few_digits).axes
     assert [bar.get_height() for bar in left.patches] == digits.labels.bincount().tolist()
     assert [bar.get_height() for bar in right.patches] == few_digits.labels.bincount(minlength=10).tolist()
+    assert [text.get_text() for text in left.texts] == [f"{count:,}" for count in digits.labels.bincount().tolist()]
 
 
 def test_every_pixel_value_is_shown(digits):
@@ -139,8 +141,20 @@ def test_every_pixel_value_is_shown(digits):
 
 
 def test_mean_and_deviation_are_shown_for_each_class(digits):
-    axes = figures.mean_and_deviation_figure(digits).axes[0]
-    assert [text.get_text() for text in axes.texts][::10] == ["mean of 0", "deviation of 0"]
+    mean, deviation, *_ = figures.mean_and_deviation_figure(digits).axes
+    pixels = digits.images[digits.labels == 3].double() / 255
+    tile = slice(3 * 28, 4 * 28)
+    np.testing.assert_allclose(mean.images[0].get_array()[:, tile], pixels.mean(0), atol=1e-5)
+    np.testing.assert_allclose(deviation.images[0].get_array()[:, tile], pixels.std(0, correction=0), atol=1e-5)
+    assert deviation.images[0].get_clim()[1] < 0.6  # a scale of its own
+
+
+def test_display_writes_the_picture_and_says_the_label(home, digits, capsys):
+    for index in range(20):
+        display_digit("digits", "train", index, home / "out")
+        name = digits.class_names[digits.labels[index]]
+        assert f"train digit no. {index}: {'an' if name == '8' else 'a'} {name}" in capsys.readouterr().out
+        assert (home / "out" / f"digits-train-{index}.png").exists()
 
 
 def test_inspect_writes_statistics_and_figures(command, home):

@@ -25,7 +25,7 @@ def served(quick_run, tmp_path_factory):
     home = tmp_path_factory.mktemp("draw")
     for name in ("first", "second"):
         shutil.copytree(quick_run.path, home / "runs" / name)
-    arguments = [sys.executable, "-m", "mnist", "draw", "--run", "first", "--port", "0", "--no-browser"]
+    arguments = [sys.executable, "-m", "mnist", "draw", "first", "--port", "0", "--no-browser"]
     environment = {**os.environ, "MNIST_STUDY_HOME": str(home), "MNIST_STUDY_MIRROR": MIRROR}
     with subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, text=True) as process:
         line = process.stdout.readline()

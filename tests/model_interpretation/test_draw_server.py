@@ -14,6 +14,7 @@ from recorded_drawings import DRAWINGS
 
 from model_interpretation.draw_app.prediction import OodThresholds
 from model_interpretation.draw_app.server import MAX_BODY_BYTES, make_app
+from utils.data.datasets import DIGIT_NAMES
 from utils.data.digit_preprocessing import STEP_NAMES, read_digit
 from utils.run import Run
 
@@ -151,7 +152,7 @@ def test_a_body_that_is_too_large_is_refused(client):
 def test_digits_of_the_data_set(client):
     for split in ("test", "train"):
         digit = client.get("/api/digit", params={"run": "mine", "split": split, "kind": "correct"}).json()
-        assert digit["label"] in range(10) and digit["picture"].startswith("data:image/png")
+        assert digit["label"] in DIGIT_NAMES and digit["picture"].startswith("data:image/png")
     assert client.get("/api/digit", params={"run": "mine", "kind": "wrong"}).status_code == 200
     for parameters in ({"run": "mine", "kind": "odd"}, {"run": "mine", "split": "all"}, {"run": "none"}, {}):
         assert client.get("/api/digit", params=parameters).status_code == 422
@@ -205,7 +206,7 @@ def test_the_thresholds_flag_at_most_a_hundredth_of_the_validation_digits():
     [
         (["--port", "99999999"], "port 99999999"),
         (["--port", "-3"], "port -3"),
-        (["--run", "nothing"], "no run at 'nothing'"),
+        (["nothing"], "no run at 'nothing'"),
         (["--colour", "red"], "--colour"),
         (["--port", "http"], "--port"),
     ],
@@ -217,7 +218,7 @@ def test_bad_input_of_the_command(command, copied_run, flags, message):
 
 def test_an_unfinished_run_is_refused(command, copied_run):
     (copied_run / "summary.json").unlink()
-    code, _, error = command("draw", "--run", "mine")
+    code, _, error = command("draw", "mine")
     assert code == 2 and "summary.json is missing" in error
 
 

@@ -107,6 +107,17 @@ def test_history_figure_shows_each_epoch():
     assert "final weights: epoch 2" in [text.get_text() for text in loss.get_legend().get_texts()]
 
 
+def test_ticks_of_the_history_are_plain_numbers():
+    metrics = [EpochMetrics(1, 1, 0.1, 0.06, 0.9, 0.02, 0.8, 1, 1, 1)]
+    figure = history_figure(metrics, 1)
+    figure.canvas.draw()
+    loss, accuracy = figure.axes
+    labels = [label.get_text() for label in loss.get_yticklabels() if label.get_text()]
+    assert {"0.02", "0.03"} <= set(labels) and all(float(label) for label in labels)
+    assert all(label.get_text().isdigit() for label in accuracy.get_xticklabels())
+    assert all(label.get_text().endswith("%") for label in accuracy.get_yticklabels())
+
+
 def test_reliability_figure_shows_the_bins():
     upper, lower = reliability_figure(SMALL, "toy").axes
     assert sum(bar.get_height() for bar in lower.patches) == 4

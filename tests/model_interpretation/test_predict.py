@@ -69,10 +69,11 @@ def test_predict_prints_the_prediction_and_a_bar_per_class(run, capsys):
     predictions = run.predictions("test")
     predict_digit(run, 5, "test")
     first, *bars = capsys.readouterr().out.splitlines()
-    assert first.startswith(f"mine: {predictions.predicted[5]} with {predictions.confidence[5]:.2%}; digits/test")
-    assert first.endswith(f"digit 5, is labelled {predictions.labels[5]}") and len(bars) == 10
-    predict_digit(run, 5, "train", display=True)
-    assert "digits/train, digit 5" in capsys.readouterr().out
+    predicted, confidence = predictions.predicted[5], predictions.confidence[5]
+    assert first.startswith(f"test digit no. 5: mine predicts {predicted} with {confidence:.2%}; ")
+    assert first.endswith(f"the label is {predictions.labels[5]}") and len(bars) == 10
+    predict_digit(run, 5, "train", display=True, device="cpu")
+    assert "train digit no. 5" in capsys.readouterr().out
 
 
 def test_a_folder_of_pictures_gets_lines_a_table_and_a_sheet(run, pictures, tmp_path, capsys):

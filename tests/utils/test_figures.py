@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from utils.figures import confusion_matrix_figure, digit_grid_figure, filters_figure, terminal_picture
+from utils.figures import (
+    confusion_matrix_figure,
+    digit_grid_figure,
+    filters_figure,
+    predictions_figure,
+    terminal_picture,
+)
 from utils.predictions import Predictions
 
 LONG_NAMES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -31,6 +37,25 @@ def test_long_class_names_do_not_overlap():
     figure.canvas.draw()
     boxes = [text.get_window_extent() for text in figure.axes[0].get_xticklabels()]
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+
+
+@pytest.mark.parametrize("names", [("a" * 200, "b" * 200), tuple(f"{number} {'c' * 200}" for number in range(26))])
+def test_the_confusion_matrix_has_room_for_few_many_and_very_long_classes(names):
+    predictions = Predictions(np.eye(len(names), dtype=np.float32), np.arange(len(names)))
+    figure = confusion_matrix_figure(predictions, names, "toy/test")
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    assert axes.get_window_extent().width > 0.5 * figure.bbox.width
+    boxes = [text.get_window_extent() for text in axes.get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+
+
+def test_a_mistake_is_shown_with_its_index(few_digits):
+    predictions = Predictions(np.eye(10, dtype=np.float32)[[3] * len(few_digits)], few_digits.labels.numpy())
+    mistakes = predictions.worst_mistakes(4)
+    texts = predictions_figure(predictions, mistakes, few_digits).axes[0].texts
+    expected = [f"no. {index}\n{few_digits.labels[index]} != 3, 23%" for index in mistakes]
+    assert [text.get_text() for text in texts] == expected
 
 
 @pytest.mark.parametrize("count", [1, 3, 8, 13])

@@ -213,9 +213,13 @@ function makeRunSelect(runs, number) {
   const place = $(`prediction-${number}`);
   place.append(select);
   views.push(new PredictionView(place));
-  place.classList.toggle("empty", !select.value);
-  select.addEventListener("change", () => {
+  const showChosen = () => {
+    views[number].setClasses(runs.find((run) => run.name === select.value)?.classes ?? []);
     place.classList.toggle("empty", !select.value);
+  };
+  showChosen();
+  select.addEventListener("change", () => {
+    showChosen();
     predict();
   });
   return select;

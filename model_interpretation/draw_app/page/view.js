@@ -6,37 +6,45 @@ export function showDigit(canvas, values) {
   canvas.getContext("2d", { willReadFrequently: true }).putImageData(image, 0, 0);
 }
 
-// The prediction of one model and ten bars with the class probabilities.
+// The prediction of one model and a bar with the probability of each class.
 export class PredictionView {
   constructor(place) {
     this.result = element("p", { className: "result" });
-    this.bars = Array.from({ length: 10 }, (_, digit) => {
+    this.rows = element("div", { className: "bars" });
+    place.append(this.result, this.rows);
+    this.setClasses([]);
+  }
+
+  setClasses(names) {
+    this.names = names;
+    this.rows.classList.toggle("named", names.some((name) => name.length > 2));
+    this.bars = names.map((name) => {
       const bar = { row: element("div", { className: "bar" }), length: element("i"), number: element("b") };
       const track = element("span");
       track.append(bar.length);
-      bar.row.append(element("span", { textContent: digit }), track, bar.number);
+      bar.row.append(element("span", { className: "name", textContent: name, title: name }), track, bar.number);
       return bar;
     });
-    place.append(this.result, ...this.bars.map((bar) => bar.row));
+    this.rows.replaceChildren(...this.bars.map((bar) => bar.row));
     this.show(null);
   }
 
   show(predicted) {
-    this.bars.forEach(({ row, length, number }, digit) => {
-      const probability = predicted ? predicted.probabilities[digit] : 0;
-      row.classList.toggle("best", digit === predicted?.prediction);
+    this.bars.forEach(({ row, length, number }, label) => {
+      const probability = predicted ? predicted.probabilities[label] : 0;
+      row.classList.toggle("best", label === predicted?.prediction);
       length.style.width = `${100 * probability}%`;
       number.textContent = predicted ? percent(probability) : "";
     });
     this.result.classList.toggle("unusual", Boolean(predicted?.out_of_distribution));
-    this.result.textContent = predicted ? sentence(predicted) : "";
+    this.result.textContent = predicted ? sentence(predicted, this.names) : "";
   }
 }
 
 const percent = (fraction) => `${(100 * fraction).toFixed(1)}%`;
 
-function sentence({ prediction, confidence, out_of_distribution: isUnusual }) {
-  const text = `Prediction: ${prediction} (${percent(confidence)})`;
+function sentence({ prediction, confidence, out_of_distribution: isUnusual }, names) {
+  const text = `Prediction: ${names[prediction]} (${percent(confidence)})`;
   return isUnusual ? `This does not look like a digit. ${text}` : text;
 }
 
