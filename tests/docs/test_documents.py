@@ -1,6 +1,7 @@
 """The documents agree with the code: commands, metrics, data sets, links, and the size of the README."""
 
 import importlib.util
+import inspect
 import re
 import shlex
 from itertools import takewhile
@@ -15,6 +16,7 @@ from utils.files import PROJECT_FOLDER
 
 DOCS = PROJECT_FOLDER / "docs"
 OTHERS = ("README.md", "CONTRIBUTING.md", "benchmarks/README.md", "data/README.md")
+PACKAGES = ("data_inspection", "model_interpretation", "models", "study", "trainers", "utils")
 DOCUMENTS = [*(PROJECT_FOLDER / name for name in OTHERS), *sorted(DOCS.rglob("*.md"))]
 
 
@@ -54,6 +56,18 @@ def test_every_command_in_a_bash_block_exists_and_accepts_its_options():
 def test_commands_in_the_text_exist(path):
     for words in re.findall(r"`mnist ([a-z][a-z -]*)", path.read_text(encoding="utf-8")):
         assert words.split()[0] in {name.split()[0] for name in COMMANDS}, words
+
+
+def test_functions_in_the_api_document_exist_with_these_parameters():
+    spans = re.findall(r"`((?:\w+\.)+\w+)\((.*?)\)`", text_of("docs/api.md"))
+    assert len(spans) > 15
+    for name, parameters in spans:
+        if name.split(".")[0] not in PACKAGES:
+            continue
+        module, _, attribute = name.rpartition(".")
+        given = [word.split("=")[0].strip("* ") for word in re.sub(r"\(.*?\)", "", parameters).split(",")]
+        actual = inspect.signature(getattr(importlib.import_module(module), attribute)).parameters
+        assert {word for word in given if word.isidentifier()} <= set(actual), name
 
 
 def test_every_metric_is_documented():

@@ -33,6 +33,6 @@ def test_the_notebook_runs_from_top_to_bottom(real_mirror):
     assert f"accuracy {run.summary.test_accuracy:.2%}" in printed
     losses = [float(loss) for loss in re.findall(r"epoch \d: loss ([\d.]+)", printed)]
     assert len(losses) == 3 and losses[-1] < losses[0]
-    assert re.search(r"rotation_20: [\d.]+ % \([\d.]+ to [\d.]+\)", printed)
+    assert re.search(r"rotation_20: [\d.]+% \([\d.]+% to [\d.]+%\)", printed)
     pictures = [output for cell in notebook.cells for output in cell.get("outputs", ()) if "image/png" in str(output)]
     assert len(pictures) == 3
