@@ -1,13 +1,14 @@
 """Commands about data sets. Each parses its options and calls one library function."""
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from commands.options import Dataset, Split, output_in
+from commands.options import Dataset, Split
+from utils.files import output_folder
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class InspectOptions:
     """
 
     dataset: Dataset = "mnist"
-    output: Path = output_in("data_inspection")
+    output: Path = field(default_factory=lambda: output_folder("data_inspection"))
     """Folder for statistics.json and the figures; files of the same names are replaced."""
 
 
@@ -53,7 +54,7 @@ class DisplayOptions:
     save: Annotated[bool, tyro.conf.arg(aliases=["-s"])] = False
     """Write the PNG file into the working folder instead of --output."""
     dataset: Dataset = "mnist"
-    output: Path = output_in("data_inspection")
+    output: Path = field(default_factory=lambda: output_folder("data_inspection"))
     """Folder for the PNG file."""
 
 

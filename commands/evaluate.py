@@ -1,13 +1,14 @@
 """Commands that evaluate and compare trained networks. Each parses its options and calls one library function."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from commands.options import Device, OtherDataset, SeveralRuns, Split, SplitName, chosen_runs, named, output_in
+from commands.options import Device, OtherDataset, SeveralRuns, Split, SplitName, chosen_runs, named
 from utils.errors import UserError
+from utils.files import output_folder
 from utils.run import Run
 
 
@@ -58,7 +59,7 @@ class InterpretOptions:
     split: tuple[SplitName, ...] = ("train", "test")
     """Splits: the digits trained on, the digits held out for validation, the test set."""
     device: Device = "auto"
-    output: Path = output_in("model_interpretation")
+    output: Path = field(default_factory=lambda: output_folder("model_interpretation"))
     """Folder in which every run gets a folder of its name."""
 
 
@@ -124,8 +125,8 @@ class CompareOptions:
     """
 
     runs: Annotated[SeveralRuns, tyro.conf.arg(help="Runs by folder or name; by default all runs in runs/.")] = ()
-    output: Path = output_in("study", "comparison")
-    """Folder for comparison.html, comparison.csv and comparison.tex."""
+    output: Path = field(default_factory=lambda: output_folder("study") / "comparison")
+    """Folder for the page, the CSV and the LaTeX table."""
 
 
 def compare(options: CompareOptions) -> str:

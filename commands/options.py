@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -43,18 +43,13 @@ Picture = Annotated[
 RunName = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
 
 
-def output_in(package: str, name: str = "") -> Any:
-    """A field whose default is the package's output folder, or a folder in it."""
-    return field(default_factory=lambda: output_folder(package) / name)
-
-
 @dataclass(frozen=True)
 class OneRunOptions:
     """A run, and where its pages go."""
 
     run: OneRun = None
     device: Device = "auto"
-    output: Path = output_in("model_interpretation")
+    output: Path = field(default_factory=lambda: output_folder("model_interpretation"))
     """Folder in which the run gets a folder of its name."""
 
 
@@ -81,7 +76,8 @@ def chosen_run(name: str | None) -> Run:
 
 def chosen_runs(names: Sequence[str]) -> list[Run]:
     """These runs, each once; by default the newest finished run. Raises UserError as `chosen_run`."""
-    return [chosen_run(name) for name in dict.fromkeys(names) or (None,)]
+    runs = map(chosen_run, names or [None])
+    return list({run.path.resolve(): run for run in runs}.values())
 
 
 def named(*runs: Run) -> str:

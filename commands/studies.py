@@ -1,13 +1,14 @@
 """Commands that study many runs. Each parses its options and calls one library function."""
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from commands.options import Dataset, Device, Seeds, SeveralRuns, chosen_run, output_in
+from commands.options import Dataset, Device, Seeds, SeveralRuns, chosen_run
+from utils.files import output_folder
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class TourOptions:
     dataset: Dataset = "mnist"
     max_epochs: int = 200
     """Maximum number of epochs; training stops earlier when the training accuracy no longer rises."""
-    output: Path = output_in("notebooks")
+    output: Path = field(default_factory=lambda: output_folder("notebooks"))
     """Folder for tour.html."""
 
 
@@ -113,7 +114,7 @@ class ReportOptions:
       mnist report --output docs
     """
 
-    output: Path = output_in("study", "report")
+    output: Path = field(default_factory=lambda: output_folder("study") / "report")
     """Folder of the report."""
 
 

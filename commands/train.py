@@ -69,14 +69,14 @@ def train_defaults(argv: list[str], default: TrainOptions | None = None) -> tupl
     """The options before the flags, and the description of --help: of the named recipe, or of the run to resume."""
     default = default or TrainOptions()
     words = [word for word in argv if word not in ("-h", "--help")]
-    named = parse_command_line(type(default), words, "mnist train", None, default)
-    if named.resume is not None:
-        run = Run.find(named.resume)
+    given = parse_command_line(type(default), words, "mnist train", None, default)
+    if given.resume is not None:
+        run = Run.find(given.resume)
         return replace(default, recipe=run.recipe, execution=run.execution), type(default).__doc__
-    if type(default) is TrainOptions and named.trainer is not None:
+    if type(default) is TrainOptions and given.trainer is not None:
         from trainers.recipes import get_recipe, recipe_help
 
-        return replace(default, recipe=get_recipe(named.trainer)), recipe_help(named.trainer)
+        return replace(default, recipe=get_recipe(given.trainer)), recipe_help(given.trainer)
     return default, type(default).__doc__
 
 
@@ -88,7 +88,7 @@ def train(options: TrainOptions) -> str:
 def _train_runs(options: TrainOptions) -> list[Run]:
     """The finished runs, for `train` and `scratch train`."""
     if options.resume is not None:
-        return [_resume_run(options)]
+        return [_resume_run(options, options.resume)]
 
     from trainers import train as train_recipe
     from trainers import train_seeds
@@ -109,21 +109,14 @@ def _train_runs(options: TrainOptions) -> list[Run]:
     return runs
 
 
-def _resume_run(options: TrainOptions) -> Run:
-    run = Run.find(options.resume or "")
-    if options.seeds is not None:
-        raise UserError("--seeds makes new runs: leave it out with --resume")
-    if options.run_name is not None:
-        raise UserError("--run-name names a new run: leave it out with --resume")
-    if options.trainer is not None:
+def _resume_run(options: TrainOptions, name: str) -> Run:
+    run = Run.find(name)
+    new = {"TRAINER": options.trainer, "--run-name": options.run_name, "--seeds": options.seeds}
+    refused = [word for word, value in new.items() if value is not None] or run.recipe.differences(options.recipe)
+    if refused:
         raise UserError(
-            f"{shown(run.path)} is a run of {run.recipe.model} and keeps its recipe: leave out {options.trainer}.\n"
-            f"Resume it with: mnist train --resume {shown(run.path)}"
-        )
-    if options.recipe != run.recipe:
-        raise UserError(
-            f"{shown(run.path)} keeps its recipe: {'; '.join(run.recipe.differences(options.recipe))}.\n"
-            "Leave these options out, or start a new run."
+            f"{shown(run.path)} is a run of {run.recipe.model} and keeps its recipe and name: {'; '.join(refused)}.\n"
+            f"Leave these options out (mnist train --resume {named(run)}), or start a new run."
         )
 
     from trainers import resume
@@ -231,15 +224,9 @@ def sweep(options: Any) -> str:
         base = get_recipe(options.recipe) if options.recipe else Recipe()
         models, seeds = options.model or (base.model,), tuple(parse_seeds(options.seeds))
         plan = Plan("sweep", base, models, fields, seeds, options.search, options.num_points, options.pruning)
+    ray = {name: getattr(options, name) for name in ("address", "cpus_per_run", "gpus_per_run")}
     runs = run_sweep(
-        plan,
-        options.execution,
-        options.executor,
-        address=options.address,
-        cpus_per_run=options.cpus_per_run,
-        gpus_per_run=options.gpus_per_run,
-        max_hours=options.max_hours,
-        output=options.output,
+        plan, options.execution, options.executor, max_hours=options.max_hours, output=options.output, **ray
     )
     return f"interpret {named(max(runs, key=lambda run: run.summary.val_accuracy))}" if runs else "runs"
 

@@ -1,15 +1,15 @@
 """Commands that use a trained network. Each parses its options and calls one library function."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from commands.options import Device, OneRun, OtherDataset, SeveralRuns, Split, chosen_run, named, output_in
+from commands.options import Device, OneRun, OtherDataset, SeveralRuns, Split, chosen_run, chosen_runs, named
 from utils.errors import UserError
-from utils.files import runs_folder
+from utils.files import output_folder, runs_folder
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class PredictOptions:
     """Also draw the digit in the terminal."""
     dataset: OtherDataset = None
     device: Device = "auto"
-    output: Path = output_in("model_interpretation")
+    output: Path = field(default_factory=lambda: output_folder("model_interpretation"))
     """With --image: folder in which the run gets a folder of its name."""
 
 
@@ -131,7 +131,7 @@ def submit(options: SubmitOptions) -> str:
         raise UserError("choose either --train train.csv to train networks, or trained ones: mnist submit RUN ...")
     if options.runs and (options.model or options.ensemble != 1):
         raise UserError("--model and --ensemble need --train; several trained networks are given as RUN RUN ...")
-    runs = [chosen_run(name) for name in dict.fromkeys(options.runs)]
+    runs = chosen_runs(options.runs) if options.runs else []
 
     from trainers.kaggle import DEFAULT_MODEL
     from trainers.kaggle import submit as write_submission

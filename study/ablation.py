@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from models.registry import build_model, num_parameters
 from study.comparison.groups import plain_table
@@ -27,6 +26,7 @@ from utils.files import shown, study_folder, write_whole
 from utils.recipe import Execution, Recipe
 from utils.runtime import describe_environment, resolve_execution
 from utils.statistics import benjamini_hochberg, difference_interval, mean_interval, welch_p_value
+from utils.track import track
 
 # The last epoch is evaluated, so that validation selects nothing.
 BASELINE_RECIPE = Recipe(
@@ -217,7 +217,7 @@ def run_ablation(
         problem = f"unknown property '{unknown[0][:60]}'" if unknown else "no property"
         raise UserError(f"{problem}: expected some of {', '.join(map(repr, PROPERTIES))}")
     if len(seeds) < 2:
-        raise UserError(f"--seeds has {len(seeds)}: expected at least two seeds, for a confidence interval")
+        raise UserError(f"--seeds {','.join(map(str, seeds))}: expected at least two seeds, for a confidence interval")
     variants = [variant for variant in VARIANTS if variant.property in ("baseline", *properties)]
     jobs = [Job(variant.recipe(num_epochs), tuple(seeds)) for variant in variants]
     execution = Execution(device=device)
@@ -225,7 +225,7 @@ def run_ablation(
     load_splits(jobs[0].recipe)
     try:
         _train(jobs, execution)
-        runs = tqdm([run for job in jobs for run in job.runs], desc="evaluation", unit="run", disable=None, leave=False)
+        runs = track([run for job in jobs for run in job.runs], desc="evaluation", unit="run")
         cards = {run.name: scorecard(run, BRIEF, device) for run in runs}
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped: repeat the same 'mnist ablation' to continue.") from None
@@ -247,7 +247,7 @@ def run_ablation(
 def _train(jobs: Sequence[Job], execution: Execution) -> None:
     unfinished = [missing for job in jobs if (missing := job.unfinished).seeds]
     failures: dict[str, str] = {}
-    with tqdm(total=sum(len(job.seeds) for job in unfinished), desc="training", unit="run", disable=None) as bar:
+    with track(total=sum(len(job.seeds) for job in unfinished), desc="training", unit="run") as bar:
         for outcome in LocalExecutor(execution).run(unfinished, math.inf):
             failures |= {outcome.job.run(seed).name: reason for seed, reason in outcome.failures.items()}
             bar.update(len(outcome.job.seeds))

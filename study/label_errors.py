@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from model_interpretation.metrics import CONTESTED_TEST_DIGITS
 from model_interpretation.predict import load_test_predictions
@@ -28,6 +27,7 @@ from utils.figures import COLOURS, digit_grid_figure, plain_axes
 from utils.files import shown, study_folder, write_whole
 from utils.predictions import Predictions
 from utils.run import Run
+from utils.track import track
 
 RESULTS = "label_errors.json"
 MIN_VAL_ACCURACY = 0.99  # the mistakes of weaker networks say little about the digits
@@ -132,7 +132,7 @@ def _accurate_groups(runs: Sequence[Run]) -> list[RunGroup]:
 def _load_predictions(groups: Sequence[RunGroup], test_set: ImageSet, named: bool) -> dict[str, list[Predictions]]:
     """The readable test predictions of each recipe, by the recipe's label."""
     found: dict[str, list[Predictions]] = {}
-    for group in tqdm(groups, desc="recipes", disable=None, leave=False):
+    for group in track(groups, desc="recipes"):
         for run in group.runs:
             try:
                 predictions = load_test_predictions(run, test_set)

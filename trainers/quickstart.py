@@ -1,4 +1,4 @@
-"""`mnist quickstart` and `mnist retrain`: trainings without options."""
+"""`mnist quickstart` and `mnist retrain`: training without a recipe to choose."""
 
 import shutil
 import sys
@@ -32,10 +32,10 @@ def quickstart(seed: int = 0) -> Run:
     return run
 
 
-def retrain(run: Run | None, save: bool = False) -> None:
+def retrain(run: Run | None, save: bool = False) -> Run | None:
     """Trains the recipe of the run with the next seed and prints the result. Without a run, trains two_conv.
 
-    The new run is removed unless `save`.
+    Returns the new run if `save`; otherwise it is removed.
     """
     recipe = get_recipe(FIRST_RECIPE)
     if run:
@@ -44,7 +44,8 @@ def retrain(run: Run | None, save: bool = False) -> None:
     new = train(recipe)
     if save:
         report_run(new)
-        return
+        return new
     report_result(new)
     shutil.rmtree(new.path)
     print("not saved: 'mnist retrain --save' saves the network as a run")
+    return None

@@ -33,7 +33,9 @@ PLAIN_WORDS = {
     r"could not convert string to float: (.*)": r"expected a number, not \1",
     r"invalid choice (\S+) for argument '(\S+)'\. Expected one of \((.*?),?\)\.": r"\2: expected one of \3, not \1",
     r"Missing value for argument '(.*?)'\. Expected 1 values\.": r"\1: the value is missing",
-    r"Missing from .*?: (?:\S+, )?(\S+ \S+) .*": r"\1 is missing",
+    r"no type matching \{None\}\|INT could be instantiated from \[(.*)\]\.": r"expected a whole number, not \1",
+    r"no type matching \{None\}\|FLOAT could be instantiated from \[(.*)\]\.": r"expected a number, not \1",
+    r"Missing from .*?: (--\S+ \S+|\S+) .*": r"\1 is missing",
 }
 REGISTRY = ConstructorRegistry()
 

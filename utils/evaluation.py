@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from utils.data.batches import to_pixels
 from utils.data.datasets import ImageSet
 from utils.predictions import Predictions
 from utils.runtime import autocast
+from utils.track import track
 
 BATCH_SIZE = 500  # images; small enough that the activations of a convolutional network stay in the CPU's cache
 
@@ -54,7 +54,7 @@ def predict_logits(
     logits = []
     with autocast(device, precision):
         batches = images.split(BATCH_SIZE)
-        for batch in tqdm(batches, desc=progress, disable=None if progress else True, leave=False):
+        for batch in track(batches, desc=progress, disable=not progress):
             logits.append(model(to_pixels(batch.to(device))).float())
     model.train(was_training)
     return torch.cat(logits)

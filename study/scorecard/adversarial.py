@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from study.scorecard.evaluator import Curve, Evaluator, Metric, MetricResult, fraction_result
 from utils.data.batches import to_pixels
+from utils.track import track
 
 NUM_DIGITS = 500
 BATCH_SIZE = 100  # larger batches do not fit the CPU's cache with their gradients, and take five times as long
@@ -118,7 +118,7 @@ def correct_under_attack(
     with torch.no_grad():
         is_robust = torch.cat([model(part) for part in pixels.split(BATCH_SIZE)]).argmax(1) == labels
     by_radius = [is_robust.cpu().numpy().copy()]
-    for radius in tqdm(attack.radii, desc=attack.label, disable=None, leave=False):
+    for radius in track(attack.radii, desc=attack.label):
         for part in is_robust.nonzero().flatten().split(BATCH_SIZE):
             for loss in LOSSES:
                 perturbed = attack.perturb(model, pixels[part], labels[part], radius, loss)

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from torch import nn
-from tqdm import tqdm
 
 from models import load_trained
 from study.scorecard.cache import Scorecard, ScorecardCache, cache_file, scorecards_folder
@@ -19,6 +18,7 @@ from utils.errors import UserError
 from utils.files import shown
 from utils.run import Run
 from utils.runtime import choose_device
+from utils.track import track
 
 
 def evaluate(
@@ -36,7 +36,7 @@ def evaluate(
     chosen = [get_metric(metric_id) for metric_id in metrics]
     evaluator = Evaluator(model, choose_device(device))
     _ = evaluator.test_set  # raises if it is not available
-    bar = tqdm(chosen, desc="metrics", disable=None, leave=False)
+    bar = track(chosen, desc="metrics")
     return {metric.id: metric.measure(evaluator) for metric in bar}
 
 
@@ -55,7 +55,7 @@ def scorecard(run: Run, metrics: Sequence[str] = FULL, device: str = "auto") -> 
         chosen_device = choose_device(device)
         evaluator = Evaluator(load_trained(run, chosen_device), chosen_device, run)
         _ = evaluator.test_set  # raises if it is not available
-        bar = tqdm(due, desc=run.name, disable=None, leave=False)
+        bar = track(due, desc=run.name)
         for item in bar:
             bar.set_postfix_str(item.id)
             started = time.perf_counter()

@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
-from tqdm import tqdm
 
 from study.scorecard.evaluator import Curve, Evaluator, Metric, MetricResult, fraction_result, mean_result
 from utils.data import ImageSet
 from utils.data.augmentation import HALF_SIDE, SIDE, transform
 from utils.data.batches import to_pixels
 from utils.statistics import TAILS
+from utils.track import track
 
 NUM_DIGITS = 500
 MAX_SHIFT = 14  # pixels: half the image, so that half of the digit is outside
@@ -50,7 +50,7 @@ def correct_after_shifts(evaluator: Evaluator, max_shift: int) -> Bool[np.ndarra
     """Whether each digit is classified correctly after shifts down and right by -max_shift to max_shift pixels."""
     side = 2 * max_shift + 1
     shifts = list(itertools.product(range(-max_shift, max_shift + 1), repeat=2))
-    bar = tqdm(shifts, desc="shifts", disable=None, leave=False)
+    bar = track(shifts, desc="shifts")
     return np.stack([_correct_after_shift(evaluator, *shift) for shift in bar], axis=1).reshape(-1, side, side)
 
 
@@ -109,7 +109,7 @@ def spatial_worst_case(evaluator: Evaluator) -> MetricResult:
     moves = list(itertools.product(WORST_ANGLES, WORST_SHIFTS, WORST_SHIFTS))
     # The hardest moves first: a digit that fails one is not tested with the others.
     moves.sort(key=lambda move: -(abs(move[0]) / 10 + abs(move[1]) + abs(move[2])))
-    for degrees, right, down in tqdm(moves, desc="worst case", disable=None, leave=False):
+    for degrees, right, down in track(moves, desc="worst case"):
         remaining = is_robust.nonzero().flatten()
         if not len(remaining):
             break

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from tqdm import tqdm
-
 from models.registry import build_model
 from study.comparison.compare import compare
 from study.sweeps.executors import Executor, LocalExecutor
@@ -22,6 +20,7 @@ from utils.errors import UserError
 from utils.files import make_folder, study_folder, write_whole
 from utils.recipe import Execution
 from utils.run import Run
+from utils.track import track
 
 ExecutorName = Literal["local", "ray"]
 FINISHED, PRUNED = "finished", "pruned"
@@ -90,7 +89,7 @@ class Sweep:
     def train(self) -> None:
         """Trains the missing runs. Ctrl-C raises KeyboardInterrupt with a message how to continue."""
         started = time.monotonic()
-        self.bar = tqdm(total=self.num_runs, unit="run", desc="sweep", disable=None)
+        self.bar = track(total=self.num_runs, unit="run", desc="sweep")
         try:
             with self.bar:
                 if self.plan.search == "grid":
@@ -123,7 +122,7 @@ class Sweep:
             self.seconds_in_runs += outcome.seconds
             names = {seed: outcome.job.run(seed).name for seed in outcome.job.seeds}
             for seed, reason in outcome.failures.items():
-                tqdm.write(f"failed: {names[seed]}: {reason}")
+                track.write(f"failed: {names[seed]}: {reason}")
             failures = {names[seed]: reason for seed, reason in outcome.failures.items()}
             pruned = {names[seed]: PRUNED for seed in outcome.pruned}
             self._note({**dict.fromkeys(names.values(), FINISHED), **pruned, **failures})

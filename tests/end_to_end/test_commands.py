@@ -1,6 +1,7 @@
 """The commands as a user types them: what they print, what they leave behind, how they refuse."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -148,6 +149,9 @@ def test_one_epoch_on_real_mnist_reads_it_well(command, home, real_mirror):
 
 BAD_COMMANDS = {
     "unknown command": (["fly"], "unknown command 'fly'"),
+    "misspelt command": (["evaluat", "x"], "did you mean evaluate?"),
+    "misspelt option": (["train", "linear", "--learning-rte", "1"], "did you mean --learning-rate?"),
+    "one argument too many": (["train", "linear", "conv"], "'conv' is one argument too many"),
     "unknown trainer": (["train", "resnet"], "unknown trainer 'resnet'"),
     "no trainer, no model": (["train"], "--model NAME"),
     "unknown model": (["train", "--model", "vgg", *QUICK], "model 'vgg'"),
@@ -156,10 +160,14 @@ BAD_COMMANDS = {
     "unknown data set": (["train", "linear", "--dataset", "emnist"], "unknown data set 'emnist'"),
     "missing csv": (["train", "linear", "--dataset", "csv:/nowhere.csv"], "/nowhere.csv"),
     "unknown device": (["train", "linear", *QUICK, "--device", "tpu"], "'tpu'"),
-    "unknown option": (["train", "linear", "--lr", "1"], "--lr"),
+    "unknown option": (["train", "linear", "--zoom", "1"], "unknown option --zoom"),
     "unknown option value": (["train", "linear", "--optimizer", "lion"], "lion"),
-    "text for a number": (["train", "linear", "--seed", "one"], "one"),
-    "missing value": (["train", "linear", "--seed"], "--seed"),
+    "text for a number": (["train", "linear", "--seed", "one"], "--seed: expected a whole number, not 'one'"),
+    "text for an optional number": (["display", "seven"], "expected a whole number, not 'seven'"),
+    "missing value": (["train", "linear", "--seed"], "--seed: the value is missing"),
+    "missing values": (["sweep", "--model", "linear", "--lr"], "--learning-rate without a value"),
+    "ablation of nothing": (["ablation", "--properties"], "--properties without a value"),
+    "missing option": (["submit"], "--test FILE is missing"),
     "learning rate not positive": (["train", "linear", *QUICK, "--learning-rate", "0"], "--learning-rate"),
     "batch size not positive": (["train", "linear", *QUICK, "--batch-size", "-4"], "--batch-size"),
     "validation size over the set": (["train", "linear", *QUICK, "--validation-size", "5000"], "1,438"),
@@ -177,7 +185,7 @@ BAD_COMMANDS = {
     "unknown checkpoint": (["train", "linear", *QUICK, "--checkpoint", "first"], "first"),
     "resume nothing": (["train", "--resume", "runs/nothing"], "no run at"),
     "resume without a name": (["train", "--resume"], "--resume"),
-    "evaluate nothing": (["evaluate"], "RUN"),
+    "evaluate nothing": (["evaluate"], "no finished run"),
     "evaluate an unknown run": (["evaluate", "nothing"], "no run at"),
     "evaluate an unknown split": (["evaluate", "x", "--split", "all"], "all"),
 }
@@ -261,6 +269,20 @@ def test_damaged_runs_are_refused_by_file(command, stopped_run, file, content, m
 def test_checkpoint_of_another_network_is_refused(command, stopped_run):
     config = json.loads((stopped_run / "config.json").read_text())
     (stopped_run / "config.json").write_text(json.dumps({**config, "model": "standard_fc"}))
-    for arguments in (["train", "--resume", str(stopped_run)], ["evaluate", str(stopped_run)]):
-        code, _, error = command(*arguments)
-        assert code == 2 and "another network" in error and len(error.splitlines()) <= 2
+    code, _, error = command("train", "--resume", str(stopped_run))
+    assert code == 2 and "another network" in error and len(error.splitlines()) <= 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["evaluate"], ["interpret"], ["scorecard"], ["activations"], ["features"], ["attribution"], ["embeddings"],
+     ["explain"], ["predict"], ["retrain"], ["label-errors"], ["scratch", "evaluate"], ["weights", "export"], ["draw"],
+     ["evaluate", "whole"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_unfinished_run_is_refused_by_name(command, home, finished_run, stopped_run, arguments):
+    shutil.copytree(finished_run.path, home / "runs" / "whole")
+    code, printed, error = command(*arguments, "mine")
+    assert code == 2 and printed == ""
+    assert "run mine is unfinished, 2 of 2 epochs" in error and "mnist train --resume mine" in error
+    assert len(error.splitlines()) <= 2

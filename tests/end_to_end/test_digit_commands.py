@@ -25,15 +25,22 @@ def test_display_draws_the_digit_and_names_its_label(command, working_folder):
     digit = load_dataset("digits", "train")
     code, printed, error = command("display", "3", "--train", "--dataset", "digits", "-s")
     assert code == 0, error
-    assert f"digits/train, digit 3: labelled {int(digit.labels[3])}" in printed
+    assert f"train digit no. 3: a {int(digit.labels[3])}\n" in printed
     assert terminal_picture(digit.images[3], has_colours=False) in printed
-    saved = np.asarray(Image.open(working_folder / "train-3.png"))
+    saved = np.asarray(Image.open(working_folder / "digits-train-3.png"))
     assert np.array_equal(saved[::10, ::10], digit.images[3].numpy())
 
 
 def test_display_without_an_id_takes_any(command):
-    shown = {command("display", "--dataset", "digits")[1].splitlines()[-1] for _ in range(6)}
+    shown = {re.search(r"test digit no\. \d+", command("display", "--dataset", "digits")[1])[0] for _ in range(6)}
     assert len(shown) > 1
+
+
+def test_display_writes_the_picture_into_the_output_folder(command, home, working_folder):
+    code, printed, _ = command("display", "7", "--dataset", "digits")
+    assert code == 0 and "test digit no. 7: a" in printed
+    assert (home / "data_inspection" / "output" / "digits-test-7.png").exists()
+    assert not list(working_folder.iterdir())
 
 
 def test_a_coloured_picture_has_both_rows_of_each_line():
@@ -49,10 +56,9 @@ def test_predict_says_what_the_run_answered(command, copied_run, home):
     probabilities = torch.from_numpy(answers.logits[5]).softmax(0)
     code, printed, error = command("predict", "5", "--display")
     assert code == 0, error
-    assert (
-        f"{copied_run.name}: {answers.predicted[5]} with {probabilities.max():.2%}; digits/test, digit 5, " in printed
-    )
-    assert f"is labelled {answers.labels[5]}" in printed
+    prediction = f"mine predicts {answers.predicted[5]} with {probabilities.max():.2%}"
+    assert f"test digit no. 5: {prediction}; the label is {answers.labels[5]}" in printed
+    assert command("predict", "mine", "5", "--display", "--device", "cpu")[1] == printed
     bars = [float(share) for share in re.findall(r"^  \d +([\d.]+)%", printed, flags=re.MULTILINE)]
     assert bars == pytest.approx((probabilities * 100).tolist(), abs=0.01)
 
@@ -71,10 +77,12 @@ def test_predict_says_how_a_run_is_made(command):
         (["display", "0", "--dataset", "letters"], "unknown data set 'letters'"),
         (["display", "0", "1"], "1"),
         (["predict", "359"], "expected 0 to 358"),
-        (["predict", "1", "--run", "nothing"], "no run at 'nothing'"),
-        (["predict", "x"], "x"),
+        (["predict", "nothing", "1"], "no run at 'nothing'"),
+        (["predict", "x"], "no run at 'x'"),
+        (["predict", "1", "2"], "expected mnist predict [RUN] [ID]"),
+        (["predict", "mine", "1", "--image", "x.png"], "leave ID"),
         (["predict", "1", "--dataset", "csv:nothing.csv"], "nothing.csv"),
-        (["predict", "1", "--run"], "--run"),
+        (["predict", "1", "--device", "tpu"], "tpu"),
     ],
 )
 def test_bad_input(command, copied_run, working_folder, arguments, message):
@@ -85,18 +93,19 @@ def test_bad_input(command, copied_run, working_folder, arguments, message):
 
 
 def test_retrain_takes_the_next_seed_and_keeps_the_network_only_when_asked(command, copied_run):
-    code, printed, error = command("retrain")
+    code, printed, error = command("retrain", "mine")
     assert code == 0, error
     assert "mine had seed 0" in printed and "test accuracy" in printed
+    assert printed.endswith("next: mnist retrain mine --save\n")
     assert [run.path.name for run in Run.all()] == ["mine"]
 
     assert command("retrain", "-s")[0] == 0
     newest = Run.finished()[-1]
     assert newest.recipe == Run(copied_run).recipe.with_seed(1)
-    assert f"{newest.path.name}: " in command("predict", "5")[1]
+    assert f": {newest.path.name} predicts " in command("predict", "5")[1]
 
 
-@pytest.mark.parametrize("arguments", [["now"], ["--keep"], ["-s", "2"], ["--save", "--run", "x"], ["--save=maybe"]])
+@pytest.mark.parametrize("arguments", [["now"], ["--keep"], ["-s", "2"], ["nothing", "--save"], ["--save=maybe"]])
 def test_retrain_refuses_what_it_does_not_know(command, copied_run, arguments):
     code, _, error = command("retrain", *arguments)
     assert code == 2 and error.startswith("error: ") and len(error.splitlines()) <= 2

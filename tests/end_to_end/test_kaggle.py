@@ -64,7 +64,7 @@ def test_an_ensemble_is_trained_and_its_mean_probability_counts(command, kaggle,
 
 
 def test_a_trained_run_names_the_digits(command, kaggle, copied_run, digits):
-    assert command("submit", "--test", "test.csv", "--run", "mine")[0] == 0
+    assert command("submit", "mine", "--test", "test.csv")[0] == 0
     logits = predict_logits(load_trained(Run(copied_run)), digits.images[400:450], digits.labels.device)
     assert written_labels(kaggle) == logits.argmax(1).tolist()
 
@@ -103,7 +103,7 @@ def test_rows_of_another_width_than_the_header(command, kaggle, width):
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".csv", "test.csv/submission.csv"])
 def test_a_place_where_no_file_can_be(command, kaggle, copied_run, name):
-    code, _, error = command("submit", "--test", "test.csv", "--run", "mine", "--output", name)
+    code, _, error = command("submit", "mine", "--test", "test.csv", "--output", name)
     assert code == 2 and error.startswith("error: cannot ") and len(error.splitlines()) <= 2
 
 
@@ -122,8 +122,8 @@ def test_a_place_where_no_file_can_be(command, kaggle, copied_run, name):
         (["--train", "train.csv", "--test", "test.csv", "--output", "train.csv"], "a file of its own"),
         (["--train", "a,b.csv", "--test", "test.csv"], "comma"),
         (["--test", "test.csv"], "--train train.csv"),
-        (["--test", "test.csv", "--run", "nothing"], "no run at 'nothing'"),
-        (["--test", "test.csv", "--run", "one", "--ensemble", "3"], "--ensemble"),
+        (["nothing", "--test", "test.csv"], "no run at 'nothing'"),
+        (["one", "--test", "test.csv", "--ensemble", "3"], "--ensemble"),
         (["--train", "train.csv"], "--test"),
     ],
 )

@@ -65,7 +65,7 @@ def test_weights_there_and_back(command, weights, tmp_path):
     assert command("weights", "import", str(weights), "--dataset", "digits", "--run-name", "one")[0] == 0
     run = Run.find("one")
     assert run.recipe.init_from == weights.name and run.summary.num_epochs_run == 0
-    code, _, error = command("weights", "export", "one", str(tmp_path / "out"))
+    code, _, error = command("weights", "export", "one", "--output", str(tmp_path / "out"))
     assert code == 0, error
     with np.load(weights) as before, np.load(tmp_path / "out" / weights.name) as after:
         assert sorted(before.files) == sorted(after.files)
@@ -89,7 +89,7 @@ def test_imported_weights_see_pixels_that_are_not_standardised(command, weights)
 
 
 def test_a_trained_network_gives_the_same_answers_after_export_and_import(command, scratch_run, tmp_path):
-    assert command("weights", "export", "scratch", str(tmp_path / "out"))[0] == 0
+    assert command("weights", "export", "scratch", "--output", str(tmp_path / "out"))[0] == 0
     (file,) = (tmp_path / "out").iterdir()
     assert file.name == f"weight_details{MODEL}.npz"
     assert command("weights", "import", str(file), "--dataset", "digits", "--run-name", "again")[0] == 0
@@ -98,7 +98,7 @@ def test_a_trained_network_gives_the_same_answers_after_export_and_import(comman
         predict_logits(load_trained(Run.find(name)), images, torch.device("cpu")) for name in ("scratch", "again")
     )
     torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-4)
-    code, _, error = command("weights", "export", "scratch", str(tmp_path / "out"))
+    code, _, error = command("weights", "export", "scratch", "--output", str(tmp_path / "out"))
     assert code == 2 and "not overwritten" in error
 
 

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tqdm import tqdm
-
 from utils.data.array_files import DamagedFile
 from utils.errors import UserError
 from utils.files import data_folder, shown, write_whole
+from utils.track import track
 
 T = TypeVar("T")
 
@@ -144,7 +143,7 @@ def _content(url: str) -> bytes:
     with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
         size = int(response.headers.get("Content-Length") or 0)
         name = url.rpartition("/")[2]
-        with tqdm(total=size or None, desc=name, unit="B", unit_scale=True, disable=None, leave=False) as bar:
+        with track(total=size or None, desc=name, unit="B", unit_scale=True) as bar:
             while chunk := response.read(CHUNK_BYTES):
                 content += chunk
                 bar.update(len(chunk))

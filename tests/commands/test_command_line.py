@@ -1,0 +1,114 @@
+"""Promises of all commands: their help, the place of their outputs, the next step at the end."""
+
+import inspect
+import re
+import shlex
+
+import pytest
+
+import mnist
+from commands.options import named
+from utils.cli import options_of
+from utils.run import Run
+
+KINDS = {name: mnist.load_command(name)[1] for name in mnist.COMMANDS}
+
+
+@pytest.mark.parametrize("name", mnist.COMMANDS)
+def test_help_is_plain_and_has_two_examples(command, name):
+    code, printed, _ = command(*name.split(), "--help")
+    assert code == 0
+    assert not re.search(r"\{None\}|default: None|default: \)|default: ''|\d\.\d{6}|FLOAT|STR\b", printed)
+    examples = [line for line in printed.splitlines() if line.startswith(f"  mnist {name}")]
+    assert len(examples) >= 2
+    for example in examples:
+        words = shlex.split(re.split(r" {3,}", example.strip())[0])[1 + len(name.split()) :]
+        flags = {flag for option in options_of(KINDS[name]) for flag in option.flags}
+        assert {word for word in words if word.startswith("--")} <= flags, example
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_descriptions_begin_with_an_imperative(name):
+    first = inspect.cleandoc(KINDS[name].__doc__).split()[0]
+    assert first[0].isupper() and not first.endswith("s") and first not in ("A", "The", "This")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_options_of_one_name_mean_the_same_everywhere(name):
+    options = {option.field: option for option in options_of(KINDS[name])}
+    if "run" in options and name != "scratch train":
+        assert options["run"].flags == [] and options["run"].value == "[RUN]"
+    if "runs" in options:
+        assert options["runs"].flags == [] and options["runs"].value == "[RUN ...]"
+    if "split" in options:
+        assert options["split"].value.startswith("{test,train,validation}")
+    if "device" in options:
+        assert options["device"].default == "auto"
+
+
+@pytest.mark.parametrize("name", ["predict", "activations", "attribution", "features", "embeddings", "explain"])
+def test_commands_that_compute_have_a_device(name):
+    assert "--device" in [flag for option in options_of(KINDS[name]) for flag in option.flags]
+
+
+WITH_OUTPUT = ["inspect", "display", "interpret", "compare", "activations", "features", "attribution", "embeddings",
+               "explain", "tour", "report", "predict"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WITH_OUTPUT)
+def test_outputs_lie_in_the_home(home, name):
+    assert KINDS[name]().output.is_relative_to(home)
+
+
+def test_the_version(command):
+    assert command("--version")[:2] == (0, f"mnist-study-platform {mnist.__version__}\n")
+
+
+def test_attribution_lists_the_registered_methods(command):
+    from model_interpretation.attribution_methods import METHODS
+
+    printed = " ".join(command("attribution", "--help")[1].split())
+    assert f"Methods: {', '.join(METHODS)}." in printed
+
+
+def test_aliases_of_common_options(command, home):
+    code, _, error = command(
+        "train", "linear", "--dataset", "digits", "--epochs", "1", "--lr=0.02", "--run-name", "mine"
+    )
+    assert code == 0, error
+    recipe = Run.find("mine").recipe
+    assert (recipe.num_epochs, recipe.learning_rate) == (1, 0.02)
+
+
+def test_a_command_ends_with_the_next_step(command, copied_run):
+    for arguments, next_step in [
+        (["runs"], "compare"),
+        (["evaluate"], "interpret mine"),
+        (["evaluate", "mine", str(copied_run), "--device", "cpu"], "interpret mine"),
+        (["activations", "--id", "3"], "attribution mine"),
+        (["predict", "3"], "attribution mine"),
+        (["display", "3", "--dataset", "digits"], "inspect --dataset digits"),
+    ]:
+        code, printed, error = command(*arguments)
+        assert code == 0, error
+        assert printed.splitlines()[-1] == f"next: mnist {next_step}"
+        mnist.split_command(shlex.split(next_step))  # there is such a command
+
+
+def test_no_runs_is_no_error(command):
+    code, printed, _ = command("runs")
+    assert code == 0 and "no runs yet" in printed and printed.endswith("next: mnist quickstart\n")
+
+
+def test_metrics_without_ids_name_the_ids(command, copied_run):
+    code, printed, error = command("scorecard", "mine", "--metrics")
+    assert code == 2 and printed == "" and "rotation_40" in error and len(error.splitlines()) == 2
+
+
+def test_the_newest_finished_run_is_the_default(command, copied_run, finished_run):
+    assert command("evaluate")[1] == command("evaluate", "mine")[1]
+
+
+def test_runs_are_named_as_a_user_types_them(home, finished_run, copied_run):
+    assert named(Run.find("mine")) == "mine"
+    assert named(finished_run) == shlex.quote(str(finished_run.path))
