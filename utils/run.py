@@ -1,11 +1,11 @@
 """A run is a folder `runs/<name>/`. `Run` is its only reader and writer; all values are typed and checked.
 
-config.json          the Recipe, written first
-environment.json     versions, machine, commit and the resolved Execution
-metrics.jsonl        one line per epoch; TensorBoard's event files are a view of it
-checkpoints/         last.pt to resume from, best.pt with the weights that are evaluated
-predictions/         test.npz and validation.npz: logits and labels
-summary.json         the final evaluation, written last
+    config.json          the Recipe, written first
+    environment.json     versions, machine, commit and the resolved Execution
+    metrics.jsonl        one line per epoch; TensorBoard's event files are a view of it
+    checkpoints/         last.pt to resume from, best.pt with the weights that are evaluated
+    predictions/         test.npz and validation.npz: logits and labels
+    summary.json         the final evaluation, written last
 """
 
 import dataclasses
@@ -148,11 +148,6 @@ class Run:
         raise UserError(
             f"no run at '{name[:150]}' ({hint}).\nExpected a run folder such as runs/NAME; 'mnist train' creates one."
         )
-
-    @staticmethod
-    def find_or_newest(name: str | None) -> "Run":
-        """The run of this name, or the newest finished run for None. Raises UserError if there is none."""
-        return Run.finished()[-1] if name is None else Run.find(name)
 
     @staticmethod
     def all() -> list["Run"]:

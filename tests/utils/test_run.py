@@ -116,13 +116,13 @@ def test_runs_are_found_by_path_or_name(home, monkeypatch):
             Run.find(name)
 
 
-def test_the_newest_finished_run_is_the_default():
+def test_finished_runs_are_in_the_order_of_their_age():
     with pytest.raises(UserError, match="no finished run"):
-        Run.find_or_newest(None)
+        Run.finished()
     finished_run("first")
-    finished_run("second")
+    finished_run("a-second")
     Run.create("unfinished", RECIPE, {})
-    assert Run.find_or_newest(None).name == "second" and Run.find_or_newest("first").name == "first"
+    assert [run.name for run in Run.finished()] == ["first", "a-second"]
 
 
 def test_runs_are_grouped_by_recipe_and_repeated_seeds_superseded():

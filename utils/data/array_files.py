@@ -13,7 +13,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 MAX_BYTES = 2**30  # no array of a data set is larger
-IDX_TYPES = {8: np.dtype("u1"), 12: np.dtype(">i4")}  # third byte of the header -> type
+IDX_TYPES: dict[int, np.dtype] = {8: np.dtype("u1"), 12: np.dtype(">i4")}  # third byte of the header -> type
 
 
 class DamagedFile(ValueError):

@@ -81,7 +81,9 @@ def read_picture(file: Path | bytes) -> Grey:
     """
     name = "the picture" if isinstance(file, bytes) else str(file)
     try:
-        content = file if isinstance(file, bytes) else _read(file)
+        if isinstance(file, Path) and file.stat().st_size > MAX_BYTES:
+            raise UserError(f"{name} is larger than {MAX_BYTES // 2**20} MiB: expected a picture of one digit")
+        content = file if isinstance(file, bytes) else file.read_bytes()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about large sizes, which are checked below, and about odd metadata
             picture: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
@@ -102,12 +104,6 @@ def read_picture(file: Path | bytes) -> Grey:
     if not np.isfinite(grey).all():
         raise UserError(f"{name} holds NaN or infinite values: expected a picture of one digit")
     return grey
-
-
-def _read(file: Path) -> bytes:
-    if file.stat().st_size > MAX_BYTES:
-        raise UserError(f"{file} is larger than {MAX_BYTES // 2**20} MiB: expected a picture of one digit")
-    return file.read_bytes()
 
 
 def _grey(picture: Image.Image) -> Grey:
