@@ -50,9 +50,7 @@ def own_model(path: str) -> nn.Module:
 
 
 def module_without_class(name: str) -> str | None:
-    """The module that this name without a class means: a file, a dotted name, or a module that exists."""
-    if not re.fullmatch(r"[\w./]+", name):
-        return None
+    """The module meant by a name without a class: a file, a dotted name, or an existing module; else None."""
     module = name.removesuffix(".py").strip("./").replace("/", ".")
     with _import_from_working_folder():
         exists = "." in name or "/" in name or importlib.util.find_spec(module) is not None

@@ -35,7 +35,7 @@ def submit(
     """Labels the digits of Kaggle's test.csv and writes submission.csv. Several networks vote by mean probability.
 
     The networks are `runs`; or, given `train` (Kaggle's train.csv), new networks of the model with the seeds 0 to
-    num_networks - 1. Raises UserError for bad files before the training starts.
+    num_networks - 1. Raises UserError for bad files before training starts.
     """
     _check_files(test, train, output)
     if not 1 <= num_networks <= MAX_SEEDS:
@@ -72,10 +72,10 @@ def _check_files(test: Path, train: Path | None, output: Path) -> None:
 
 
 def _train(file: Path, model: str, num_networks: int) -> list[Run]:
-    """The finished runs. Raises UserError if a training fails."""
+    """The finished runs. Raises UserError if training fails for a seed."""
     dataset = str(CsvName((str(file),), test_fraction=TEST_FRACTION))
     runs, failures = train_seeds(replace(recipe_for_model(model), dataset=dataset), range(num_networks))
     report_seeds(runs)
     for seed, failure in failures.items():
-        raise UserError(f"the training with seed {seed} failed: {failure}\nNo submission was written.")
+        raise UserError(f"training with seed {seed} failed: {failure}\nNo submission was written.")
     return runs

@@ -24,6 +24,7 @@ from utils.data.datasets import ImageSet, load_dataset, load_training_sets, num_
 from utils.errors import DISK_ERRORS, UserError
 from utils.evaluation import Score, predict, score
 from utils.files import program, shown
+from utils.predictions import Predictions
 from utils.recipe import FIELDS, Execution, Recipe
 from utils.run import EpochMetrics, Run, RunSummary, selected_epoch
 from utils.runtime import available_cores, describe_environment, memory_format, random_seed, resolve_execution
@@ -126,22 +127,19 @@ def train_seeds(
     runs: list[Run] = []
     failures: dict[int, UserError] = {}
     for start in range(0, len(seeds), size):
-        trainers = [
-            build_trainer(initial_model(seeded, splits), splits, seeded, execution)
-            for seeded in recipes[start : start + size]
-        ]
+        part = slice(start, start + size)
+        trainers = [build_trainer(initial_model(r, splits), splits, r, execution) for r in recipes[part]]
         environment = describe_environment(execution, num_together=len(trainers))
-        for trainer, name in zip(trainers, names[start:], strict=False):
-            trainer.run = Run.create(name, trainer.recipe, environment)
-            trainer.started = started
+        new_runs = [Run.create(name, r, environment) for name, r in zip(names[part], recipes[part], strict=True)]
+        for trainer, run in zip(trainers, new_runs, strict=True):
+            trainer.run, trainer.started = run, started
         try:
             failures |= _fit_evaluate_write(trainers, splits, callbacks, seeds[start + size :])
         except UserError as error:
-            failures |= {trainer.recipe.seed: error for trainer in trainers if not _is_finished(trainer)}
-        finished = [trainer.run for trainer in trainers if trainer.run and _is_finished(trainer)]
+            failures |= {run.recipe.seed: error for run in new_runs if not run.is_finished}
+        runs += (finished := [run for run in new_runs if run.is_finished])
         for run in finished:
             report_seed(run)
-        runs += finished
         started = time.perf_counter()  # only the first networks wait for the data
         if execution.device.startswith("cuda"):
             del trainers, trainer
@@ -155,7 +153,7 @@ def num_together(recipe: Recipe, execution: Execution = Execution()) -> int:
     return stack_size(model, recipe, resolve_execution(recipe, model, execution))
 
 
-# The parts of a training.
+# The steps of `train`.
 
 
 @dataclass(frozen=True)
@@ -210,18 +208,16 @@ def _complete(recipe: Recipe | str, changes: dict[str, Any]) -> Recipe:
     return with_absolute_paths(replace(recipe, **changes))
 
 
-def _is_finished(trainer: BasicTrainer) -> bool:
-    return trainer.run is not None and trainer.run.is_finished
-
-
 def _fit_evaluate_write(
     trainers: Sequence[BasicTrainer],
     splits: DataSplits,
     callbacks: Sequence[Callback],
     seeds_left: Sequence[int] = (),
 ) -> dict[int, UserError]:
-    """Several trainers train together. Returns the networks that could not continue, by seed; the only network of a
-    single trainer raises its error instead."""
+    """Trains the networks of these trainers together, evaluates them and writes the results.
+
+    Returns the errors of the networks that could not continue, by seed; a single trainer raises its error instead.
+    """
     first, runs = trainers[0], [trainer.run for trainer in trainers if trainer.run is not None]
     logs = [TensorBoardLog(run, trainer.model, trainer.metrics) for run, trainer in zip(runs, trainers, strict=True)]
     for trainer, log in zip(trainers, logs, strict=True):
@@ -255,29 +251,24 @@ def evaluate_and_write(
     test, validation = (predict(model, image_set, device) for image_set in (splits.test_set, splits.validation_set))
     test.save(run.predictions_file("test"))
     validation.save(run.predictions_file("validation"))
-    test_score, val_score = (score(torch.from_numpy(p.logits), torch.from_numpy(p.labels)) for p in (test, validation))
     selected = selected_epoch(metrics, recipe.checkpoint)
-    summary = RunSummary(
-        model=recipe.model,
-        num_parameters=num_parameters(model),
-        seed=recipe.seed,
-        device=execution.device,
-        precision=execution.precision,
-        num_epochs_run=metrics[-1].epoch,
-        best_epoch=selected.epoch,
-        best_val_accuracy=selected.val_accuracy,
-        val_accuracy=val_score.accuracy,
-        test_accuracy=test_score.accuracy,
-        test_loss=test_score.loss,
-        test_num_correct=test_score.num_correct,
-        train_seconds=sum(row.epoch_seconds for row in metrics),
-        total_seconds=total_seconds,
-    )
+    values = {
+        **recipe.to_json(),
+        **dataclasses.asdict(execution),
+        **{f"best_{name}": value for name, value in dataclasses.asdict(selected).items()},
+        **_score_of(test).values("test"),
+        **_score_of(validation).values("val"),
+        "num_parameters": num_parameters(model),
+        "num_epochs_run": metrics[-1].epoch,
+        "train_seconds": sum(row.epoch_seconds for row in metrics),
+        "total_seconds": total_seconds,
+    }
+    summary = RunSummary.from_values(values)
     log.finish(recipe, summary, model, splits.test_set, test)
     run.write_summary(summary)
 
 
-# What to do after an interruption.
+# Interruptions.
 
 
 @contextmanager
@@ -313,7 +304,7 @@ def _explain_interruption(runs: Sequence[Run], seeds_left: Sequence[int] = ()) -
         raise KeyboardInterrupt(f"stopped; the last whole epoch is saved. Resume with: {how}") from None
 
 
-# A run of weights that were trained elsewhere.
+# Weights that were trained elsewhere.
 
 
 def import_weights(recipe: Recipe, weights: Mapping[str, Tensor], origin: str, run_name: str | None = None) -> Run:
@@ -324,13 +315,16 @@ def import_weights(recipe: Recipe, weights: Mapping[str, Tensor], origin: str, r
     """
     started = time.perf_counter()
     Run.check_name(run_name)
-    splits = load_splits(recipe)
     model = initial_model(recipe)
     model.load_state_dict(weights)
+    splits = load_splits(recipe)
     execution = resolve_execution(recipe, model, Execution())
     device = torch.device(execution.device)
     model.to(device).to(memory_format=memory_format(model))
-    train, val = _score_of(model, splits.train_set, device), _score_of(model, splits.validation_set, device)
+    train, val = (
+        _score_of(predict(model, image_set, device, progress=image_set.name))
+        for image_set in (splits.train_set, splits.validation_set)
+    )
     metrics = EpochMetrics(0, 0, 0.0, train.loss, train.accuracy, val.loss, val.accuracy, 0.0, 0.0, 0.0)
     if not math.isfinite(train.loss + val.loss):
         raise UserError(f"{origin}: the loss of these weights is not finite")
@@ -347,6 +341,5 @@ def import_weights(recipe: Recipe, weights: Mapping[str, Tensor], origin: str, r
     return run
 
 
-def _score_of(model: nn.Module, image_set: ImageSet, device: torch.device) -> Score:
-    predictions = predict(model, image_set, device, progress=image_set.name)
+def _score_of(predictions: Predictions) -> Score:
     return score(torch.from_numpy(predictions.logits), torch.from_numpy(predictions.labels))

@@ -38,7 +38,7 @@ class Recipe:
     """Everything that decides the result of a training run. The same recipe gives the same run on the same machine."""
 
     model: str = ""
-    """Model: a registered name, a model string such as C(16,3)-P2-FC128-FC10, or your own class as
+    """Model: a registered name, a model string such as C(16,3)-P2-FC128-FC10, torchvision:NAME, or your own class as
     my_package.my_module:Net."""
     dataset: str = "mnist"
     """Data set: mnist, digits (bundled with scikit-learn), another name (an unknown one lists all), or

@@ -245,7 +245,7 @@ class BatchNorm(Layer):
 
 
 class Standardize(Layer):
-    """y = (x - mean) / std for pixels x in [0, 1]. It is the first layer of every network and needs no backward."""
+    """y = (x - mean) / std for pixels x in [0, 1]. The first layer of every network: it has no backward pass."""
 
     def __init__(self, dtype: Any) -> None:
         super().__init__()

@@ -8,7 +8,6 @@ take pixels in [0, 1] without standardisation.
 import io
 import math
 import re
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -40,10 +39,9 @@ def read_weights(path: Path) -> tuple[ModelString, Arrays]:
     model_string = parse(match[1])
     shapes = _file_shapes(model_string)
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
-                raise UserError(f"{path} unpacks to over {MAX_BYTES // 2**30} GiB: expected weights of {model_string}")
         with np.load(path, allow_pickle=False) as file:
+            if sum(entry.file_size for entry in file.zip.infolist()) > MAX_BYTES:
+                raise UserError(f"{path} unpacks to over {MAX_BYTES // 2**30} GiB: expected weights of {model_string}")
             for name in sorted(set(file) - set(shapes)):
                 raise UserError(f"{path}: {name} is not an array of {model_string}; expected {', '.join(shapes)}")
             for name in [name for name in shapes if name not in file]:
@@ -51,7 +49,7 @@ def read_weights(path: Path) -> tuple[ModelString, Arrays]:
             arrays = {name: _checked(path, name, file[name], shape) for name, shape in shapes.items()}
     except UserError:
         raise
-    except Exception as error:  # zipfile and NumPy raise many types for a damaged file
+    except Exception as error:  # NumPy raises many types for a damaged file
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "damaged, or not plain arrays"
         raise UserError(f"cannot read {path}: {reason}") from None
     return model_string, {_platform_name(model_string, name): array for name, array in arrays.items()}

@@ -207,7 +207,7 @@ def test_several_seeds_at_once(command, home, model):
     assert [line.split()[:2] for line in printed.splitlines() if line.startswith("seed")] == [
         ["seed", str(seed)] for seed in range(3)
     ]
-    assert "mean of 3 test accuracy" in printed
+    assert "mean test accuracy of 3 seeds" in printed
     assert all((home / "runs" / f"many-s{seed}" / "summary.json").exists() for seed in range(3))
 
 

@@ -217,5 +217,5 @@ def test_the_published_weights_name_9556_digits(command, real_mirror):
     if file is None:
         pytest.skip("no published NumPy weights in the mirror")
     code, printed, error = command("weights", "import", str(file), "--run-name", "published")
-    assert code == 0 and "95.56% (9,556 right)" in printed, error
+    assert code == 0 and "95.56% (9,556 of 10,000 right)" in printed, error
     assert "(9,556 of 10,000 right)" in command("scratch", "evaluate", "published")[1]

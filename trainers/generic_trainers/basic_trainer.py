@@ -130,7 +130,7 @@ class BasicTrainer:
         started = time.perf_counter()
         plan = self.begin_epoch(len(self.metrics) + 1)
         self.model.train()
-        logits, labels = [], []  # stay on the device: the host waits once per epoch, not once per step
+        logits, labels = [], []  # on the device, so that the host waits once per epoch, not per step
         all_maps = plan.maps.split(self.recipe.batch_size)
         batches = zip(plan.rates, all_maps, self.batches.epoch(plan.order), strict=True)
         for rate, maps, (images, batch_labels) in batches:
@@ -249,7 +249,7 @@ class BasicTrainer:
 
     @property
     def is_done(self) -> bool:
-        """Whether the last epoch is over or early stopping ends the training."""
+        """Whether the last epoch is over or early stopping applies."""
         if len(self.metrics) >= self.recipe.num_epochs:
             return True
         if self.recipe.early_stopping == "none" or not self.metrics:
@@ -260,11 +260,11 @@ class BasicTrainer:
 
     @property
     def seconds(self) -> float:
-        """Wall-clock time since `started`, plus the time of the sessions before a resume."""
+        """Wall-clock time of this session and of those before a resume."""
         return self.seconds_before + time.perf_counter() - self.started
 
     def save_last(self) -> None:
-        """Writes last.pt: everything that a resume needs besides metrics.jsonl."""
+        """Writes last.pt: everything that resuming needs besides metrics.jsonl."""
         if self.run is None:
             return
         save_checkpoint(

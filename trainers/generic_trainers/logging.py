@@ -1,4 +1,4 @@
-"""What a training shows: callbacks, the progress bar, TensorBoard, and the report at the end."""
+"""The output of training: callbacks, the progress bar, TensorBoard, and the final report."""
 
 import dataclasses
 import warnings
@@ -29,7 +29,7 @@ from utils.statistics import mean_interval
 
 @runtime_checkable
 class Callback(Protocol):
-    """Observes a training. A callback ends the training only by raising an exception."""
+    """Observes training. A callback can stop training only by raising an exception."""
 
     def step_done(self) -> None: ...
 
@@ -78,7 +78,7 @@ class Progress:
 def describe_training(
     recipe: Recipe, model: nn.Module, execution: Execution, num_images: int, num_networks: int = 1
 ) -> str:
-    """One line with the resolved execution, printed before a training starts."""
+    """One line with the resolved execution, printed before training starts."""
     networks = f"{num_networks} networks of " if num_networks > 1 else ""
     backend = "by NumPy " if recipe.backend == "numpy" else ""
     plural = "" if execution.threads == 1 else "s"
@@ -92,7 +92,7 @@ def describe_training(
     )
 
 
-# The report at the end of a training.
+# The final report.
 
 
 def report_run(run: Run) -> None:

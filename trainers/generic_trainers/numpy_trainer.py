@@ -54,7 +54,7 @@ class NumpyTrainer(BasicTrainer):
         *arguments: Any,
         **options: Any,
     ) -> None:
-        """As BasicTrainer. Raises UserError for what the NumPy backend lacks."""
+        """See BasicTrainer. Raises UserError for features that the NumPy backend lacks."""
         recipe = replace(recipe, backend="numpy")
         for flag, value in (("weight-decay", recipe.weight_decay), ("ema-decay", recipe.ema_decay)):
             if value:
@@ -62,7 +62,7 @@ class NumpyTrainer(BasicTrainer):
         if recipe.optimizer not in NUMPY_OPTIMIZERS:
             expected = " or ".join(NUMPY_OPTIMIZERS)
             raise UserError(f"--optimizer {recipe.optimizer}: not in the NumPy backend, expected {expected}")
-        numpy_twin(model)  # refuses other models first
+        numpy_twin(model)
         super().__init__(model, train_set, validation_set, recipe, *arguments, **options)
         self._check_loss()
         if self.execution.precision == "fp64":
@@ -81,8 +81,8 @@ class NumpyTrainer(BasicTrainer):
             raise UserError("the NumPy backend has only the cross-entropy loss: use --backend torch for another loss")
 
     def train_epoch(self) -> EpochMetrics:
-        """The next epoch, with one thread for NumPy's matrix products and one for torch: two threads gain little in
-        products of this size, and lose time waiting for each other."""
+        """The next epoch, with one thread for NumPy's matrix products and one for torch: a second
+        thread gains less in products of this size than it costs in waiting."""
         num_threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
@@ -130,7 +130,7 @@ def numpy_logits(network: NumpyNet, images: Tensor) -> Float[Tensor, "n classes"
 
 
 class NumpyOptimizer(torch.optim.Optimizer):
-    """A NumPy optimizer with the interface of torch's: it changes parameters in place by their gradients."""
+    """A NumPy optimizer with the interface of torch.optim.Optimizer."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], rule: SGD | Adam, learning_rate: float) -> None:
         super().__init__(parameters, {"lr": learning_rate})

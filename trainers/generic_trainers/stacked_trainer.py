@@ -1,5 +1,5 @@
-"""Trains several networks that differ only in seed as one: their weights are stacked, each layer is one batched
-product."""
+"""Trains several networks that differ only in seed as one: their weights are stacked, so each layer is one batched
+matrix product."""
 
 import time
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from utils.errors import UserError
 from utils.recipe import Execution, Recipe
 from utils.runtime import autocast, synchronize
 
-STACK_SIZES = {"cpu": 8, "cuda": 64}  # networks; more gain little on a CPU (benchmarks/SPEED_LOG.md), CUDA is a guess
+STACK_SIZES = {"cpu": 8, "cuda": 64}  # networks; larger stacks gain little on a CPU (SPEED_LOG.md), 64 is not tuned
 
 
 def stack_size(model: nn.Module, recipe: Recipe, execution: Execution) -> int:
@@ -70,7 +70,7 @@ class StackedTrainer:
         self.step = as_compiled(self.train_step, self.optimizer, self.recipe.batch_size, self.execution.compile)
         self.progress = Progress(self.recipe.num_epochs, first.steps_per_epoch)
         self.failures: dict[int, UserError] = {}
-        """Seed -> why the training of its network stopped."""
+        """Seed -> the error that stopped its network."""
 
     def one_forward(self, parameters: list[Tensor], images: Tensor) -> Tensor:
         """The logits of one network; vmap makes them those of all networks."""
@@ -110,7 +110,7 @@ class StackedTrainer:
             all_logits.append(self.step(images.unflatten(0, indices.shape), labels.view_as(indices)))
             self.progress.step_done()
         synchronize(self.device)
-        seconds = (time.perf_counter() - started) / len(active)  # the share of each network
+        seconds = (time.perf_counter() - started) / len(active)  # per network
         logits = torch.cat(all_logits, dim=1)
         for place, (trainer, plan) in enumerate(zip(self.trainers, plans, strict=True)):
             if trainer in active:
