@@ -20,6 +20,7 @@ from study.scorecard import (
     evaluate,
     finished_mnist_runs,
     get_metric,
+    print_scorecards,
     scorecard,
 )
 from study.scorecard.cache import ScorecardCache, scorecards_folder
@@ -166,10 +167,11 @@ def test_unfinished_runs_have_no_cached_scorecard(in_scored_home):
 
 
 @pytest.mark.real_mnist
-def test_all_runs_are_checked_before_the_first_is_measured(in_scored_home, command):
+def test_all_runs_are_checked_before_the_first_is_measured(in_scored_home, capsys):
     (in_scored_home / "runs" / "b-s0" / "summary.json").unlink()
-    code, printed, error = command("scorecard", "a-s0", "b-s0")
-    assert code == 2 and printed == "" and "b-s0 has no scorecard: it is unfinished, 2 of 2 epochs" in error
+    with pytest.raises(UserError, match="b-s0 has no scorecard: it is unfinished, 2 of 2 epochs"):
+        print_scorecards([Run.find("a-s0"), Run.find("b-s0")])
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "3", '{"ece": {"value": 1}}', '{"ece": 3}', '{"ece": null}'])
