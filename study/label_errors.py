@@ -100,8 +100,9 @@ def find_label_errors(runs: Sequence[Run], named: bool = False) -> LabelErrors:
     Runs with damaged predictions are left out with a message, or raise UserError if the user named the runs. Raises
     UserError if no run is left.
     """
+    groups = _accurate_groups(runs)
     test_set = load_dataset("mnist", "test")
-    by_recipe = _load_predictions(_accurate_groups(runs), test_set, named)
+    by_recipe = _load_predictions(groups, test_set, named)
     all_predictions = [predictions for members in by_recipe.values() for predictions in members]
     num_errors_as = np.zeros((len(test_set), 10))  # per digit and wrong class
     for predictions in all_predictions:
@@ -123,8 +124,8 @@ def _accurate_groups(runs: Sequence[Run]) -> list[RunGroup]:
     accurate = [group for group in groups if group.mean_interval("val_accuracy")[0] >= MIN_VAL_ACCURACY]
     if not accurate:
         raise UserError(
-            f"none of these {len(runs)} runs is finished, trained on MNIST, and of a recipe with a validation accuracy "
-            f"of {MIN_VAL_ACCURACY:.0%} or more: 'mnist train fast_conv' creates one"
+            "no run is accurate enough: expected a finished MNIST run of a recipe with a validation accuracy of "
+            f"{MIN_VAL_ACCURACY:.0%} or more; 'mnist train fast_conv' creates one"
         )
     return accurate
 

@@ -73,6 +73,10 @@ class Network:
             return interval_text(values)
         return interval_text([100 * value for value in values], largest=100)
 
+    def percent(self, metric: str) -> str:
+        """The text of a fraction with its unit."""
+        return f"{self.text(metric)}\u00a0%"
+
     def to_json(self) -> dict[str, Any]:
         """The recipe and its results seed by seed: accuracies and fractions from 0 to 1, seconds."""
         metrics = {metric: self.results(metric) for metric in FULL}

@@ -30,7 +30,7 @@ def write_report(folder: Path) -> None:
     evidence = gather_evidence()
     num_recipes = len(evidence.networks)
     runs = f"{evidence.num_runs} runs of {num_recipes} recipe{'s' if num_recipes > 1 else ''}"
-    source = f"Written by `mnist report` on {date.today().isoformat()} from {runs} and the studies in the sections."
+    source = f"Written by 'mnist report' on {date.today().isoformat()} from {runs} and the studies in the sections."
     blocks = [
         *answer(evidence.networks),
         Text(source),

@@ -42,14 +42,14 @@ def answer(networks: Sequence[Network]) -> list[Block]:
     first = networks[0]
     solved = {True: "is solved", False: "is not solved", None: "may be solved (undecided)"}
     uncontested = (
-        f"{first.text('uncontested_accuracy')} % of those with uncontested labels"
+        f"{first.percent('uncontested_accuracy')} of those with uncontested labels"
         if first.values("uncontested_accuracy")
         else "the accuracy on those with uncontested labels has not been measured"
     )
     test_accuracy = interval_text([100 * value for value in first.group.values("test_accuracy")], largest=100)
     test_set = (
         f"As a test set, MNIST {solved[first.reaches('uncontested_accuracy', MIN_TEST_ACCURACY)]}: the recipe with the "
-        f"best validation accuracy, {first.label}, classifies {test_accuracy} % of the test digits correctly, and "
+        f"best validation accuracy, {first.label}, classifies {test_accuracy}\u00a0% of the test digits correctly, and "
         f"{uncontested} (criterion: {100 * MIN_TEST_ACCURACY:g} %)."
     )
     conditions = [metric for metric in CONDITIONS if first.values(metric)]
@@ -64,7 +64,7 @@ def answer(networks: Sequence[Network]) -> list[Block]:
     task = (
         f"As a task, it {'is not solved' if failed else 'may be solved'}: the accuracy of this network is below "
         f"{CRITERION} under {len(failed)} of {len(conditions)} other conditions{names}, and lowest "
-        f"for the condition '{METRICS[lowest].label}' ({first.text(lowest)} %)."
+        f"for the condition '{METRICS[lowest].label}' ({first.percent(lowest)})."
     )
     others = "This report has only one recipe; 'mnist scorecard' of runs of other recipes adds them."
     if len(networks) > 1:
@@ -278,12 +278,13 @@ def _trade_off(networks: Sequence[Network]) -> list[Block]:
     robust = max(known, key=lambda network: network.mean(worst_case), default=first)
     if robust is first or first not in known:
         return []
+    test_accuracy = percent(*robust.group.mean_interval("test_accuracy"))
     return [
         Text(
-            f"Spatial robustness has a price: {robust.label} has the highest worst-case accuracy, "
-            f"{robust.text(worst_case)} %. It reaches {robust.text('test_accuracy')} % on the test digits and "
-            f"{robust.text(corruptions)} % on the corrupted digits, where the network with the best validation "
-            f"accuracy reaches {first.text(corruptions)} %."
+            f"The spatially most robust network is {robust.label}: its worst-case accuracy is "
+            f"{robust.percent(worst_case)}. It reaches {test_accuracy} on the test digits and "
+            f"{robust.percent(corruptions)} on the corrupted digits, where the network with the best validation "
+            f"accuracy reaches {first.percent(corruptions)}."
         )
     ]
 

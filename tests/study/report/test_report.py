@@ -52,7 +52,7 @@ def test_the_report_begins_with_its_answer(in_scored_home, tmp_path):
     assert "As a task, it is not solved: the accuracy of this network is below 95 % under 9 of 9 other" in sentences
     assert "lowest for the condition 'worst case of 3 px and 30 degrees' (40.05" in sentences
     assert "2 of the 2 networks of this report fall below 95 % under at least one condition" in sentences
-    assert picture.endswith("(pictures/study_conditions.png)") and source.startswith("Written by `mnist report` on 20")
+    assert picture.endswith("(pictures/study_conditions.png)") and source.startswith("Written by 'mnist report' on 20")
 
 
 @pytest.mark.real_mnist
@@ -88,7 +88,7 @@ def partly_measured(home: Path) -> Run:
 def test_a_report_of_few_metrics_names_the_command_for_the_others(partly_measured, home):
     write_report(home / "out")
     text = (home / "out" / "report.md").read_text()
-    assert "lowest for the condition 'USPS' (80.00 %)" in text and "| network | USPS, n 2,007 |" in text
+    assert "lowest for the condition 'USPS' (80.00\u00a0%)" in text and "| network | USPS, n 2,007 |" in text
     assert "the accuracy on those with uncontested labels has not been measured" in text
     assert "Some metrics have not been measured yet" in text and "mnist scorecard partial-s0" in text
     (recipe,) = json.loads((home / "out" / "report.json").read_text())["recipes"]
