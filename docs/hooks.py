@@ -44,7 +44,11 @@ def add_notebook(path: Path, files: Files, config: MkDocsConfig) -> None:
     """Adds the notebook as a page, with the pictures among its outputs beside it."""
     notebook = nbformat.read(path, as_version=4)
     if EXECUTE:
-        NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(path.parent)}}).execute()
+        place = {"metadata": {"path": str(path.parent)}}
+        NotebookClient(notebook, timeout=None, coalesce_streams=True, resources=place).execute()
+        for cell in notebook.cells:  # standard error has progress and downloads
+            if cell.cell_type == "code":
+                cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     resources = {"unique_key": path.stem, "output_files_dir": f"{path.stem}_files"}
     text, resources = MarkdownExporter().from_notebook_node(notebook, resources)
     note = f"This page is the notebook [{path.name}]({path.name}), which you can download and run.\n"

