@@ -144,7 +144,7 @@ class Run:
             if os.path.isfile(path / "config.json"):  # noqa: PTH113 - a name that no disk can hold is no run either
                 return Run(path.resolve() if path.name in ("", "..") else path)
         known = [run.name for run in Run.all()]
-        hint = f"the newest of {len(known)} runs are {', '.join(known[-3:])}" if known else "there are no runs yet"
+        hint = f"the newest runs: {', '.join(known[-3:])}" if known else "there are no runs yet"
         raise UserError(
             f"no run at '{name[:150]}' ({hint}).\nExpected a run folder such as runs/NAME; 'mnist train' creates one."
         )

@@ -112,7 +112,7 @@ def test_runs_are_found_by_path_or_name(home, monkeypatch):
     monkeypatch.chdir(home)
     assert Run.find("runs/mine").path.samefile(run.path)
     for name in ("other", "x" * 5000, "nul\0byte", ""):
-        with pytest.raises(UserError, match="newest of 1 runs are mine"):
+        with pytest.raises(UserError, match="the newest runs: mine"):
             Run.find(name)
 
 
