@@ -76,7 +76,7 @@ def chosen_run(name: str | None) -> Run:
 
 def chosen_runs(names: Sequence[str]) -> list[Run]:
     """These runs, each once; by default the newest finished run. Raises UserError as `chosen_run`."""
-    runs = map(chosen_run, names or [None])
+    runs = map(chosen_run, names) if names else [chosen_run(None)]
     return list({run.path.resolve(): run for run in runs}.values())
 
 

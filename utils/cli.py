@@ -100,7 +100,7 @@ def options_of(kind: type) -> list[Option]:
     hints: dict[str, Any] = get_type_hints(kind, include_extras=True)
     helps = field_helps(kind)
     options = []
-    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+    for field in dataclasses.fields(kind):
         hint, *settings = get_args(hints[field.name]) if _is_annotated(hints[field.name]) else (hints[field.name],)
         if dataclasses.is_dataclass(hint):
             options += options_of(hint)  # type: ignore[arg-type]

@@ -12,12 +12,12 @@ FIRST_LINE_SECONDS, LINE_SECONDS = 2.0, 10.0
 class track(tqdm):
     """tqdm that leaves no bar behind. Without a terminal it writes a line after two seconds, then every ten."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, iterable: Any = None, **options: Any) -> None:
         self.is_terminal = sys.stderr.isatty()
         self.next_line_seconds = FIRST_LINE_SECONDS
         if not self.is_terminal:
             options |= {"mininterval": FIRST_LINE_SECONDS, "maxinterval": LINE_SECONDS, "file": io.StringIO()}
-        super().__init__(*args, leave=False, **options)
+        super().__init__(iterable, leave=False, **options)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Called by tqdm whenever there is something new to show."""
