@@ -144,12 +144,13 @@ def mean_and_deviation_figure(image_set: ImageSet) -> Figure:
     figure.suptitle(f"{image_set.name}: mean and standard deviation of each class, pixels from 0 to 1", fontsize=10,
                     parse_math=False)  # fmt: skip
     rows = figure.subplots(2, 1, sharex=True)
-    for axes, statistic, label in zip(rows, (np.mean, np.std), ("mean", "deviation"), strict=True):
+    for axes, label in zip(rows, ("mean", "deviation"), strict=True):
         strip = np.zeros((28, 28 * num_classes), np.float32)
         for number in range(num_classes):
             members = image_set.images[image_set.labels == number].numpy() / np.float32(255)
             if len(members):
-                strip[:, 28 * number : 28 * (number + 1)] = statistic(members, axis=0)
+                statistic = members.mean(axis=0) if label == "mean" else members.std(axis=0)
+                strip[:, 28 * number : 28 * (number + 1)] = statistic
         picture = axes.imshow(strip, cmap="magma", vmin=0, extent=(-0.5, num_classes - 0.5, 0, 1))
         name_ticks(axes.xaxis, image_set.class_names)
         axes.set(yticks=[], ylabel=label)

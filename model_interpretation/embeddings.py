@@ -152,18 +152,19 @@ def _draw_places(
     places = (places - places.min(0)) / np.ptp(places, axis=0).max()  # the larger side is 1
     labels, predicted = predictions.labels[indices], predictions.predicted[indices]
     is_wrong = labels != predicted
-    axes.scatter(*places[~is_wrong].T, s=5, c=colours[labels[~is_wrong]], alpha=0.5, linewidths=0, rasterized=True)
+    x, y = places.T
+    axes.scatter(x[~is_wrong], y[~is_wrong], s=5, c=colours[labels[~is_wrong]], alpha=0.5, linewidths=0)
     size, width = (12, 0.8) if is_wrong.sum() > MANY_MISTAKES else (30, 1.6)
     axes.scatter(
-        *places[is_wrong].T, s=size, c=colours[labels[is_wrong]], edgecolors=colours[predicted[is_wrong]],
+        x[is_wrong], y[is_wrong], s=size, c=colours[labels[is_wrong]], edgecolors=colours[predicted[is_wrong]],
         linewidths=width,
     )  # fmt: skip
     if max(map(len, names)) <= 2:
         present = np.unique(labels)
         centres = np.stack([np.median(places[labels == label], axis=0) for label in present])
-        for label, place in zip(present, spread_apart(centres, LABEL_DISTANCE), strict=True):
+        for label, (x_label, y_label) in zip(present, spread_apart(centres, LABEL_DISTANCE), strict=True):
             axes.text(
-                *place, names[label], fontsize=14, weight="bold", color=INK, ha="center", va="center",
+                x_label, y_label, names[label], fontsize=14, weight="bold", color=INK, ha="center", va="center",
                 bbox={"boxstyle": "circle,pad=0.12", "facecolor": "white", "alpha": 0.75, "edgecolor": "none"},
             )  # fmt: skip
     axes.set(xticks=[], yticks=[])

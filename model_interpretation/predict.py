@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from models.registry import load_ensemble, load_trained
@@ -111,7 +111,8 @@ def predict_digit(
     """
     chosen = choose_device(device)
     model = load_trained(run, chosen)
-    image_set = load_dataset(dataset or run.recipe.dataset, split)
+    is_held_out = split == "validation" and dataset is None
+    image_set = load_run_split(run, split) if is_held_out else load_dataset(dataset or run.recipe.dataset, split)
     index = image_set.chosen_index(index)
     probabilities = predict_logits(model, image_set.images[index : index + 1], chosen)[0].softmax(0).cpu()
     if display:
@@ -210,17 +211,9 @@ def read_pictures(files: Sequence[Path]) -> tuple[list[DigitPicture], list[str]]
             message = str(error)
             failures.append(printable(message if str(file) in message else f"{file}: {message}"))
             continue
-        pictures.append(DigitPicture(file, _thumbnail(grey), digit))
+        thumbnail = ImageOps.pad(Image.fromarray((grey * 255).round().astype(np.uint8)), (28, 28), color=255)
+        pictures.append(DigitPicture(file, np.asarray(thumbnail), digit))
     return pictures, failures
-
-
-def _thumbnail(grey: Float[np.ndarray, "height width"]) -> UInt8[np.ndarray, "28 28"]:
-    """The picture, 0 black to 1 white, scaled down and centred on a white square."""
-    picture = Image.fromarray((grey * 255).round().astype(np.uint8))
-    picture.thumbnail((28, 28))
-    square = Image.new("L", (28, 28), 255)
-    square.paste(picture, ((28 - picture.width) // 2, (28 - picture.height) // 2))
-    return np.asarray(square)
 
 
 def sheet_figure(pictures: Sequence[DigitPicture], results: Sequence[PicturePrediction], run_name: str) -> Figure:

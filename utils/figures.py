@@ -68,7 +68,7 @@ def name_ticks(axis: Axis, names: Sequence[str], first: int = 0) -> None:
     """One tick per class, from position `first`, with the class name. Long names are vertical on an x axis."""
     shown_names = [elided(name) for name in names]
     axis.set_ticks(range(first, first + len(names)), shown_names, parse_math=False)
-    if axis.axis_name == "x" and sum(map(len, shown_names)) > MAX_LEVEL_CHARACTERS:
+    if axis is axis.axes.xaxis and sum(map(len, shown_names)) > MAX_LEVEL_CHARACTERS:
         axis.set_tick_params(rotation=90)
 
 
@@ -193,8 +193,8 @@ def tiled_figure(
     picture = axes.imshow(canvas, cmap=cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest")
     if scale:
         bar_width = min(0.8, 3 / figure_width)
-        place = ((1 - bar_width) / 2, 0.42 / figure_height, bar_width, 0.1 / figure_height)
-        bar = figure.colorbar(picture, cax=figure.add_axes(place), orientation="horizontal")
+        bar_axes = figure.add_axes(((1 - bar_width) / 2, 0.42 / figure_height, bar_width, 0.1 / figure_height))
+        bar = figure.colorbar(picture, cax=bar_axes, orientation="horizontal")
         bar.ax.tick_params(labelsize=8)
         bar.set_label(scale, fontsize=8, labelpad=1)
     place = (0.5, 1 - 0.08 / figure_height)

@@ -17,8 +17,7 @@ from utils.data.datasets import DATASETS, Dataset, ImageSet, load_dataset
 LONG = "x" * 200
 NAMES = {
     "two": (f"even $_^{{ {LONG}", "odd"),
-    "letters": tuple(string.ascii_uppercase),
-    "long": tuple(f"{letter} {LONG}" for letter in string.ascii_uppercase),
+    "many": tuple(f"{letter} {LONG}" for letter in string.ascii_uppercase),
 }
 
 

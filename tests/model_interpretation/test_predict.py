@@ -74,6 +74,8 @@ def test_predict_prints_the_prediction_and_a_bar_per_class(run, capsys):
     assert first.endswith(f"the label is {predictions.labels[5]}") and len(bars) == 10
     predict_digit(run, 5, "train", display=True, device="cpu")
     assert "train digit no. 5" in capsys.readouterr().out
+    predict_digit(run, 5, "validation", device="cpu")
+    assert "validation digit no. 5" in capsys.readouterr().out
 
 
 def test_a_folder_of_pictures_gets_lines_a_table_and_a_sheet(run, pictures, tmp_path, capsys):
@@ -127,8 +129,8 @@ def test_bad_input(command, copied_run, tmp_path, flags, message):
     assert not (tmp_path / "none").exists()
 
 
-def test_the_command_evaluates_an_ensemble_and_needs_a_run(command, copied_run):
-    code, printed, error = command("evaluate", "mine", "mine", "--device", "cpu")
-    assert code == 0 and "ensemble of 2 networks" in printed, error
-    code, _, error = command("evaluate")
-    assert code == 2 and "RUN" in error
+def test_the_command_evaluates_an_ensemble_or_the_newest_run(command, copied_run):
+    shutil.copytree(copied_run, copied_run.with_name("other"))
+    for names, result in ((["mine", "other"], "ensemble of 2 networks"), ([], "digits/test: accuracy")):
+        code, printed, error = command("evaluate", *names, "--device", "cpu")
+        assert code == 0 and result in printed, error
