@@ -10,6 +10,7 @@ import dataclasses
 import importlib
 import inspect
 import io
+import itertools
 import math
 import re
 import sys
@@ -206,13 +207,10 @@ def _is_annotated(hint: Any) -> bool:
 def _reason(error_box: str, flags: list[str]) -> str:
     """What tyro's error box says up to its first rule, in one line of plain words; the nearest flag for an unknown
     one."""
-    lines = []
-    for line in error_box.splitlines()[1:]:
-        text = line.strip("│╭╮╰╯ ")
-        if not text.strip("─"):
-            break
-        lines.append(text)
-    reason = re.sub(r"^Error parsing (?:\S+/)?(\S+):", r"\1:", " ".join(lines))
+    lines = [line.strip("│╭╮╰╯ ") for line in error_box.splitlines()[1:]]  # the first line is the title
+    texts = itertools.dropwhile(_is_rule, lines)
+    first_paragraph = " ".join(itertools.takewhile(lambda line: not _is_rule(line), texts))
+    reason = re.sub(r"^Error parsing (?:\S+/)?(\S+):", r"\1:", first_paragraph)
     for technical, plain in PLAIN_WORDS.items():
         reason = re.sub(technical, plain, reason)
     unknown = re.match(r"Unrecognized options: (\S+)", reason)
@@ -222,3 +220,8 @@ def _reason(error_box: str, flags: list[str]) -> str:
     if not word.startswith("-"):
         return f"'{word[:80]}' is one argument too many"
     return f"unknown option {word[:80]}{did_you_mean(word, flags)}"
+
+
+def _is_rule(line: str) -> bool:
+    """Whether the line is empty or a rule, of box characters or, without Unicode, of hyphens."""
+    return not line.strip("─-")

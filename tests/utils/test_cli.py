@@ -76,7 +76,9 @@ def test_a_default_instance_replaces_the_defaults():
         (["a", "b"], "'b' is one argument too many"),
     ],
 )
-def test_errors_are_plain(arguments, message):
+@pytest.mark.parametrize("has_unicode", [True, False])
+def test_errors_are_plain(monkeypatch, arguments, message, has_unicode):
+    monkeypatch.setitem(tyro._experimental_options, "utf8_boxes", has_unicode)
     with pytest.raises(UserError) as error:
         parse_command_line(OuterOptions, arguments, "prog", None)
     assert str(error.value) == f"{message}\nAll options: prog --help"
