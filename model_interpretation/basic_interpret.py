@@ -48,7 +48,7 @@ NUM_DIGITS_SHOWN = 40
 MAX_NAME = 30  # characters of a class name in a table
 # Key in metrics.json -> label and format.
 HEADLINES = {
-    "uncontested_accuracy": ("accuracy without contested labels", "{:.2%}"),
+    "accuracy_without_contested": ("accuracy without contested labels", "{:.2%}"),
     "top_2_accuracy": ("top-2 accuracy", "{:.2%}"),
     "negative_log_likelihood": ("negative log likelihood, nats", "{:.4f}"),
     "brier_score": ("Brier score, 0 to 2", "{:.4f}"),

@@ -10,7 +10,9 @@ from utils.predictions import Predictions
 from utils.statistics import share_interval
 
 # MNIST test digits (counted from 0) whose label was confirmed by fewer than 3 of 5 human raters: cleanlab's
-# label-errors project, Amazon Mechanical Turk (Northcutt et al. 2021, arXiv 2103.14749).
+# label-errors project, Amazon Mechanical Turk (Northcutt et al. 2021, arXiv 2103.14749). About 100 of the 10,000 test
+# digits were rated, those whose labels models doubted most; the other labels were never checked.
+NUM_RATED_TEST_DIGITS = 100
 CONTESTED_TEST_DIGITS = (
     947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729,
 )  # fmt: skip
@@ -22,7 +24,7 @@ def classification_metrics(
 ) -> dict[str, Any]:
     """All metrics as plain values for metrics.json. Accuracies are fractions, the likelihood is in nats.
 
-    `r2` treats the classes as numbers. `uncontested_accuracy` leaves out the digits at the indices `contested`.
+    `r2` treats the classes as numbers. `accuracy_without_contested` leaves out the digits at the indices `contested`.
     """
     classes = list(range(len(class_names)))
     labels, predicted = predictions.labels, predictions.predicted
@@ -47,7 +49,7 @@ def classification_metrics(
             name: {"num_digits": int(num_digits), "precision": float(p), "recall": float(r), "f1": float(f)}
             for name, num_digits, p, r, f in zip(class_names, support, precision, recall, f1, strict=True)
         },
-        **({"uncontested_accuracy": int(uncontested.sum()) / len(uncontested)} if contested else {}),
+        **({"accuracy_without_contested": int(uncontested.sum()) / len(uncontested)} if contested else {}),
     }
 
 

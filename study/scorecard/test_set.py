@@ -26,8 +26,9 @@ def accuracy(evaluator: Evaluator) -> MetricResult:
     return fraction_result(evaluator.test_predictions.is_correct)
 
 
-def uncontested_accuracy(evaluator: Evaluator) -> MetricResult:
-    """Accuracy without the test digits whose labels human raters dispute."""
+def accuracy_without_contested(evaluator: Evaluator) -> MetricResult:
+    """Accuracy without the 15 test digits whose labels human raters rejected. Raters saw only about 100 digits, chosen
+    because models disagreed with their labels, so the other labels are not confirmed."""
     return fraction_result(np.delete(evaluator.test_predictions.is_correct, CONTESTED_TEST_DIGITS))
 
 
@@ -128,7 +129,8 @@ def _is_wrong_by_confidence(predictions: Predictions) -> Bool[np.ndarray, " n"]:
 
 METRICS = [
     Metric("test_accuracy", "test accuracy", 1, "Test set", accuracy),
-    Metric("uncontested_accuracy", "test accuracy, uncontested labels", 1, "Test set", uncontested_accuracy),
+    Metric("accuracy_without_contested", "test accuracy without contested labels", 1, "Test set",
+           accuracy_without_contested),
     Metric("ece", "expected calibration error (ECE)", 1, "Calibration", ece),
     Metric("temperature", "temperature", 1, "Calibration", temperature),
     Metric("ece_after_temperature_scaling", "ECE after temperature scaling", 1, "Calibration",

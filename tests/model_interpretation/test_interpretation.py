@@ -50,7 +50,7 @@ def test_metrics_by_hand():
     metrics = classification_metrics(SMALL, DIGIT_NAMES, contested=(2,))
     assert (metrics["num_digits"], metrics["num_correct"], metrics["accuracy"]) == (4, 3, 0.75)
     assert metrics["accuracy_ci_low"] < 0.75 < metrics["accuracy_ci_high"]
-    assert metrics["uncontested_accuracy"] == 1.0
+    assert metrics["accuracy_without_contested"] == 1.0
     assert metrics["classes"]["1"] == {"num_digits": 2, "precision": 1.0, "recall": 0.5, "f1": pytest.approx(2 / 3)}
     assert metrics["classes"]["3"]["precision"] == 0.0
     rest = 0.5 / 9  # probability of the third digit's true class
@@ -81,7 +81,7 @@ def test_metrics_against_scikit_learn():
         sklearn.metrics.brier_score_loss(labels == digit, probabilities[:, digit]) for digit in range(10)
     ]
     assert brier_score(predictions) == pytest.approx(sum(one_against_rest))
-    assert "uncontested_accuracy" not in metrics
+    assert "accuracy_without_contested" not in metrics
 
 
 def test_calibration_bins_count_every_digit():

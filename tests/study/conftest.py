@@ -15,7 +15,7 @@ from utils.data import load_dataset
 from utils.run import Run
 
 NEEDS_QMNIST = "qmnist is not available: 'mnist evaluate RUN --dataset qmnist' downloads its test images"
-VALUES = {"test_accuracy": 0.994, "uncontested_accuracy": 0.996, "spatial_worst_case": 0.4, "usps_accuracy": 0.8}
+VALUES = {"test_accuracy": 0.994, "accuracy_without_contested": 0.996, "spatial_worst_case": 0.4, "usps_accuracy": 0.8}
 RADII = {"radius": [0.0, 0.1, 0.3], "accuracy": [0.99, 0.5, 0.0]}
 INVENTED_CURVES: dict[str, Any] = {
     "reliability": [[0.9, 0.8, 20], [1.0, 0.99, 980]],
