@@ -1,5 +1,6 @@
-"""Attribution maps of one digit: which pixels decide the prediction, and whether the maps pass the sanity checks."""
+"""Attribution maps of one digit, with checks of the maps beside two baselines, the digit itself and noise."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -13,22 +14,24 @@ from matplotlib.patches import Patch
 from torch import Tensor, nn
 
 from model_interpretation.activations import model_pixels
-from model_interpretation.attribution_methods import (
-    MAX_RANDOM_CORRELATION,
+from model_interpretation.attribution_checks import (
+    BASELINES,
+    NUM_CASCADE_NETWORKS,
+    NUM_RANDOM_NETWORKS,
     CheckedMap,
-    Method,
     check_method,
-    get_method,
-    methods_for,
+    random_networks,
     rank_correlation,
 )
+from model_interpretation.attribution_methods import Method, get_method, methods_for
 from model_interpretation.predict import ChosenDigit, load_run_split
 from models.registry import load_trained
 from utils.data.datasets import ImageSet, class_names
-from utils.document import write_picture_page
+from utils.document import Table, write_picture_page
 from utils.errors import UserError
-from utils.figures import COLOURS, INK, elided
+from utils.figures import COLORS, INK, elided, plain_axes
 from utils.run import Run, runs_by_recipe
+from utils.track import track
 
 ALL_METHODS = "all"
 NUM_DIGITS_PER_MEAN = 20  # test digits of each class
@@ -36,18 +39,33 @@ MAX_CLASSES = 10  # columns of the map per class; of more classes, the most prob
 COLUMN_INCHES, NARROW_COLUMN_INCHES = 1.05, 0.7  # width of a map, and with more than MAX_CLASSES columns
 # Colour-blind safe: the ends of RdBu_r, the colour map of the maps.
 SUPPORTS, OPPOSES = "#b2182b", "#2166ac"
-NOTES = (
+MAP_NOTE = (
     "Red pixels raise the logit of the class, blue pixels lower it. Saliency and Grad-CAM show only how strong the "
-    "effect is, in red. Each map has a colour scale of its own; the line is the outline of the digit.",
-    "Deletion: the probability of the class while pixels are set to black, the highest attribution first. A good map "
-    "makes it fall early, so a small area is better.",
-    "Insertion: the probability of the class while pixels are restored on a black image, the highest attribution "
-    "first. A good map makes it rise early, so a large area is better.",
-    "Infidelity: the mean squared error when the map predicts how pixel noise changes the logit. Sensitivity: the "
-    "largest relative change of the map after a small change of the digit.",
-    "Rank correlation: how similarly two maps order the pixels, from -1 to 1. A map that hardly changes with random "
-    f"weights (above {MAX_RANDOM_CORRELATION}) does not explain the network; maps of other seeds should agree.",
+    "effect is, in red. Each map has a colour scale of its own; the line is the outline of the digit. A map shows what "
+    "a method assigns to the pixels; deletion and insertion measure what the pixels do to the prediction."
 )
+CHECK_NOTES = (
+    "Ink and noise are baselines, not methods: the digit itself, and random numbers. A method that is no better than "
+    "the ink shows the digit rather than the network.",
+    "Deletion: mean probability of the class while pixels are set to black, the highest attribution first; lower is "
+    "better. Insertion: the same while pixels are restored on a black image; higher is better.",
+    "Infidelity: squared error of the logit change that the map predicts for pixel noise, after the best scaling, as a "
+    "fraction of that of a map of zeros; 0 is perfect. Contributions are divided by the pixels first (Yeh et al. "
+    "2019). Sensitivity: largest relative change of the map after a small change of the digit; lower is better.",
+    f"Random weights: rank correlation of the map with those of {NUM_RANDOM_NETWORKS} networks with independent random "
+    "weights. Null: the same between these random networks; it comes from the digit and the method alone. z: the "
+    "difference of the two in standard deviations of a random network. Near 0, the trained network's map is as unlike "
+    "the random ones as these are unlike each other; well below 0, training changed the map further. A null near 1 "
+    "means that the map hardly depends on the weights.",
+    "Other seeds: rank correlation with the networks of other seeds. The networks agree only as far as it exceeds the "
+    "null.",
+    "Cascade: the layers receive random weights from the last to the first (Adebayo et al. 2018), the mean over "
+    f"{NUM_CASCADE_NETWORKS} random networks. A map that depends on the weights falls to its null, the dotted line.",
+)
+CHECK_HEADER = (
+    "map", "deletion", "insertion", "infidelity", "sensitivity", "random weights", "null", "z", "other seeds",
+)  # fmt: skip
+GREY = "#8a94a0"  # of the baselines
 
 
 def attribute(
@@ -63,16 +81,27 @@ def attribute(
     names = class_names(run.recipe.dataset)
     model.requires_grad_(False)
     pixels = model_pixels(model, digit.image[None])
-    label = int(model(pixels).argmax())
-    question = f"{digit.title}: why {elided(names[label])}?"
+    logits = model(pixels)
+    label = int(logits.argmax())
+    random_models = random_networks(run.recipe.model, logits.shape[1], pixels.device)
+    all_methods = {**methods, **BASELINES}
+    checked = {
+        name: check_method(model, each, pixels, label, random_models)
+        for name, each in track(list(all_methods.items()), desc="methods")
+    }
     figures = {
-        "decision": decision_figure(model, methods, pixels, label, load_siblings(run), question),
+        "decision": decision_figure(checked, pixels, f"{digit.title}: attribution maps for {elided(names[label])}"),
         "classes": classes_figure(model, methods, pixels, names, digit.title),
+        "cascade": cascade_figure(checked),
     }
     if means:
         figures["means"] = means_figure(model, methods, load_run_split(run, "test"))
+    siblings = load_siblings(run)
+    rows = [check_row(name, checked[name], _sibling_maps(each, siblings, pixels, label))
+            for name, each in all_methods.items()]  # fmt: skip
     file = output / run.name / f"attribution-{digit.slug}" / "attribution.html"
-    write_picture_page(file, f"{run.name}, {digit.title}: which pixels decide", figures, NOTES)
+    notes = [MAP_NOTE, Table(CHECK_HEADER, rows), *CHECK_NOTES]
+    write_picture_page(file, f"{run.name}, {digit.title}: attribution maps and their checks", figures, notes)
 
 
 def other_seeds(run: Run) -> list[Run]:
@@ -93,32 +122,57 @@ def load_siblings(run: Run) -> list[nn.Module]:
     return models
 
 
-def decision_figure(
-    model: nn.Module,
-    methods: dict[str, Method],
-    pixels: Float[Tensor, "1 1 28 28"],
-    label: int,
-    siblings: list[nn.Module],
-    title: str,
-) -> Figure:
-    """One row per method: the map over the digit, the deletion and insertion curves, the results of the checks."""
-    figure = Figure(figsize=(10, 2.3 * len(methods) + 0.7), layout="constrained")
+def _sibling_maps(
+    method: Method, siblings: list[nn.Module], pixels: Float[Tensor, "1 1 28 28"], label: int
+) -> list[Float[Tensor, "28 28"]]:
+    """The maps of the networks of other seeds, which are on the CPU."""
+    return [method(sibling, pixels.cpu(), torch.tensor([label]))[0] for sibling in siblings]
+
+
+def check_row(name: str, checked: CheckedMap, sibling_maps: list[Float[Tensor, "28 28"]]) -> list[str]:
+    """The results of the checks of one method or baseline, for `CHECK_HEADER`."""
+    correlations = [rank_correlation(checked.map.cpu(), map) for map in sibling_maps]
+    test = checked.randomisation
+    values = [checked.deletion_area, checked.insertion_area, checked.infidelity, checked.sensitivity, test.trained,
+              test.null]  # fmt: skip
+    return [
+        name.replace("_", " ") + (" (empty map)" if checked.is_empty else ""),
+        *(f"{value:.2f}" for value in values),
+        "-" if math.isnan(test.z) else f"{test.z:+.1f}",
+        f"{np.mean(correlations):.2f}, n {len(correlations)}" if correlations else "no run",
+    ]
+
+
+def decision_figure(checked: dict[str, CheckedMap], pixels: Float[Tensor, "1 1 28 28"], title: str) -> Figure:
+    """One row per method: the map over the digit, and the deletion and insertion curves beside those of the ink."""
+    methods = {name: result for name, result in checked.items() if name not in BASELINES}
+    figure = Figure(figsize=(7.5, 2.3 * len(methods) + 0.7), layout="constrained")
     figure.suptitle(title, parse_math=False)
-    rows = figure.subplots(len(methods), 3, width_ratios=(1, 1.6, 1.9), squeeze=False)
-    for (name, method), (map_axes, curve_axes, text_axes) in zip(methods.items(), rows, strict=True):
-        checked = check_method(model, method, pixels, label)
-        draw_map(map_axes, checked.map, pixels[0, 0])
+    rows = figure.subplots(len(methods), 2, width_ratios=(1, 2.2), squeeze=False)
+    for (name, result), (map_axes, curve_axes) in zip(methods.items(), rows, strict=True):
+        draw_map(map_axes, result.map, pixels[0, 0])
         map_axes.set_title(name.replace("_", " "), fontsize=10)
-        _draw_curves(curve_axes, checked)
-        label_on_cpu = torch.tensor([label])
-        maps = [method(sibling, pixels.cpu(), label_on_cpu)[0] for sibling in siblings]
-        correlations = [rank_correlation(checked.map.cpu(), map) for map in maps]
-        text_axes.axis("off")
-        text_axes.text(0, 0.95, _results(checked, correlations), va="top", fontsize=9, color=INK, linespacing=1.5)
-        if checked.failure:
-            map_axes.spines[:].set(linewidth=3)
-            text_axes.set_title(f"FAILS: {checked.failure}", fontsize=9.5, weight="bold", loc="left")
+        _draw_curves(curve_axes, result, checked["ink"])
     _add_legend(figure)
+    return figure
+
+
+def cascade_figure(checked: dict[str, CheckedMap]) -> Figure:
+    """Rank correlation with the trained network's map while the layers are randomised, a line per method and baseline;
+    dotted lines are the nulls."""
+    figure = Figure(figsize=(8, 4.4), layout="constrained")
+    axes = plain_axes(figure)
+    for number, (name, result) in enumerate(checked.items()):
+        colour, style = (GREY, "--") if name in BASELINES else (COLORS[number % len(COLORS)], "-")
+        values = [1.0, *result.cascade.values()]
+        axes.plot(values, style, marker="o", markersize=4, color=colour, label=name.replace("_", " "))
+        if name not in BASELINES:
+            axes.axhline(result.randomisation.null, color=colour, linewidth=0.8, linestyle=":")
+    steps = ["none", *next(iter(checked.values())).cascade]
+    axes.set_xticks(range(len(steps)), [elided(step, 20) for step in steps], rotation=30, ha="right")
+    axes.set(xlabel="last layer with random weights", ylabel="rank correlation with the trained network")
+    axes.set_title("Maps while the layers are randomised from the last to the first", fontsize=11)
+    axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
@@ -188,23 +242,19 @@ def _add_legend(figure: Figure) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
 
 
-def _draw_curves(axes: Axes, checked: CheckedMap) -> None:
-    fraction = np.linspace(0, 1, len(checked.deletion))
-    axes.plot(fraction, checked.deletion, color=COLOURS[1], label=f"deletion, area {checked.deletion_area:.2f}")
-    axes.plot(fraction, checked.insertion, color=COLOURS[0], label=f"insertion, area {checked.insertion_area:.2f}")
-    axes.set(ylim=(-0.03, 1.03))
-    axes.set_xlabel("fraction of pixels, highest attribution first", fontsize=8)
-    axes.set_ylabel("probability", fontsize=8)
-    axes.tick_params(labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, loc="center right")
-
-
-def _results(checked: CheckedMap, correlations: list[float]) -> str:
-    seeds = f"{np.mean(correlations):.2f}, mean of {len(correlations)}" if correlations else "no run with another seed"
-    return (
-        f"rank correlation with random weights: {checked.random_correlation:.2f} (fails above "
-        f"{MAX_RANDOM_CORRELATION})\n"
-        f"rank correlation with other seeds: {seeds}\n"
-        f"infidelity {checked.infidelity:.2g}, sensitivity {checked.sensitivity:.2g} (lower is better)"
+def _draw_curves(axes: Axes, result: CheckedMap, ink: CheckedMap) -> None:
+    fraction = np.linspace(0, 1, len(result.deletion))
+    deletion, insertion = result.deletion_area, result.insertion_area
+    axes.plot(
+        fraction, result.deletion, color=COLORS[1], label=f"deletion, {deletion:.2f} (ink {ink.deletion_area:.2f})"
     )
+    axes.plot(fraction, result.insertion, color=COLORS[0],
+              label=f"insertion, {insertion:.2f} (ink {ink.insertion_area:.2f})")  # fmt: skip
+    axes.plot(fraction, ink.deletion, color=COLORS[1], linewidth=1, linestyle=":")
+    axes.plot(fraction, ink.insertion, color=COLORS[0], linewidth=1, linestyle=":")
+    axes.set(ylim=(-0.03, 1.03))
+    axes.set_xlabel("fraction of pixels, highest attribution first (dotted: ink)", fontsize=9)
+    axes.set_ylabel("probability", fontsize=9)
+    axes.tick_params(labelsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=9, loc="center right")

@@ -148,14 +148,14 @@ def picture_of(figure: Figure, description: str, name: str = "") -> Picture:
     return Picture(as_png(figure), description, name)
 
 
-def write_picture_page(file: Path, title: str, figures: dict[str, Figure], notes: Sequence[str] = ()) -> None:
+def write_picture_page(file: Path, title: str, figures: dict[str, Figure], notes: Sequence[str | Block] = ()) -> None:
     """Writes a page with these figures and beside it each figure as a PNG of its name; prints the page's path. The
-    notes are paragraphs above the figures.
+    notes are paragraphs and other blocks above the figures.
 
     The page gets a folder of its own inside the folder of a run, whose overview is updated.
     """
     pictures = [picture_of(figure, name, name) for name, figure in figures.items()]
-    document = Document(title, [*map(Text, notes), *pictures])
+    document = Document(title, [*(Text(note) if isinstance(note, str) else note for note in notes), *pictures])
     document.write_pictures(file.parent)
     document.write_html(file)
     overview(file.parent.parent).write_html(file.parent.parent / OVERVIEW)
