@@ -20,9 +20,9 @@ from data_inspection.statistics import (
     summary_text,
     typical_and_unusual,
 )
-from utils.data.datasets import ImageSet, load_dataset, mnist_writers
+from utils.data import ImageSet, load_dataset
 from utils.figures import (
-    COLOURS,
+    COLORS,
     INK,
     TILE_INCHES,
     digit_grid_figure,
@@ -45,7 +45,7 @@ def inspect_dataset(dataset: str, output: Path) -> None:
     """Measures a data set by name, prints the results, and writes statistics.json and PNG figures to the folder."""
     make_folder(output)
     train, test = load_dataset(dataset, "train"), load_dataset(dataset, "test")
-    description = describe_dataset(train, test, mnist_writers() if dataset == "mnist" else None)
+    description = describe_dataset(train, test)
     add_statistics(output / "statistics.json", dataset, description)
     print(f"{statistics_table(description)}\n\n{summary_text(dataset, description)}")
     prefix = file_stem(dataset)
@@ -118,7 +118,7 @@ def label_distribution_figure(train: ImageSet, test: ImageSet) -> Figure:
     """The number of images of each class in both splits, with the mean as a line."""
     num_classes = len(train.class_names)
     figure = Figure(figsize=(max(10.0, 0.8 * num_classes), 4), layout="constrained")
-    for position, (image_set, colour) in enumerate(zip((train, test), COLOURS, strict=False), start=1):
+    for position, (image_set, colour) in enumerate(zip((train, test), COLORS, strict=False), start=1):
         counts = image_set.labels.bincount(minlength=num_classes).numpy()
         axes = plain_axes(figure, 1, 2, position)
         bars = axes.bar(range(num_classes), counts, color=colour, width=0.75)
@@ -177,12 +177,12 @@ def shapes_figure(image_set: ImageSet, shapes: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(12, 4), layout="constrained")
     figure.suptitle(image_set.name, fontsize=10, parse_math=False)
     axes = plain_axes(figure, 1, 3, 1)
-    axes.hist(shapes["off_centre"].dropna(), bins=60, color=COLOURS[0])
+    axes.hist(shapes["off_centre"].dropna(), bins=60, color=COLORS[0])
     axes.set(title="centring", xlabel="centre of mass to image centre, pixels", ylabel="images")
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes = plain_axes(figure, 1, 3, 2)
     bins = [size + 0.5 for size in range(29)]
-    for name, colour in (("height", COLOURS[0]), ("width", COLOURS[1])):
+    for name, colour in (("height", COLORS[0]), ("width", COLORS[1])):
         axes.hist(shapes[name], bins=bins, histtype="stepfilled", alpha=0.55, color=colour, label=name)
     axes.hist(shapes["longer_side"], bins=bins, histtype="step", color=INK, label="longer side")
     axes.set(title="size", xlabel="bounding box, pixels", ylabel="images (logarithmic scale)", yscale="log")
@@ -194,7 +194,7 @@ def shapes_figure(image_set: ImageSet, shapes: pd.DataFrame) -> Figure:
     leans = [shapes["lean_degrees"][image_set.labels.numpy() == label].dropna() for label in classes]
     boxes = axes.boxplot(leans, whis=(1, 99), showfliers=False, patch_artist=True, medianprops={"color": INK})
     for box in boxes["boxes"]:
-        box.set(facecolor=COLOURS[0], alpha=0.55)
+        box.set(facecolor=COLORS[0], alpha=0.55)
     name_ticks(axes.xaxis, image_set.class_names, first=1)
     axes.set(title="slant (whiskers: 1 % and 99 %)", xlabel="class", ylabel="lean to the right, degrees")
     return figure

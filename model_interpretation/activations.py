@@ -20,7 +20,7 @@ from utils.data.batches import to_pixels
 from utils.document import write_picture_page
 from utils.errors import UserError
 from utils.evaluation import BATCH_SIZE
-from utils.figures import COLOURS, INK, draw_pixel_values, plain_axes, tiled_figure
+from utils.figures import COLORS, INK, draw_pixel_values, plain_axes, tiled_figure
 from utils.run import Run
 from utils.track import track
 
@@ -28,7 +28,7 @@ COLUMNS, MAP_INCHES, SINGLE_MAP_INCHES = 24, 0.45, 2.2  # feature maps in a row,
 MAX_BARS = 32  # activations that are drawn as bars; more are drawn as a rectangle
 ROW_INCHES = 0.34
 NUM_PIXELS = 28 * 28
-WITH_WEIGHTS, POOLING, OTHER = COLOURS[0], COLOURS[1], "#a0aec0"
+WITH_WEIGHTS, POOLING, OTHER = COLORS[0], COLORS[1], "#a0aec0"
 PARAMETERS_AT = 6.6  # right edge of the column of parameters; the bar of a million activations has length 6
 
 
@@ -164,7 +164,7 @@ def layer_figure(output: LayerOutput) -> Figure:
 def _bars_figure(values: Float[np.ndarray, " units"], title: str) -> Figure:
     figure = Figure(figsize=(max(5.0, 0.25 * len(values)), 2.6), layout="constrained")
     axes = plain_axes(figure, 1, 1, 1)
-    axes.bar(range(len(values)), values, color=COLOURS[0])
+    axes.bar(range(len(values)), values, color=COLORS[0])
     axes.set_xticks(range(len(values)))
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set_title(title, fontsize=10)

@@ -28,9 +28,8 @@ from utils.document import OVERVIEW, REPORT, Block, Columns, Document, Link, Sec
 from utils.errors import UserError
 from utils.evaluation import predict
 from utils.figures import (
-    COLOURS,
+    COLORS,
     INK,
-    confusion_matrix_figure,
     elided,
     plain_axes,
     plain_log_ticks,
@@ -41,6 +40,7 @@ from utils.files import shown, write_whole
 from utils.predictions import Predictions
 from utils.run import EpochMetrics, Run
 from utils.runtime import choose_device
+from utils.statistical_figures import confusion_matrix_figure
 from utils.track import track
 
 SPLITS = ("train", "test")
@@ -136,10 +136,10 @@ def reliability_figure(predictions: Predictions, set_name: str) -> Figure:
     figure = Figure(figsize=(5.2, 5.4), layout="constrained")
     upper, lower = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
     upper.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle="--", label="perfectly calibrated")
-    upper.plot(confidence, accuracy, "o-", color=COLOURS[0], markersize=4, label="this network")
+    upper.plot(confidence, accuracy, "o-", color=COLORS[0], markersize=4, label="this network")
     upper.set(title=f"{set_name}: ECE {expected_calibration_error(predictions):.2%}", ylabel="accuracy", ylim=(0, 1.03))
     upper.legend(frameon=False, fontsize=9)
-    lower.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=COLOURS[0], edgecolor="white")
+    lower.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=COLORS[0], edgecolor="white")
     lower.set(yscale="log", xlabel="confidence", ylabel="digits", xlim=(0, 1), ylim=(0.8, 1.5 * counts.max()))
     plain_log_ticks(lower)
     lower.xaxis.set_major_formatter(PercentFormatter(1))
@@ -160,8 +160,8 @@ def history_figure(metrics: Sequence[EpochMetrics], epoch: int) -> Figure:
     for place, (name, train, validation) in enumerate(curves, start=1):
         axes = plain_axes(figure, 1, 2, place)
         marker = "o" if len(metrics) == 1 else None
-        axes.plot(epochs, train, color=COLOURS[0], marker=marker, label="training")
-        axes.plot(epochs, validation, color=COLOURS[1], marker=marker, label="validation")
+        axes.plot(epochs, train, color=COLORS[0], marker=marker, label="training")
+        axes.plot(epochs, validation, color=COLORS[1], marker=marker, label="validation")
         axes.axvline(epoch, color=INK, linewidth=1, linestyle=":", label=f"final weights: epoch {epoch}")
         axes.set(xlabel="epoch", xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

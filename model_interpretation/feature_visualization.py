@@ -1,5 +1,7 @@
 """Feature visualization: images that maximize the activation of a channel, found by gradient ascent from noise.
 
+The same images of a network with random weights are the control: what appears there, too, was not learned.
+
 Source: Olah, Mordvintsev and Schubert 2017, Feature Visualization, Distill, doi 10.23915/distill.00007.
 """
 
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt8
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
@@ -22,10 +24,11 @@ from model_interpretation.activations import (
     model_pixels,
 )
 from model_interpretation.predict import ChosenDigit, load_run_split
+from model_interpretation.random_networks import random_networks
 from utils.data.augmentation import RandomAffine, transform
 from utils.document import write_picture_page
 from utils.errors import UserError
-from utils.figures import COLOURS, INK, plain_axes, tiled_figure
+from utils.figures import COLORS, INK, plain_axes, tiled_figure
 from utils.run import Run
 from utils.track import track
 
@@ -46,6 +49,13 @@ MIN_SCALE = 1e-3  # of activations, for layers that no digit activates
 NUM_VARIANTS = 8  # images of a single channel
 MAX_CHANNELS_PER_SHEET = 512
 NUM_TOP_CHANNELS = 5  # of a digit
+NUM_CONTROL_CHANNELS = 16  # of a layer
+NUM_CONTROL_DIGITS = 5000  # training digits that set the scale of the random network's channels
+NOTE = (
+    "Captions: channel, mean activation that the image reaches / highest of any training digit. Control: the same "
+    "optimisation for a network of the same model with random weights. A pattern that the control shows, too, comes "
+    "from the architecture and the optimisation, not from training."
+)
 COLUMNS = 8
 
 
@@ -177,21 +187,47 @@ def visualize_features(
     model.requires_grad_(False)
     name = layer or default_layer(model)
     module = find_layer(model, name)
-    references = highest_activations(model, module, load_run_split(run, "train").images)
+    training_digits = load_run_split(run, "train").images
+    references = highest_activations(model, module, training_digits)
     visualizer = FeatureVisualizer(model, module, references, seed, num_steps)
     num_channels = len(references.activations)
     if channel is not None and not 0 <= channel < num_channels:
         raise UserError(f"channel {channel}: {name} has {num_channels}, expected 0 to {num_channels - 1}")
     if digit is not None:
-        suffix, figures = f"-{digit.slug}", digit_figures(visualizer, digit)
+        channels = top_channels(visualizer, digit)
+        suffix, figures = f"-{digit.slug}", digit_figures(visualizer, digit, channels)
     elif channel is not None:
-        suffix, figures = f"-channel-{channel}", channel_figures(visualizer, channel)
+        channels = torch.full((NUM_VARIANTS,), channel)
+        suffix, figures = f"-channel-{channel}", channel_figures(visualizer, channels)
     elif num_channels > MAX_CHANNELS_PER_SHEET:
         raise UserError(f"{name} has {num_channels:,} channels, too many for one sheet: choose one with --channel")
     else:
+        channels = torch.arange(min(num_channels, NUM_CONTROL_CHANNELS))
         suffix, figures = "", layer_figures(visualizer)
+    num_outputs = model(model_pixels(model, training_digits[:1])).shape[1]
+    (random_model,) = random_networks(run.recipe.model, num_outputs, next(model.parameters()).device, seed=seed)
+    figures["control"] = control_figure(random_model, name, channels, training_digits, seed, num_steps)
     file = output / run.name / f"features-{name}{suffix}" / "features.html"
-    write_picture_page(file, f"{run.name}: features of {name}", figures)
+    write_picture_page(file, f"{run.name}: features of {name}", figures, [NOTE])
+
+
+def control_figure(
+    random_model: nn.Module,
+    layer: str,
+    channels: Int64[Tensor, " n"],
+    training_digits: UInt8[Tensor, "m 28 28"],
+    seed: int = 0,
+    num_steps: int = NUM_STEPS,
+) -> Figure:
+    """Images of these channels of a network with random weights, by the same optimisation."""
+    module = find_layer(random_model, layer)
+    references = highest_activations(random_model, module, training_digits[:NUM_CONTROL_DIGITS])
+    visualizer = FeatureVisualizer(random_model, module, references, seed, num_steps)
+    is_one_channel = len(channels) > 1 and bool((channels == channels[0]).all())
+    optimized = visualizer.optimize(channels) if is_one_channel else visualizer.best_images(channels)
+    num_higher = int((optimized.activations >= references.activations[channels]).sum())
+    title = f"control, random weights: {num_higher} of {len(channels)} images reach the best digit (image / best digit)"
+    return _sheet(optimized, references, channels, title)
 
 
 def default_layer(model: nn.Module) -> str:
@@ -222,25 +258,33 @@ def layer_figures(visualizer: FeatureVisualizer) -> dict[str, Figure]:
     }
 
 
-def channel_figures(visualizer: FeatureVisualizer, channel: int) -> dict[str, Figure]:
+def channel_figures(visualizer: FeatureVisualizer, channels: Int64[Tensor, " n"]) -> dict[str, Figure]:
     """Several different images of one channel."""
-    channels = torch.full((NUM_VARIANTS,), channel)
-    optimized = visualizer.optimize(channels)
-    return {"images": _sheet(optimized, visualizer.references, channels, f"channel {channel} (image / best digit)")}
+    title = f"channel {int(channels[0])} (image / best digit)"
+    return {"images": _sheet(visualizer.optimize(channels), visualizer.references, channels, title)}
 
 
-def digit_figures(visualizer: FeatureVisualizer, digit: ChosenDigit) -> dict[str, Figure]:
+def digit_figures(
+    visualizer: FeatureVisualizer, digit: ChosenDigit, channels: Int64[Tensor, " n"]
+) -> dict[str, Figure]:
     """The digit's mean activation of each channel, and optimized images of the channels with the highest."""
-    with torch.no_grad():
-        pixels = model_pixels(visualizer.model, digit.image[None])
-        output = layer_output(visualizer.model, visualizer.layer, pixels)
-    activations = channel_means(output)[0].float().cpu()
-    top = activations.topk(min(NUM_TOP_CHANNELS, len(activations))).indices
-    optimized = visualizer.best_images(top)
+    activations = _digit_activations(visualizer, digit)
     return {
-        "activations": _activation_figure(activations, top),
-        "collage": _collage(digit, activations, top, optimized),
+        "activations": _activation_figure(activations, channels),
+        "collage": _collage(digit, activations, channels, visualizer.best_images(channels)),
     }
+
+
+def top_channels(visualizer: FeatureVisualizer, digit: ChosenDigit) -> Int64[Tensor, " n"]:
+    """The channels that the digit activates most."""
+    activations = _digit_activations(visualizer, digit)
+    return activations.topk(min(NUM_TOP_CHANNELS, len(activations))).indices
+
+
+@torch.no_grad()
+def _digit_activations(visualizer: FeatureVisualizer, digit: ChosenDigit) -> Float[Tensor, " channels"]:
+    pixels = model_pixels(visualizer.model, digit.image[None])
+    return channel_means(layer_output(visualizer.model, visualizer.layer, pixels))[0].float().cpu()
 
 
 def _sheet(optimized: OptimizedImages, references: HighestActivations, channels: Tensor, title: str) -> Figure:
@@ -256,7 +300,7 @@ def _activation_figure(activations: Float[Tensor, " channels"], top: Tensor) -> 
     figure = Figure(figsize=(max(5.0, 0.11 * len(activations)), 3), layout="constrained")
     axes = plain_axes(figure, 1, 1, 1)
     colours = np.full(len(activations), "#a0aec0", dtype=object)
-    colours[top.numpy()] = COLOURS[0]
+    colours[top.numpy()] = COLORS[0]
     axes.bar(range(len(activations)), activations.numpy(), color=list(colours))
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set(xlabel="channel", ylabel="mean activation", title=f"activation of {len(activations)} channels")

@@ -17,7 +17,7 @@ from utils.checkpoints import load_checkpoint
 from utils.data.datasets import load_dataset
 from utils.errors import UserError
 from utils.evaluation import score
-from utils.figures import COLOURS, plain_axes, save_figure
+from utils.figures import COLORS, plain_axes, save_figure
 from utils.files import shown
 from utils.recipe import Recipe
 from utils.run import Run
@@ -51,8 +51,8 @@ def _loss_figure(run: Run) -> Figure:
     medians = [math.nan if row.median_train_loss is None else row.median_train_loss for row in metrics]
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = plain_axes(figure, 1, 1, 1)
-    axes.plot(epochs, [row.train_loss for row in metrics], "o-", color=COLOURS[0], label="mean")
-    axes.plot(epochs, medians, "o-", color=COLOURS[1], label="median")
+    axes.plot(epochs, [row.train_loss for row in metrics], "o-", color=COLORS[0], label="mean")
+    axes.plot(epochs, medians, "o-", color=COLORS[1], label="median")
     axes.set(xlabel="epoch", ylabel="training loss", yscale="log", title=run.recipe.model)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)

@@ -1,17 +1,25 @@
-"""Figures of digits and predictions in one style, drawn without a display and without pyplot's global state."""
+"""The one style of all figures, and figures of digits and predictions, drawn without a display and without pyplot.
+
+A function that draws a figure is decorated with `@figure_style()`. Figures that need seaborn are in
+`utils.statistical_figures`, so that training does not load it.
+"""
 
 import io
 import math
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import torch
+from cycler import cycler
 from jaxtyping import Float, Int64, UInt8
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from torch import Tensor
@@ -20,29 +28,155 @@ from utils.data.datasets import ImageSet
 from utils.files import write_whole
 from utils.predictions import Predictions
 
-INK = "#1f2933"
-COLOURS = ("#2b6cb0", "#dd6b20", "#2f855a", "#b83280", "#6b46c1", "#b7791f", "#4a5568", "#c53030")
+INK, GREY, LIGHT_GREY = "#1f2933", "#7b8794", "#e4e7eb"
+# Colour-blind safe colours of Okabe and Ito 2008, https://jfly.uni-koeln.de/color/, blue first.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4a5568")
+SEQUENTIAL = "Blues"
+DIVERGING = LinearSegmentedColormap.from_list(
+    "blue_white_orange", ["#00436b", COLORS[0], "white", COLORS[1], "#7a3600"]
+)
+STYLE = {
+    "font.size": 10,
+    "figure.titlesize": 11,
+    "axes.titlesize": 10.5,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.5,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "text.color": INK,
+    "text.parse_math": False,  # class names and run names may hold dollar signs
+    "axes.titlecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "axes.edgecolor": GREY,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": LIGHT_GREY,
+    "grid.linewidth": 0.8,
+    "axes.prop_cycle": cycler(color=COLORS),
+    "lines.linewidth": 1.7,
+    "lines.markersize": 4.5,
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "mnist_study",  # the same figure gives the same file
+}
 TILE_INCHES = 0.95
-CHARACTER_INCHES = 0.085  # width of a character of a title
-CAPTION_CHARACTER_INCHES, CAPTION_LINE_INCHES = 0.07, 0.15
+CHARACTER_INCHES, NAME_CHARACTER_INCHES = 0.088, 0.078  # width of a character of a title, and of a tick
+CAPTION_CHARACTER_INCHES, CAPTION_LINE_INCHES = 0.078, 0.16
 SCALE_INCHES = 0.6  # height of the colour scale below tiles
 MAX_NAME_LENGTH = 14  # characters of a class name in a figure
 HALF_STEPS = [number / 2 for number in range(2, 20)]  # ticks per decade of a short logarithmic axis
-MAX_LEVEL_CHARACTERS = 30  # of all class names on an x axis; longer names are vertical
-SAVED_DPI = 130
+PNG_DPI = 2 * 72  # the page shows 72 points per inch: two pixels for each of them
+MAX_PICTURE_BYTES = 300_000
+MAX_MARKED_POINTS = 20  # a curve with more points has no markers
 SHADES = " .:-=+*#%@"  # characters from dark to bright
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """The style of all figures, as a `with` block or as a decorator `@figure_style()` of a function that draws."""
+    with matplotlib.rc_context(STYLE):
+        yield
 
 
 def as_png(figure: Figure) -> bytes:
     """The content of a PNG file of the figure, on white."""
+    return _saved(figure, "png")
+
+
+def as_svg(figure: Figure) -> bytes:
+    """The content of an SVG file of the figure, on white. Text stays text."""
+    return _saved(figure, "svg")
+
+
+def is_photograph(figure: Figure) -> bool:
+    """Whether the figure shows images or digits, which a PNG holds better than an SVG."""
+    return any(axes.images for axes in figure.axes)
+
+
+def _saved(figure: Figure, format: str) -> bytes:
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=SAVED_DPI, facecolor="white")
+    with figure_style():  # ticks are made while the figure is drawn
+        metadata = {"Date": None} if format == "svg" else None
+        figure.savefig(content, format=format, dpi=PNG_DPI, facecolor="white", metadata=metadata)
     return content.getvalue()
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Writes the figure as a PNG on white."""
-    write_whole(path, as_png(figure))
+    """Writes the figure on white, as the suffix of the path says: `.png` or `.svg`."""
+    write_whole(path, as_svg(figure) if path.suffix == ".svg" else as_png(figure))
+
+
+def set_title(target: Figure | Axes, text: str) -> None:
+    """A title of several lines if it is longer than the figure, or than the axes' share of it, is wide."""
+    if isinstance(target, Figure):
+        target.suptitle(_wrapped(text, target.get_figwidth()), x=0.01, ha="left")
+        return
+    target.set_title(_wrapped(text, _width_inches(target)))
+
+
+def _width_inches(axes: Axes) -> float:
+    """About the width of the axes: the share of its column of the figure, without room for the ticks."""
+    place = axes.get_subplotspec()
+    columns = place.get_gridspec().ncols if place else 1
+    return axes.figure.bbox.width / axes.figure.dpi / columns - 0.6
+
+
+def _wrapped(text: str, width_inches: float) -> str:
+    return "\n".join(textwrap.wrap(text, max(10, int(width_inches / CHARACTER_INCHES))))
+
+
+def percent_axis(axes: Axes, which: str = "y") -> None:
+    """Ticks of the `x` or `y` axis as percent: the values are fractions."""
+    (axes.xaxis if which == "x" else axes.yaxis).set_major_formatter(percent_tick)
+
+
+def percent_tick(value: float, _position: int = 0) -> str:
+    """A fraction as percent with as many decimals as it needs, such as 99.5%."""
+    return f"{100 * value:.6g}%"
+
+
+def line_with_band(
+    axes: Axes,
+    x: Sequence[float] | np.ndarray,
+    mean: Sequence[float] | np.ndarray,
+    low: Sequence[float] | np.ndarray | None = None,
+    high: Sequence[float] | np.ndarray | None = None,
+    label: str = "",
+    color: str = COLORS[0],
+) -> None:
+    """A curve with its interval as a band. No band without `low` and `high`, for example for a single seed."""
+    axes.plot(x, mean, color=color, label=label, marker="o" if len(x) <= MAX_MARKED_POINTS else None)
+    if low is not None and high is not None:
+        axes.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
+
+
+def interval_points(
+    axes: Axes,
+    names: Sequence[str],
+    means: Sequence[float] | np.ndarray,
+    lows: Sequence[float] | np.ndarray,
+    highs: Sequence[float] | np.ndarray,
+    label: str = "",
+    color: str = COLORS[0],
+    offset: float = 0.0,
+) -> None:
+    """One row per name, the first on top: the mean as a point and its interval as a line.
+
+    NaN as an end means that there is no interval. Several series on the same axes have different offsets, in rows.
+    """
+    rows = np.arange(len(names)) + offset
+    axes.hlines(rows, lows, highs, color=color, linewidth=2)
+    axes.plot(means, rows, "o", color=color, markersize=6, label=label)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
 
 
 def plain_axes(figure: Figure, *position: int) -> Axes:
@@ -60,16 +194,19 @@ def use_plain_style(axes: Axes) -> None:
 
 
 def elided(text: str, length: int = MAX_NAME_LENGTH) -> str:
-    """The text, cut to `length` characters with an ellipsis if it is longer."""
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+    """The text, cut to `length` characters with an ellipsis in the middle if it is longer: many names differ only at
+    the end."""
+    end = (length - 1) // 2
+    return text if len(text) <= length else f"{text[: length - 1 - end]}…{text[-end:]}"
 
 
-def name_ticks(axis: Axis, names: Sequence[str], first: int = 0) -> None:
-    """One tick per class, from position `first`, with the class name. Long names are vertical on an x axis."""
+def name_ticks(axis: Axis, names: Sequence[str], first: float = 0) -> None:
+    """One tick per class, from position `first`, with the class name. Names that do not fit an x axis are vertical."""
     shown_names = [elided(name) for name in names]
-    axis.set_ticks(range(first, first + len(names)), shown_names, parse_math=False)
-    if axis is axis.axes.xaxis and sum(map(len, shown_names)) > MAX_LEVEL_CHARACTERS:
-        axis.set_tick_params(rotation=90)
+    axis.set_ticks([first + place for place in range(len(names))], shown_names)
+    needed_inches = NAME_CHARACTER_INCHES * (1 + max(map(len, shown_names))) * len(names)
+    is_too_wide = axis is axis.axes.xaxis and needed_inches > _width_inches(axis.axes)
+    axis.set_tick_params(rotation=90 if is_too_wide else 0)
 
 
 def plain_log_ticks(axes: Axes) -> None:
@@ -80,32 +217,6 @@ def plain_log_ticks(axes: Axes) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=steps))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(lambda value, _position: f"{value:,.10g}")
-
-
-def confusion_matrix_figure(predictions: Predictions, class_names: tuple[str, ...], set_name: str) -> Figure:
-    """True classes as rows, predicted classes as columns. The colour shows the mistakes only: the darkest cell is the
-    most frequent mistake."""
-    num_classes = len(class_names)
-    counts = np.zeros((num_classes, num_classes), np.int64)
-    np.add.at(counts, (predictions.labels, predictions.predicted), 1)
-    mistakes = counts.astype(np.float64)
-    np.fill_diagonal(mistakes, np.nan)
-    most = max(1.0, float(np.nanmax(mistakes)))
-    side = max(5.4, 1.4 + 0.36 * num_classes)
-    figure = Figure(figsize=(side + 0.2, side), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_facecolor("#dbeafe")  # behind the diagonal
-    axes.imshow(mistakes, cmap="Oranges", vmin=0, vmax=most)
-    for row, column in np.ndindex(counts.shape):
-        if counts[row, column]:
-            colour = "white" if mistakes[row, column] > 0.6 * most else INK
-            axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=colour, fontsize=10)
-    name_ticks(axes.xaxis, class_names)
-    name_ticks(axes.yaxis, class_names)
-    num_wrong = int((~predictions.is_correct).sum())
-    title = f"{set_name}: {num_wrong:,} of {len(predictions.labels):,} wrong"
-    axes.set(xlabel="predicted", ylabel="true", title=title)
-    return figure
 
 
 def predictions_figure(
