@@ -70,7 +70,7 @@ def measure(name: str, num_pairs: int) -> dict[str, Any]:
     """Seconds per epoch of the bare loop and of the trainer, in turn, after a first pair that is discarded."""
     num_images = CASES[name]
     recipe = replace(get_recipe(name), num_epochs=num_pairs + 1)
-    whole, validation_set = load_training_sets(recipe.dataset, recipe.validation_size)
+    whole, validation_set = load_training_sets(recipe.dataset, recipe.validation_size, validation=recipe.validation)
     train_set = whole.subset(torch.arange(num_images), "benchmark")
     trainer = BasicTrainer(initial_model(recipe), train_set, validation_set, recipe, Execution(device="cpu"))
     trainer.run = Run.create(f"overhead-{name}", recipe, describe_environment(trainer.execution))

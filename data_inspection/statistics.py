@@ -89,14 +89,17 @@ def typical_and_unusual(
     return typical, unusual
 
 
-def describe_dataset(
-    train: ImageSet, test: ImageSet, writers: dict[str, Int64[np.ndarray, " n"]] | None = None
-) -> dict[str, Any]:
-    """All statistics as plain values for statistics.json. `writers` is the writer of each digit, for each split."""
+def describe_dataset(train: ImageSet, test: ImageSet) -> dict[str, Any]:
+    """All statistics as plain values for statistics.json."""
+    writers = {
+        name: describe_writers(part.writers.numpy())
+        for name, part in (("train", train), ("test", test))
+        if part.writers is not None
+    }
     return {
         "splits": {"train": describe_split(train), "test": describe_split(test)},
         "duplicates": describe_duplicates(train, test),
-        **({"writers": {name: describe_writers(ids) for name, ids in writers.items()}} if writers else {}),
+        **({"writers": writers} if writers else {}),
     }
 
 

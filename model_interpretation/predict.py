@@ -44,13 +44,13 @@ def load_run_split(run: Run, split: str) -> ImageSet:
 def load_shared_split(runs: Sequence[Run], split: str) -> ImageSet:
     """The digits of a split that several runs share. Raises UserError if the runs have different digits."""
     recipes = [run.recipe for run in runs]
-    sources = {(recipe.dataset, recipe.validation_size, recipe.train_size) for recipe in recipes}
+    sources = {(r.dataset, r.validation_size, r.train_size, r.validation) for r in recipes}
     if len({source[0] if split == "test" else source for source in sources}) > 1:
         raise UserError(f"these runs have different {split} digits: {sorted(sources)}")
-    dataset, validation_size, train_size = next(iter(sources))
+    dataset, *sizes = next(iter(sources))
     if split == "test":
         return load_dataset(dataset, "test")
-    train_set, validation_set = load_training_sets(dataset, validation_size, train_size)
+    train_set, validation_set = load_training_sets(dataset, *sizes)
     return train_set if split == "train" else validation_set
 
 

@@ -6,16 +6,16 @@ import math
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from models.registry import BEST_KEYS, build_model, load_trained, location_of_own_model, num_parameters
 from trainers.generic_trainers.basic_trainer import BasicTrainer
-from trainers.generic_trainers.logging import Callback, TensorBoardLog, describe_training, report_seed
+from trainers.generic_trainers.logging import Callback, Profiler, describe_training, report_seed
 from trainers.generic_trainers.numpy_trainer import NumpyTrainer
 from trainers.generic_trainers.stacked_trainer import StackedTrainer, stack_size
 from trainers.recipes import get_recipe, recipe_names, with_absolute_paths
@@ -28,6 +28,9 @@ from utils.predictions import Predictions
 from utils.recipe import FIELDS, Execution, Recipe
 from utils.run import EpochMetrics, Run, RunSummary, selected_epoch
 from utils.runtime import available_cores, describe_environment, memory_format, random_seed, resolve_execution
+
+if TYPE_CHECKING:
+    from trainers.generic_trainers.tensorboard_log import TensorBoardLog
 
 BACKENDS: dict[str, type[BasicTrainer]] = {"torch": BasicTrainer, "numpy": NumpyTrainer}
 
@@ -172,7 +175,8 @@ class DataSplits:
 
 def load_splits(recipe: Recipe) -> DataSplits:
     """The splits of the recipe's data set. Raises UserError if a file is missing or damaged."""
-    train_set, validation_set = load_training_sets(recipe.dataset, recipe.validation_size, recipe.train_size)
+    sizes = recipe.validation_size, recipe.train_size
+    train_set, validation_set = load_training_sets(recipe.dataset, *sizes, recipe.validation)
     return DataSplits(train_set, validation_set, load_dataset(recipe.dataset, "test"))
 
 
@@ -219,20 +223,29 @@ def _fit_evaluate_write(
     Returns the errors of the networks that could not continue, by seed; a single trainer raises its error instead.
     """
     first, runs = trainers[0], [trainer.run for trainer in trainers if trainer.run is not None]
-    logs = [TensorBoardLog(run, trainer.model, trainer.metrics) for run, trainer in zip(runs, trainers, strict=True)]
+    logs = [
+        _tensorboard_log(run, trainer.execution, trainer.model, trainer)
+        for run, trainer in zip(runs, trainers, strict=True)
+    ]
+    profiler = Profiler(runs[0], first.device) if first.execution.profile else None
     for trainer, log in zip(trainers, logs, strict=True):
         trainer.callbacks += [log, *callbacks]
     print(describe_training(first.recipe, first.model, first.execution, first.num_images, len(trainers)))
     failures: dict[int, UserError] = {}
-    with _explain_interruption(runs, seeds_left):
-        if len(trainers) == 1:
-            first.fit()
-        else:
-            stacked = StackedTrainer(trainers)
-            stacked.fit()
-            failures = stacked.failures
+    with _explain_interruption(runs, seeds_left), _failures_logged(logs):
+        with profiler.recording() if profiler else nullcontext():
+            if len(trainers) == 1:
+                first.callbacks += [profiler] if profiler else []
+                first.fit()
+            else:
+                stacked = StackedTrainer(trainers)
+                stacked.step_callbacks += [profiler] if profiler else []
+                stacked.fit()
+                failures = stacked.failures
         for trainer, run, log in zip(trainers, runs, logs, strict=True):
-            if trainer.recipe.seed not in failures:
+            if trainer.recipe.seed in failures:
+                log.fail(failures[trainer.recipe.seed])
+            else:
                 evaluate_and_write(run, trainer.metrics, splits, trainer.execution, log, trainer.seconds)
     return failures
 
@@ -242,7 +255,7 @@ def evaluate_and_write(
     metrics: list[EpochMetrics],
     splits: DataSplits,
     execution: Execution,
-    log: TensorBoardLog,
+    log: "TensorBoardLog",
     total_seconds: float,
 ) -> None:
     """Evaluates the weights of best.pt on validation and test set in fp32, and writes predictions and summary."""
@@ -264,11 +277,30 @@ def evaluate_and_write(
         "total_seconds": total_seconds,
     }
     summary = RunSummary.from_values(values)
-    log.finish(recipe, summary, model, splits.test_set, test)
+    log.finish(summary, model, splits.test_set, test)
     run.write_summary(summary)
 
 
+def _tensorboard_log(
+    run: Run, execution: Execution, model: nn.Module, trainer: BasicTrainer | None = None
+) -> "TensorBoardLog":
+    from trainers.generic_trainers.tensorboard_log import TensorBoardLog  # TensorBoard is slow to import
+
+    return TensorBoardLog(run, execution, model, trainer)
+
+
 # Interruptions.
+
+
+@contextmanager
+def _failures_logged(logs: "Sequence[TensorBoardLog]") -> Iterator[None]:
+    """Marks the runs as failed in TensorBoard after an error. A run that was stopped by Ctrl-C has not failed."""
+    try:
+        yield
+    except Exception as error:
+        for log in logs:
+            log.fail(error)
+        raise
 
 
 @contextmanager
@@ -330,7 +362,7 @@ def import_weights(recipe: Recipe, weights: Mapping[str, Tensor], origin: str, r
         raise UserError(f"{origin}: the loss of these weights is not finite")
     run = Run.create(run_name, replace(recipe, init_from=origin), describe_environment(execution))
     try:
-        log = TensorBoardLog(run, model, [])
+        log = _tensorboard_log(run, execution, model)
         log.epoch_done(metrics)
         run.append_metrics(metrics)
         save_checkpoint(run.best_checkpoint, {"epoch": 0, "model": dict(weights)})

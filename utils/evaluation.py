@@ -66,7 +66,8 @@ def predict(
     """The predictions for all images of the set in fp32. By default on the device that holds the model."""
     device = device or next(model.parameters()).device
     logits = predict_logits(model, image_set.images, device, progress=progress)
-    return Predictions(logits.cpu().numpy(), image_set.labels.cpu().numpy())
+    writers = None if image_set.writers is None else image_set.writers.numpy()
+    return Predictions(logits.cpu().numpy(), image_set.labels.cpu().numpy(), writers)
 
 
 def score(logits: Float[Tensor, "n classes"], labels: Int64[Tensor, " n"]) -> Score:

@@ -20,6 +20,8 @@ class Predictions:
 
     logits: Float32[np.ndarray, "n classes"]
     labels: Int64[np.ndarray, " n"]
+    writers: Int64[np.ndarray, " n"] | None = None
+    """The id of the writer of each image, if known."""
 
     @cached_property
     def probabilities(self) -> Float64[np.ndarray, "n classes"]:
@@ -56,9 +58,10 @@ class Predictions:
         return right[np.argsort(self.confidence[right], kind="stable")][:count]
 
     def save(self, path: Path) -> None:
-        """Writes `logits` and `labels` as npz."""
+        """Writes `logits`, `labels` and, if known, `writers` as npz."""
         content = io.BytesIO()
-        np.savez_compressed(content, logits=self.logits, labels=self.labels)
+        writers = {} if self.writers is None else {"writers": self.writers}
+        np.savez_compressed(content, logits=self.logits, labels=self.labels, **writers)
         write_whole(path, content.getvalue())
 
 
@@ -67,13 +70,15 @@ def load_predictions(path: Path) -> Predictions:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             logits, labels = arrays["logits"], arrays["labels"]
+            writers = arrays["writers"].astype(np.int64) if "writers" in arrays else None
     except FileNotFoundError:
         raise UserError(f"{shown(path)} is missing: the run is unfinished") from None
     except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
         raise UserError(f"{shown(path)} is damaged, or not a file of predictions: {error}") from None
     fits = logits.ndim == 2 and labels.shape == (len(logits),) and len(labels)
+    fits = fits and (writers is None or writers.shape == labels.shape)
     if not fits or not np.isfinite(logits).all() or not np.isin(labels, range(logits.shape[1])).all():
         raise UserError(
             f"{shown(path)} is damaged: expected finite logits (n, classes) and labels (n,) from 0 to classes - 1"
         )
-    return Predictions(logits.astype(np.float32), labels.astype(np.int64))
+    return Predictions(logits.astype(np.float32), labels.astype(np.int64), writers)

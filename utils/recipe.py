@@ -20,6 +20,7 @@ Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "step", "cosine", "one_cycle", "plateau"]
 Backend = Literal["torch", "numpy"]
 Checkpoint = Literal["best", "last"]
+Validation = Literal["writers", "random"]
 EarlyStopping = Literal["none", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
 Precision = Literal["auto", "fp32", "bf16", "fp64"]
 Compile = Literal["auto", "none", "inductor", "cuda_graph"]
@@ -45,6 +46,8 @@ class Recipe:
     `csv:FILE[,FILE...][,test=FILE or fraction]`."""
     validation_size: float = 1 / 12
     """Training images held out for validation: a count, or a fraction below 1 (5,000 of MNIST's 60,000)."""
+    validation: Validation = "writers"
+    """writers: no writer has both training and validation images (random if the writers are unknown); or random."""
     train_size: float = 1.0
     """Training images used, out of those that are not held out: a count, or a fraction up to 1."""
     seed: int = 0
@@ -116,7 +119,8 @@ class Recipe:
 
     @staticmethod
     def from_json(values: Any) -> "Recipe":
-        """The recipe that `to_json` wrote, or version 1 of this platform. Missing fields take their defaults.
+        """The recipe that `to_json` wrote, or version 1 of this platform. Missing fields take their defaults; without
+        the field `validation`, which is newer than the others, the validation digits were random.
 
         Raises UserError for unknown keys and for values of the wrong type.
         """
@@ -127,6 +131,8 @@ class Recipe:
         unknown = ", ".join(brief(name) for name in sorted(set(values) - set(FIELDS)))
         if unknown:
             raise UserError(f"not a recipe, or written by a newer version: unknown keys {unknown}")
+        if values.get("dataset", Recipe.dataset) in DATASETS_WITH_WRITERS:
+            values = {"validation": "random", **values}
         for name, value in values.items():
             _check_type(name, value, FIELDS[name])
         return Recipe(**values)
@@ -180,10 +186,20 @@ class Execution:
     """CPU threads; by default OMP_NUM_THREADS if set, else one for small fully connected networks and one per core for
     all others. Results with different numbers of threads are equal within rounding."""
 
+    log_every: int = 0
+    """TensorBoard: loss and learning rate of every N-th step; 0: per epoch only."""
+    log_confusion_every: int = 10
+    """TensorBoard: confusion matrix of the validation digits every N epochs; 0: never."""
+    log_histograms: bool = False
+    """TensorBoard: distributions of weights, gradients and activations, per epoch."""
+    profile: bool = False
+    """Record some steps as trace.json in the run's folder; https://ui.perfetto.dev shows it."""
+
     def __post_init__(self) -> None:
         """Raises UserError for a value of the wrong type or out of range."""
         _check_types(self)
-        _check("num_workers", self.num_workers, self.num_workers >= 0, "0 or more")
+        for name in ("num_workers", "log_every", "log_confusion_every"):
+            _check(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> "Execution":
@@ -202,6 +218,7 @@ RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (  # fields, cond
     ("shear_degrees", lambda value: 0 <= value < 90, "from 0 to below 90"),
 )
 FIELDS = field_types(Recipe)
+DATASETS_WITH_WRITERS = ("mnist", "qmnist")  # all others are split at random, whatever the recipe says
 
 # Version 1 nested everything but the model in `train`, had other names for three fields, and included the execution.
 _RENAMED = {"judged_epoch": "checkpoint", "start": "init_from", "engine": "backend"}

@@ -49,7 +49,7 @@ def cache_file(run: Run) -> Path:
     """The file with the measurements of this run's weights. Its name is a hash of the weights, the model and the
     training data; the run's name and seed do not matter."""
     recipe = run.recipe
-    data = [recipe.model, recipe.dataset, recipe.validation_size, recipe.train_size]
+    data = [recipe.model, recipe.dataset, recipe.validation_size, recipe.train_size, recipe.validation]
     try:
         weights = run.best_checkpoint.read_bytes()
     except OSError as error:

@@ -1,6 +1,7 @@
 """What a metric is, what it is computed from (`Evaluator`), and what it gives: a result with a confidence interval."""
 
 import copy
+import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64, UInt8
+from jaxtyping import Bool, Float, Float64, Int64, UInt8
 from torch import Tensor, nn
 
 from model_interpretation.predict import load_run_split
@@ -20,8 +21,9 @@ from utils.evaluation import predict, predict_logits
 from utils.files import home_folder
 from utils.predictions import Predictions
 from utils.run import Run
-from utils.statistics import paired_bootstrap, share_interval
+from utils.statistics import paired_bootstrap, share_interval, total_interval
 
+Z = 1.959964  # the half width of a 95 % interval in standard errors
 Kind = Literal["fraction", "number"]
 Result = TypeVar("Result")
 
@@ -50,7 +52,7 @@ class Evaluator:
         return self.predictions(self.test_set)
 
     def sample(self, count: int) -> ImageSet:
-        """A fixed stratified sample of the test digits. (The first 5,000 are easier than the others.)"""
+        """A fixed stratified sample of the test digits. (The first 5,000 are by students, and harder than the rest.)"""
         return self.once(("sample", count), lambda: stratified_sample(self.test_set, count))
 
     def run_split(self, split: str) -> ImageSet:
@@ -105,6 +107,13 @@ class MetricResult:
     missing: str = ""
     """Why there is no value, and how to get one."""
 
+    @property
+    def standard_error(self) -> float:
+        """From the width of the interval; NaN without an interval."""
+        if self.ci_low is None or self.ci_high is None:
+            return math.nan
+        return (self.ci_high - self.ci_low) / (2 * Z)
+
     def __str__(self) -> str:
         """For tables, fractions in percent: `83.07% (79.70% to 86.11%)`."""
         return self._text(".2%" if self.kind == "fraction" else ".3g")
@@ -156,12 +165,19 @@ class Curve:
     input_files: Callable[[], list[str]] = list
 
 
-def fraction_result(is_true: Bool[np.ndarray, " n"]) -> MetricResult:
-    """The fraction of images for which something is true, with the Wilson interval."""
+def fraction_result(is_true: Bool[np.ndarray, " n"], writers: Int64[Tensor, " n"] | None = None) -> MetricResult:
+    """The fraction of images for which something is true. With writers the interval is `total_interval`, clustered by
+    writer; without, Wilson's of independent images."""
+    if writers is not None:
+        return mean_result(is_true.astype(np.float64), writers)
     count, total = int(is_true.sum()), len(is_true)
     return MetricResult(count / total, *share_interval(count, total), total)
 
 
-def mean_result(values: Float64[np.ndarray, " n"]) -> MetricResult:
-    """The mean of one value per image, with the bootstrap interval over images."""
-    return MetricResult(float(values.mean()), *paired_bootstrap(values), len(values))
+def mean_result(values: Float64[np.ndarray, " n"], writers: Int64[Tensor, " n"] | None = None) -> MetricResult:
+    """The mean of one value from 0 to 1 per image. With writers the interval is `total_interval`, clustered by writer;
+    without, the bootstrap interval over independent images."""
+    if writers is None:
+        return MetricResult(float(values.mean()), *paired_bootstrap(values), len(values))
+    interval = total_interval(values[None], writers.numpy())
+    return MetricResult(interval.value, interval.low, interval.high, len(values))

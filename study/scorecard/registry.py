@@ -3,33 +3,46 @@
 import difflib
 import re
 
-from study.scorecard import adversarial, corruptions, ood, other_datasets, spatial, test_set
+from study.scorecard import (
+    adversarial,
+    calibration,
+    conditions,
+    corruptions,
+    ood,
+    other_datasets,
+    spatial,
+    test_set,
+    writers,
+)
 from study.scorecard.evaluator import Curve, Metric
 from utils.errors import UserError, brief
 
 _METRICS = (
     *test_set.METRICS,
+    *writers.METRICS,
+    *calibration.METRICS,
     *other_datasets.METRICS,
+    *conditions.METRICS,
     *spatial.METRICS,
     *corruptions.METRICS,
     *ood.METRICS,
     *adversarial.METRICS,
 )
-_CURVES = (*test_set.CURVES, *spatial.CURVES, *corruptions.CURVES, *adversarial.CURVES)
+_CURVES = (*test_set.CURVES, *calibration.CURVES, *spatial.CURVES, *corruptions.CURVES, *adversarial.CURVES)
 METRICS: dict[str, Metric] = {metric.id: metric for metric in _METRICS}
 CURVES: dict[str, Curve] = {curve.id: curve for curve in _CURVES}
 
-# A few seconds per model: for studies that compare many models.
+# Less than a minute per model, without attacks: for studies that compare many models. All scores of out-of-distribution
+# images, because an effect on one score alone says little.
 BRIEF = (
     "test_accuracy",
     "shift_4px",
-    "corruptions_mean_1000",
+    *(f"corruptions_{name}_1000" for name in ("mean", "median", "mean_adapted", "median_adapted")),
     "usps_accuracy",
-    "ood_fashion_mnist_energy",
-    "ood_kmnist_energy",
+    *(f"ood_{images}_{score}" for images in ("fashion_mnist", "kmnist", "near") for score in ood.SCORE_LABELS),
 )
 # Everything but the metrics that only exist for the brief scorecard.
-FULL = tuple(id_ for id_ in METRICS if id_ != "corruptions_mean_1000")
+FULL = tuple(id_ for id_ in METRICS if not id_.endswith("_1000"))
 MAX_SUGGESTIONS = 5
 
 

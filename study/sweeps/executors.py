@@ -70,9 +70,8 @@ class LocalExecutor:
 def cached_load_splits() -> SplitsLoader:
     """`load_splits` that remembers the last data: consecutive jobs mostly use the same."""
     load = functools.lru_cache(maxsize=1)(load_splits)
-    return lambda recipe: load(
-        Recipe(dataset=recipe.dataset, validation_size=recipe.validation_size, train_size=recipe.train_size)
-    )
+    fields = ("dataset", "validation_size", "validation", "train_size")
+    return lambda recipe: load(Recipe(**{name: getattr(recipe, name) for name in fields}))
 
 
 class RunLocks:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from data_inspection import inspect_dataset as figures
+from data_inspection import figures
 from data_inspection.display_digit import display_digit
 from data_inspection.inspect_dataset import add_statistics
 from data_inspection.statistics import (
@@ -20,7 +20,6 @@ from data_inspection.statistics import (
     typical_and_unusual,
 )
 from utils.data import ImageSet, load_dataset
-from utils.data.datasets import mnist_writers
 
 
 def images_of(*boxes):
@@ -136,7 +135,7 @@ def test_the_label_distribution_shows_the_counts(digits, few_digits):
 
 
 def test_every_pixel_value_is_shown(digits):
-    texts = figures.pixel_values_figure(digits, 3).axes[0].texts
+    texts = figures.example_figure(digits, 3).axes[0].texts
     assert [int(text.get_text()) for text in texts] == digits.images[3].flatten().tolist()
 
 
@@ -199,7 +198,4 @@ def test_real_mnist_is_centred_and_written_by_539_people(real_mirror):
     shapes = measure_shapes(train.images.numpy())
     assert (shapes.longer_side == 20).mean() > 0.999
     assert shapes.off_centre.max() < 1.5
-    writers = mnist_writers()
-    if writers is None:
-        pytest.skip("the mirror has no QMNIST labels")
-    assert describe_writers(writers["train"])["num_writers"] == 539
+    assert describe_writers(train.writers.numpy())["num_writers"] == 539

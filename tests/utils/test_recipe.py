@@ -15,6 +15,7 @@ recipes = st.builds(
     model=st.text(max_size=30),
     dataset=st.sampled_from(["mnist", "digits"]),
     validation_size=st.floats(0.01, 10_000),
+    validation=st.sampled_from(["writers", "random"]),
     seed=st.integers(0, 2**32),
     num_epochs=st.integers(1, 1000),
     learning_rate=st.floats(1e-6, 10),
@@ -47,7 +48,14 @@ def test_foreign_json_is_refused(values):
 
 
 def test_missing_fields_take_their_defaults():
-    assert Recipe.from_json({"model": "linear", "seed": 3}) == Recipe("linear", seed=3)
+    assert Recipe.from_json({"model": "linear", "dataset": "digits", "seed": 3}) == Recipe("linear", "digits", seed=3)
+
+
+def test_recipes_from_before_the_writers_were_known_had_random_validation_digits():
+    old = {"model": "linear", "train": {"dataset": "mnist", "num_epochs": 5}}
+    assert Recipe.from_json(old) == Recipe("linear", "mnist", num_epochs=5, validation="random")
+    assert Recipe.from_json({"model": "linear"}).hash != Recipe("linear").hash
+    assert Recipe.from_json(Recipe("linear").to_json()).validation == "writers"
 
 
 def test_recipes_and_executions_of_version_1_are_converted():
@@ -105,6 +113,6 @@ def test_differences_name_the_fields():
 
 def test_the_hash_ignores_the_seed_and_fields_at_their_default():
     recipe = Recipe("linear", batch_size=128)
-    assert recipe.hash == recipe.with_seed(7).hash == Recipe.from_json({"model": "linear", "batch_size": 128}).hash
+    assert recipe.hash == recipe.with_seed(7).hash == Recipe.from_json({**recipe.to_json(), "seed": 3}).hash
     assert len({recipe.hash, Recipe("linear").hash, Recipe("standard_fc", batch_size=128).hash}) == 3
     assert len(recipe.hash) == 10

@@ -23,10 +23,12 @@ from utils.data.array_files import DamagedFile, as_images, as_labels, read_idx, 
 from utils.data.csv_digits import CSV_FORM, TEST_FRACTION, CsvName, csv_digits
 from utils.data.digit_preprocessing import to_mnist_form
 from utils.data.downloads import DataFile, available_files, read_file, torchvision_dataset
-from utils.data.splits import DIGIT_NAMES, ImageSet, stratified_sample, stratified_split
+from utils.data.splits import DIGIT_NAMES, ImageSet, stratified_sample, stratified_split, writer_split
+from utils.data.writers import mnist_writers
 from utils.errors import UserError
 
 Split = Literal["train", "test"]
+WRITER_COLUMN = 2  # of QMNIST's table of labels
 Files = tuple[DataFile, ...]
 
 
@@ -53,16 +55,21 @@ def load_dataset(name: str, split: str) -> ImageSet:
     return DATASETS[name.split(":")[0]].load(name, split)
 
 
-def load_training_sets(name: str, validation_size: float, train_size: float = 1.0) -> tuple[ImageSet, ImageSet]:
+def load_training_sets(
+    name: str, validation_size: float, train_size: float = 1.0, validation: str = "writers"
+) -> tuple[ImageSet, ImageSet]:
     """The training and the validation set: always the same images for the same arguments.
 
     `validation_size` is a fraction of the training images if below 1, else a count; `train_size` is a fraction of the
-    remaining images if at most 1, else a count. Raises UserError as `load_dataset` does, and for impossible sizes.
+    remaining images if at most 1, else a count. With `validation="writers"` the validation images are by other writers
+    if the data set knows its writers, else at random as with "random". Raises UserError as `load_dataset` does, and for
+    impossible sizes.
     """
     whole = load_dataset(name, "train")
     names = (f"{name}/train", f"{name}/validation")
     advice = "Choose another --validation-size (a count, or a fraction below 1)."
-    train_set, validation_set = stratified_split(whole, validation_size, names, advice=advice)
+    split = writer_split if validation == "writers" and whole.writers is not None else stratified_split
+    train_set, validation_set = split(whole, validation_size, names, advice=advice)
     return stratified_sample(train_set, train_size), validation_set
 
 
@@ -104,6 +111,18 @@ def _load_pair(name: str, split: str, first_label: int = 0) -> ImageSet:
         return labels - first_label
 
     return ImageSet(f"{name}/{split}", images, read_file(labels_file, read_labels), names)
+
+
+def _load_mnist(name: str, split: str) -> ImageSet:
+    digits = _load_pair(name, split)
+    writers = torch.tensor(mnist_writers(split))
+    return replace(digits, writers=writers) if len(writers) == len(digits) else digits
+
+
+def _load_qmnist(name: str, split: str) -> ImageSet:
+    _, labels_file = available_files(*DATASETS[name].files[split])
+    table = read_file(labels_file, read_idx)
+    return replace(_load_pair(name, split), writers=table[:, WRITER_COLUMN].long())
 
 
 def _load_emnist(name: str, split: str, first_label: int = 0) -> ImageSet:
@@ -196,7 +215,7 @@ def _qmnist(split: str) -> Files:
 DATASETS = {
     "mnist": Dataset(
         "60,000 + 10,000 digits (LeCun, Cortes and Burges 1998)",
-        _load_pair,
+        _load_mnist,
         {"train": [_pair("mnist", "train", "MNIST")], "test": [_pair("mnist", "t10k", "MNIST")]},
     ),
     "fashion_mnist": Dataset(
@@ -226,7 +245,7 @@ DATASETS = {
     ),
     "qmnist": Dataset(
         "MNIST reconstructed from its source, with all of its 60,000 test digits (Yadav and Bottou 2019)",
-        _load_pair,
+        _load_qmnist,
         {split: [_qmnist(split)] for split in get_args(Split)},
     ),
     "emnist_digits": Dataset(
@@ -260,26 +279,3 @@ DATASETS = {
     ),
     "csv": Dataset("rows of a label and 784 pixel values; without test=, a fixed fifth is for testing", _load_csv),
 }
-
-
-# The writers of MNIST's digits, from the labels of QMNIST.
-
-NUM_MNIST_DIGITS = {"train": 60_000, "test": 10_000}  # QMNIST begins with MNIST's digits, in the same order
-WRITER_COLUMN = 2
-
-
-def mnist_writers() -> dict[str, Int64[np.ndarray, " n"]] | None:
-    """The writer of each MNIST digit for each split. None if neither data/ nor MNIST_STUDY_MIRROR has the labels.
-
-    The public mirrors are not tried: the writers are optional, and a download would delay the command.
-    """
-    try:
-        return {split: _read_writers(split, count) for split, count in NUM_MNIST_DIGITS.items()}
-    except UserError:
-        return None
-
-
-def _read_writers(split: str, count: int) -> Int64[np.ndarray, " n"]:
-    ((_, labels_file),) = DATASETS["qmnist"].files[split]
-    table = read_file(labels_file, read_idx, is_public=False)
-    return table[:count, WRITER_COLUMN].long().numpy()

@@ -1,4 +1,5 @@
-"""`ImageSet`, one split of a data set, and stratified splits: the same fraction of every class in both parts."""
+"""`ImageSet`, one split of a data set, and stratified splits: the same fraction of every class in both parts, at random
+or so that no writer is in both."""
 
 import random
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from jaxtyping import Int64
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
+from utils.data.writers import held_out_writers
 from utils.errors import UserError
 
 DIGIT_NAMES = tuple("0123456789")
@@ -28,6 +30,8 @@ class ImageSet:
     labels: Tensor
     """int64 (n,)."""
     class_names: tuple[str, ...] = DIGIT_NAMES
+    writers: Int64[Tensor, " n"] | None = None
+    """The id of the writer of each image, if known; always on the CPU."""
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
@@ -68,7 +72,8 @@ class ImageSet:
 
     def subset(self, indices: Int64[Tensor, " m"], name: str) -> "ImageSet":
         """The images at these indices, in this order."""
-        return ImageSet(name, self.images[indices], self.labels[indices], self.class_names)
+        writers = None if self.writers is None else self.writers[indices.cpu()]
+        return ImageSet(name, self.images[indices], self.labels[indices], self.class_names, writers)
 
 
 def stratified_split(
@@ -79,15 +84,33 @@ def stratified_split(
     `held_out` is a fraction if below 1, else a count. `names` are the names of the two parts. Raises UserError, with
     the advice, if a part would hold fewer images than there are classes.
     """
-    count = round(held_out * len(image_set)) if held_out < 1 else int(held_out)
+    count = _held_out_count(image_set, held_out)
     parts = _stratified_indices(image_set, len(image_set) - count, seed)
     if parts is None:
-        raise UserError(
-            f"cannot hold {count:,} digits out of the {len(image_set):,} of {image_set.name}: "
-            f"expected at least one of each class in both parts.\n{advice}".rstrip()
-        )
+        raise _cannot_hold_out(image_set, count, advice)
     remaining, held = parts
     return image_set.subset(remaining, names[0]), image_set.subset(held, names[1])
+
+
+def writer_split(
+    image_set: ImageSet, held_out: float, names: tuple[str, str], seed: int = SPLIT_SEED, advice: str = ""
+) -> tuple[ImageSet, ImageSet]:
+    """The images of some writers are held out, so that no writer is in both parts; otherwise as `stratified_split`.
+
+    As many images are held out as whole writers allow, and the classes are as balanced as they allow: of MNIST's 60,000
+    digits exactly 5,000. Raises UserError if the writers are unknown, or as `stratified_split`.
+    """
+    if image_set.writers is None:
+        raise UserError(f"the writers of {image_set.name} are unknown: expected validation=random")
+    count = _held_out_count(image_set, held_out)
+    if 0 < count < len(image_set):
+        held = torch.from_numpy(held_out_writers(image_set.writers.numpy(), image_set.labels.numpy(), count, seed))
+        classes = set(image_set.labels.tolist())
+        if all(set(image_set.labels[part].tolist()) == classes for part in (held, ~held)):
+            parts = (mask.nonzero().flatten() for mask in (~held, held))
+            remaining, validation = (image_set.subset(part, name) for part, name in zip(parts, names, strict=True))
+            return remaining, validation
+    raise _cannot_hold_out(image_set, count, f"{advice}\nOr choose --validation random.")
 
 
 def stratified_sample(image_set: ImageSet, size: float, seed: int = SPLIT_SEED) -> ImageSet:
@@ -106,6 +129,17 @@ def stratified_sample(image_set: ImageSet, size: float, seed: int = SPLIT_SEED) 
             "Choose another --train-size (a count, or a fraction; 1 for all)."
         )
     return image_set.subset(parts[0], image_set.name)
+
+
+def _held_out_count(image_set: ImageSet, held_out: float) -> int:
+    return round(held_out * len(image_set)) if held_out < 1 else int(held_out)
+
+
+def _cannot_hold_out(image_set: ImageSet, count: int, advice: str) -> UserError:
+    return UserError(
+        f"cannot hold {count:,} digits out of the {len(image_set):,} of {image_set.name}: "
+        f"expected at least one of each class in both parts.\n{advice}".rstrip()
+    )
 
 
 def _stratified_indices(image_set: ImageSet, count: int, seed: int) -> tuple[Tensor, Tensor] | None:

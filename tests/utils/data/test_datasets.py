@@ -14,7 +14,7 @@ from helpers import write_idx
 
 from utils.data import datasets, load_dataset, load_training_sets
 from utils.data.array_files import as_labels, read_idx
-from utils.data.datasets import DATASETS, class_names, dataset_names, mnist_writers, num_classes
+from utils.data.datasets import DATASETS, class_names, dataset_names, num_classes
 from utils.data.downloads import read_file
 from utils.errors import UserError
 from utils.evaluation import predict_logits, score
@@ -140,19 +140,12 @@ def test_a_damaged_npz_file_is_downloaded_again(mirror, home):
     assert torch.equal(load_dataset("kmnist", "test").images, IMAGES)
 
 
-def test_writers_come_from_the_label_table_of_qmnist(mirror, monkeypatch):
-    monkeypatch.setattr(datasets, "NUM_MNIST_DIGITS", {"train": 3, "test": 2})
-    found = mnist_writers()
-    assert found["train"].tolist() == [900, 901, 900] and found["test"].tolist() == [900, 901]
+def test_writers_of_qmnist_come_from_its_label_table(mirror):
+    assert load_dataset("qmnist", "train").writers.tolist() == [900, 901, 900]
 
 
-def test_the_labels_with_writers_are_not_downloaded_from_public_mirrors(monkeypatch, mirror):
-    monkeypatch.delenv("MNIST_STUDY_MIRROR")
-    public = (mirror / "qmnist_labels").as_uri()  # has the labels
-    for split, ((images, labels),) in DATASETS["qmnist"].files.items():
-        group = (images, replace(labels, urls=(f"{public}/{labels.name}",)))
-        monkeypatch.setitem(DATASETS["qmnist"].files, split, [group])
-    assert mnist_writers() is None
+def test_files_with_another_number_of_digits_than_mnist_have_no_writers(mirror):
+    assert load_dataset("mnist", "train").writers is None and load_dataset("kmnist", "test").writers is None
 
 
 # EMNIST: a pair of files without checksums, or the zip file of all parts.
