@@ -56,6 +56,17 @@ class EpochPlan:
     """Augmentation of each image, in this order."""
 
 
+@dataclass(frozen=True)
+class EpochDetails:
+    """What the metrics of an epoch were computed from, for TensorBoard."""
+
+    rates: list[float]
+    """Learning rate of each step."""
+    losses: Float[Tensor, " n"]
+    """Loss of each training image, in the order of the steps."""
+    val_logits: Float[Tensor, "m classes"]
+
+
 class BasicTrainer:
     """Trains one network. For another loss, override `compute_loss`; for another step, override `train_step`."""
 
@@ -107,6 +118,8 @@ class BasicTrainer:
         self.step = as_compiled(self.train_step, self.optimizer, recipe.batch_size, self.execution.compile)
 
         self.metrics: list[EpochMetrics] = []
+        self.epoch_details: EpochDetails | None = None
+        """Of the last epoch of this process."""
         self.progress = Progress(recipe.num_epochs, self.steps_per_epoch)
         self.callbacks: list[Callback] = [self.progress, *callbacks]
         self.started = time.perf_counter()
@@ -222,9 +235,11 @@ class BasicTrainer:
         train = score(logits, labels)
         if self.average is not None:
             self._update_batch_norm(self.average.module)
-        validation = score(self.predict(self.validation_set.images), self.validation_set.labels)
+        val_logits = self.predict(self.validation_set.images)
+        validation = score(val_logits, self.validation_set.labels)
         if not math.isfinite(validation.loss + grad_norm):
             self._refuse_to_continue(plan.epoch, self.steps_per_epoch)
+        self.epoch_details = EpochDetails(plan.rates, losses, val_logits)
         return EpochMetrics(
             epoch=plan.epoch,
             step=plan.epoch * self.steps_per_epoch,

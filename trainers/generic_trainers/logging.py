@@ -1,29 +1,21 @@
-"""The output of training: callbacks, the progress bar, TensorBoard, and the final report."""
+"""The output of training: callbacks, the progress bar, the profiler, and the final report."""
 
-import dataclasses
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from statistics import fmean
 from typing import Protocol, runtime_checkable
 
 import torch
-from matplotlib.figure import Figure
 from torch import nn
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
+from torch.profiler import ProfilerActivity, profile, schedule
 from tqdm import tqdm
 
-from models.layers import first_layer_filters
 from models.registry import num_parameters
 from trainers.recipes import recipe_label
 from utils.data.csv_digits import CsvName
-from utils.data.datasets import ImageSet
-from utils.figures import confusion_matrix_figure, filters_figure, predictions_figure
 from utils.files import program, shown
-from utils.predictions import Predictions
 from utils.recipe import Execution, Recipe
-from utils.run import EpochMetrics, Run, RunSummary
+from utils.run import EpochMetrics, Run
 from utils.statistics import mean_interval
 
 
@@ -73,6 +65,37 @@ class Progress:
             f"validation loss {mean['val_loss']:.4f}  accuracy {mean['val_accuracy']:.2%}  "
             f"{sum(metrics.epoch_seconds for metrics in all_metrics):.1f} s"
         )
+
+
+class Profiler:
+    """A callback that records the operations of some steps as trace.json in the run, which https://ui.perfetto.dev
+    shows."""
+
+    WAIT, WARMUP, RECORDED = 2, 3, 20  # steps
+
+    def __init__(self, run: Run, device: torch.device) -> None:
+        self.path = run.path / "trace.json"
+        kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
+        steps = schedule(wait=self.WAIT, warmup=self.WARMUP, active=self.RECORDED, repeat=1)
+        self.profile = profile(activities=kinds, schedule=steps, on_trace_ready=self._save, record_shapes=True)
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Records during the `with` block."""
+        with self.profile:
+            yield
+        saved = self.path.exists()
+        few = f"no profile: fewer than {self.WAIT + self.WARMUP + 1} steps"
+        tqdm.write(f"profile: {shown(self.path)}, shown by https://ui.perfetto.dev" if saved else few)
+
+    def step_done(self) -> None:
+        self.profile.step()
+
+    def epoch_done(self, metrics: EpochMetrics) -> None:
+        pass
+
+    def _save(self, recorded: profile) -> None:
+        recorded.export_chrome_trace(str(self.path))
 
 
 def describe_training(
@@ -136,84 +159,3 @@ def _test_set(run: Run) -> str:
     """`held-out` if the test digits are a part of the labelled digits in CSV files, else `test`."""
     dataset = run.recipe.dataset
     return "held-out" if dataset.startswith("csv:") and not CsvName.parse(dataset).test_files else "test"
-
-
-# TensorBoard: a view of metrics.jsonl, with the model's graph, hyperparameters and pictures.
-
-
-TAGS = {
-    "loss/train": "train_loss",
-    "loss/val": "val_loss",
-    "accuracy/train": "train_accuracy",
-    "accuracy/val": "val_accuracy",
-    "learning_rate": "learning_rate",
-    "grad_norm": "grad_norm",
-    "images_per_second": "images_per_second",
-}
-LAYOUT = {
-    "training over validation": {
-        "loss": ["Multiline", ["loss/train", "loss/val"]],
-        "accuracy": ["Multiline", ["accuracy/train", "accuracy/val"]],
-    },
-    "optimization": {
-        "learning rate": ["Multiline", ["learning_rate"]],
-        "gradient norm": ["Multiline", ["grad_norm"]],
-    },
-}
-FINAL_FIELDS = ("test_accuracy", "test_loss", "best_val_accuracy", "train_seconds", "num_parameters")
-NUM_MISTAKES = 32
-
-
-class TensorBoardLog:
-    """A callback that writes the events of one run into its folder."""
-
-    def __init__(self, run: Run, model: nn.Module, metrics_so_far: Sequence[EpochMetrics]) -> None:
-        """A new run starts with the page layout and the model's graph. A resumed run writes its last epoch again, which
-        a killed process may have left out, and purges what that process wrote of later epochs."""
-        self.writer = SummaryWriter(str(run.path), purge_step=metrics_so_far[-1].epoch if metrics_so_far else None)
-        if metrics_so_far:
-            self.epoch_done(metrics_so_far[-1])
-        else:
-            self.writer.add_custom_scalars(LAYOUT)
-            self._add_graph(model)
-
-    def _add_graph(self, model: nn.Module) -> None:
-        was_training, parameter = model.training, next(model.parameters())
-        model.eval()
-        with warnings.catch_warnings(), suppress(Exception):  # tracing fails in many ways; such a model has no graph
-            warnings.simplefilter("ignore")  # TensorBoard traces the model, which torch has deprecated
-            self.writer.add_graph(model, torch.zeros(1, 1, 28, 28, device=parameter.device, dtype=parameter.dtype))
-        model.train(was_training)
-
-    def step_done(self) -> None:
-        pass
-
-    def epoch_done(self, metrics: EpochMetrics) -> None:
-        for tag, field in TAGS.items():
-            self.writer.add_scalar(tag, getattr(metrics, field), metrics.epoch)
-        self.writer.flush()
-
-    def finish(
-        self, recipe: Recipe, summary: RunSummary, model: nn.Module, test_set: ImageSet, predictions: Predictions
-    ) -> None:
-        """Writes the hyperparameters with the final results, and the pictures."""
-        results = {f"final/{name}": float(getattr(summary, name)) for name in FINAL_FIELDS}
-        for event in hparams(dataclasses.asdict(recipe), results):
-            self.writer._get_file_writer().add_summary(event)  # SummaryWriter.add_hparams would make another run
-        for tag, value in results.items():
-            self.writer.add_scalar(tag, value, summary.num_epochs_run)
-        for tag, figure in _final_pictures(model, test_set, predictions).items():
-            self.writer.add_figure(tag, figure, summary.best_epoch)
-        self.writer.close()
-
-
-def _final_pictures(model: nn.Module, test_set: ImageSet, predictions: Predictions) -> dict[str, Figure]:
-    """Tag -> picture. No mistakes or no filters of pixels: no picture of them."""
-    pictures = {"test/confusion_matrix": confusion_matrix_figure(predictions, test_set.class_names, test_set.name)}
-    mistakes = predictions.worst_mistakes(NUM_MISTAKES)
-    if len(mistakes):
-        pictures["test/worst_mistakes"] = predictions_figure(predictions, mistakes, test_set)
-    filters = first_layer_filters(model)
-    if filters is not None:
-        pictures["filters/first_layer"] = filters_figure(filters, "first-layer weights")
-    return pictures

@@ -12,7 +12,7 @@ from torch.func import functional_call, vmap
 from models.layers import LayeredNet
 from trainers.generic_trainers.basic_trainer import BasicTrainer
 from trainers.generic_trainers.cuda_graph import as_compiled
-from trainers.generic_trainers.logging import Progress
+from trainers.generic_trainers.logging import Callback, Progress
 from trainers.generic_trainers.optimization import (
     build_optimizer,
     clip_gradients,
@@ -69,6 +69,7 @@ class StackedTrainer:
         self.forward = vmap(self.one_forward)
         self.step = as_compiled(self.train_step, self.optimizer, self.recipe.batch_size, self.execution.compile)
         self.progress = Progress(self.recipe.num_epochs, first.steps_per_epoch)
+        self.step_callbacks: list[Callback] = [self.progress]
         self.failures: dict[int, UserError] = {}
         """Seed -> the error that stopped its network."""
 
@@ -108,7 +109,8 @@ class StackedTrainer:
             if self.has_augmentation:
                 images = transform(images, maps.flatten(0, 1))
             all_logits.append(self.step(images.unflatten(0, indices.shape), labels.view_as(indices)))
-            self.progress.step_done()
+            for callback in self.step_callbacks:
+                callback.step_done()
         synchronize(self.device)
         seconds = (time.perf_counter() - started) / len(active)  # per network
         logits = torch.cat(all_logits, dim=1)
