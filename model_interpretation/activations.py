@@ -147,7 +147,7 @@ def show_activations(run: Run, model: nn.Module, digit: ChosenDigit, output: Pat
         figures[f"{place:02d}-{layer.name}"] = layer_figure(layer)
     file = output / run.name / f"activations-{digit.slug}" / "activations.html"
     note = "Each layer has a colour scale of its own. The shape 32 of 26 x 26 means 32 feature maps of 26 x 26 pixels."
-    write_picture_page(file, f"{run.name}: {digit.title}", figures, [note])
+    write_picture_page(file, f"Activations for {digit.title}", figures, [note])
 
 
 def layer_figure(output: LayerOutput) -> Figure:

@@ -20,11 +20,11 @@ from model_interpretation.attribution_checks import (
     NUM_RANDOM_NETWORKS,
     CheckedMap,
     check_method,
-    random_networks,
     rank_correlation,
 )
 from model_interpretation.attribution_methods import Method, get_method, methods_for
 from model_interpretation.predict import ChosenDigit, load_run_split
+from model_interpretation.random_networks import random_networks
 from models.registry import load_trained
 from utils.data.datasets import ImageSet, class_names
 from utils.document import Table, write_picture_page
@@ -83,7 +83,7 @@ def attribute(
     pixels = model_pixels(model, digit.image[None])
     logits = model(pixels)
     label = int(logits.argmax())
-    random_models = random_networks(run.recipe.model, logits.shape[1], pixels.device)
+    random_models = random_networks(run.recipe.model, logits.shape[1], pixels.device, NUM_RANDOM_NETWORKS)
     all_methods = {**methods, **BASELINES}
     checked = {
         name: check_method(model, each, pixels, label, random_models)
@@ -101,7 +101,7 @@ def attribute(
             for name, each in all_methods.items()]  # fmt: skip
     file = output / run.name / f"attribution-{digit.slug}" / "attribution.html"
     notes = [MAP_NOTE, Table(CHECK_HEADER, rows), *CHECK_NOTES]
-    write_picture_page(file, f"{run.name}, {digit.title}: attribution maps and their checks", figures, notes)
+    write_picture_page(file, f"Attribution maps and their checks: {digit.title}", figures, notes)
 
 
 def other_seeds(run: Run) -> list[Run]:

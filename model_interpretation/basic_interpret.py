@@ -1,4 +1,4 @@
-"""Metrics, confusion matrices, mistakes, calibration and history of runs: PNG files, metrics.json, report.html and
+"""Metrics, confusion matrices, mistakes, calibration and history of runs: pictures, metrics.json, report.html and
 TensorBoard figures for each run."""
 
 import io
@@ -10,42 +10,58 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 from PIL import Image
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from model_interpretation.metrics import (
     CONTESTED_TEST_DIGITS,
-    calibration_bins,
     classification_metrics,
-    expected_calibration_error,
 )
 from model_interpretation.predict import load_run_split, load_test_predictions
+from model_interpretation.prediction_figures import curve_figures, prediction_figures
 from models.registry import load_trained
 from utils.data import ImageSet
-from utils.document import OVERVIEW, REPORT, Block, Columns, Document, Link, Section, Table, Text, overview, picture_of
+from utils.document import (
+    REPORT,
+    Block,
+    Columns,
+    Digit,
+    DigitMatrix,
+    Document,
+    Facts,
+    MatrixCell,
+    Picture,
+    Section,
+    Table,
+    Text,
+    picture_of,
+    write_overview,
+)
 from utils.errors import UserError
 from utils.evaluation import predict
 from utils.figures import (
-    COLORS,
-    INK,
+    as_png,
     elided,
-    plain_axes,
-    plain_log_ticks,
-    predictions_figure,
-    use_plain_style,
 )
 from utils.files import shown, write_whole
 from utils.predictions import Predictions
-from utils.run import EpochMetrics, Run
+from utils.run import Run
 from utils.runtime import choose_device
-from utils.statistical_figures import confusion_matrix_figure
 from utils.track import track
 
 SPLITS = ("train", "test")
 NUM_DIGITS_SHOWN = 40
 MAX_NAME = 30  # characters of a class name in a table
+MAX_MATRIX_DIGITS, MAX_CELL_DIGITS = 800, 24  # in a confusion matrix: their picture stays below 300 KB
+MAX_CLASSES_SIDE_BY_SIDE = 12  # larger confusion matrices are one below the other
+# Kind of figure -> heading.
+HEADINGS = {
+    "class_metrics": "Recall and precision",
+    "worst_mistakes": "The most confident mistakes",
+    "least_confident_correct": "The least confident correct predictions",
+    "reliability": "Calibration",
+}
 # Key in metrics.json -> label and format.
 HEADLINES = {
     "accuracy_without_contested": ("accuracy without contested labels", "{:.2%}"),
@@ -79,14 +95,15 @@ def interpret(runs: Sequence[Run], output: Path, splits: Sequence[str] = SPLITS,
 def interpret_run(run: Run, model: nn.Module, output: Path, splits: Sequence[str] = SPLITS) -> dict[str, Any]:
     """Metrics and figures of one run, from the stored test predictions and the model's predictions for other splits.
 
-    Writes metrics.json, report.html and a PNG per figure into `output/RUN` and the figures to TensorBoard; prints the
-    metrics. Returns the metrics, one key per split. Raises UserError for an unfinished or damaged run.
+    Writes metrics.json, report.html and a picture per figure into `output/RUN` and the figures to TensorBoard; prints
+    the metrics. Returns the metrics, one key per split. Raises UserError for an unfinished or damaged run.
     """
     epoch, history = run.summary.best_epoch, run.metrics
     if not history:
         raise UserError(f"run {run.name} has no epochs in metrics.jsonl: it is damaged")
     metrics: dict[str, Any] = {}
     figures: dict[str, Figure] = {}
+    matrices: dict[str, DigitMatrix] = {}
     for split in dict.fromkeys(splits):
         image_set = load_run_split(run, split)
         if split == "test":
@@ -97,103 +114,103 @@ def interpret_run(run: Run, model: nn.Module, output: Path, splits: Sequence[str
         metrics[split] = classification_metrics(predictions, image_set.class_names, contested)
         for name, figure in prediction_figures(predictions, image_set).items():
             figures[f"{split}_{name}"] = figure
-    figures["history"] = history_figure(history, epoch)
+        matrices[split] = confusion_block(predictions, image_set)
+    figures.update(curve_figures(history, epoch))
     folder = output / run.name
     write_whole(folder / "metrics.json", f"{json.dumps({'run': run.name, **metrics}, indent=2)}\n".encode())
-    report = report_document(run, metrics, figures)
-    report.write_pictures(folder)
-    report.write_html(folder / REPORT)
-    overview(folder).write_html(folder / OVERVIEW)
+    pictures = {name: picture_of(figure, caption_of(name), name) for name, figure in figures.items()}
+    for picture in pictures.values():
+        write_whole(folder / picture.file_name, picture.content)
+    report_document(run, metrics, matrices, pictures).write_html(folder / REPORT, folder)
+    write_overview(folder)
     with SummaryWriter(str(run.path), filename_suffix=".interpretation") as writer:
-        for picture in report.pictures:  # add_figure would draw every figure a second time
-            pixels = np.asarray(Image.open(io.BytesIO(picture.png)).convert("RGB"))
-            writer.add_image(f"interpretation/{picture.name}", pixels, epoch, dataformats="HWC")
+        for name, figure in figures.items():
+            png = as_png(figure) if pictures[name].is_svg else pictures[name].content
+            pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+            writer.add_image(f"interpretation/{name}", pixels, epoch, dataformats="HWC")
     lines = [f"  {name:45}" + "".join(f"{value:>20}" for value in values)
              for name, *values in [["", *metrics], *headline_rows(metrics)]]  # fmt: skip
     track.write("\n".join([run.name, *lines, f"  report and pictures: {shown(folder / REPORT)}\n"]))
     return metrics
 
 
-def prediction_figures(predictions: Predictions, image_set: ImageSet) -> dict[str, Figure]:
-    """Confusion matrix, most confident mistakes, least confident correct predictions and calibration, by file name."""
-    figures = {"confusion_matrix": confusion_matrix_figure(predictions, image_set.class_names, image_set.name)}
-    examples = {
-        "worst_mistakes": (predictions.worst_mistakes(NUM_DIGITS_SHOWN), "true != predicted"),
-        "least_confident_correct": (predictions.least_confident_correct(NUM_DIGITS_SHOWN), "true = predicted"),
-    }
-    for name, (indices, sign) in examples.items():
-        if len(indices):
-            title = f"{image_set.name}: index in the split, {sign}, confidence"
-            figures[name] = predictions_figure(predictions, indices, image_set, title)
-    figures["reliability"] = reliability_figure(predictions, image_set.name)
-    return figures
+def caption_of(name: str) -> str:
+    """`test_worst_mistakes` as `test: worst mistakes`."""
+    split, _, kind = name.partition("_")
+    return f"{split}: {kind.replace('_', ' ')}" if kind else f"{name} of the training"
 
 
-def reliability_figure(predictions: Predictions, set_name: str) -> Figure:
-    """Accuracy against confidence, above a histogram of the confidence."""
-    confidence, accuracy, counts = calibration_bins(predictions)
-    edges = np.linspace(0, 1, len(counts) + 1)
-    figure = Figure(figsize=(5.2, 5.4), layout="constrained")
-    upper, lower = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
-    upper.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle="--", label="perfectly calibrated")
-    upper.plot(confidence, accuracy, "o-", color=COLORS[0], markersize=4, label="this network")
-    upper.set(title=f"{set_name}: ECE {expected_calibration_error(predictions):.2%}", ylabel="accuracy", ylim=(0, 1.03))
-    upper.legend(frameon=False, fontsize=9)
-    lower.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=COLORS[0], edgecolor="white")
-    lower.set(yscale="log", xlabel="confidence", ylabel="digits", xlim=(0, 1), ylim=(0.8, 1.5 * counts.max()))
-    plain_log_ticks(lower)
-    lower.xaxis.set_major_formatter(PercentFormatter(1))
-    upper.yaxis.set_major_formatter(PercentFormatter(1))
-    use_plain_style(upper)
-    use_plain_style(lower)
-    return figure
+def confusion_block(predictions: Predictions, image_set: ImageSet) -> DigitMatrix:
+    """The confusion matrix with digits of every cell: the most confident mistakes, the least confident correct ones."""
+    names, num_classes = [elided(name, MAX_NAME) for name in image_set.class_names], len(image_set.class_names)
+    counts = np.zeros((num_classes, num_classes), np.int64)
+    np.add.at(counts, (predictions.labels, predictions.predicted), 1)
+    sizes = (size for size in range(MAX_CELL_DIGITS, 1, -1) if np.minimum(counts, size).sum() <= MAX_MATRIX_DIGITS)
+    num_shown = next(sizes, 1)
+    surprising = np.argsort(np.where(predictions.is_correct, predictions.confidence, -predictions.confidence))
+    cells = {}
+    for true, predicted in zip(*(part.tolist() for part in counts.nonzero()), strict=True):
+        members = surprising[
+            (predictions.labels == true)[surprising] & (predictions.predicted == predicted)[surprising]
+        ]
+        digits = [
+            Digit(image_set.images[i].numpy(), f"no. {i}, {predictions.confidence[i]:.0%}")
+            for i in members[:num_shown].tolist()
+        ]
+        order = "least confident first" if true == predicted else "most confident first"
+        some = f"{len(members):,}" if len(members) <= num_shown else f"{len(digits)} of {len(members):,}"
+        title = f"{names[true]} read as {names[predicted]}: {some}, {order}"
+        cells[true, predicted] = MatrixCell(len(members), digits, title)
+    num_wrong = int((~predictions.is_correct).sum())
+    description = f"{image_set.name}: {num_wrong:,} of {len(predictions.labels):,} wrong"
+    return DigitMatrix(description, "true", "predicted", names, names, cells, is_confusion=True)
 
 
-def history_figure(metrics: Sequence[EpochMetrics], epoch: int) -> Figure:
-    """Loss and accuracy over the epochs, for training and validation. A line marks the epoch of the final weights."""
-    epochs = [row.epoch for row in metrics]
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    curves = (
-        ("loss", [row.train_loss for row in metrics], [row.val_loss for row in metrics]),
-        ("accuracy", [row.train_accuracy for row in metrics], [row.val_accuracy for row in metrics]),
-    )
-    for place, (name, train, validation) in enumerate(curves, start=1):
-        axes = plain_axes(figure, 1, 2, place)
-        marker = "o" if len(metrics) == 1 else None
-        axes.plot(epochs, train, color=COLORS[0], marker=marker, label="training")
-        axes.plot(epochs, validation, color=COLORS[1], marker=marker, label="validation")
-        axes.axvline(epoch, color=INK, linewidth=1, linestyle=":", label=f"final weights: epoch {epoch}")
-        axes.set(xlabel="epoch", xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        if name == "loss":
-            axes.set(yscale="log", title="loss (mean cross-entropy, nats)")
-            plain_log_ticks(axes)
-        else:
-            axes.set_title(name)
-            axes.yaxis.set_major_formatter(PercentFormatter(1))
-        axes.legend(frameon=False, fontsize=9)
-    return figure
-
-
-def report_document(run: Run, metrics: dict[str, Any], figures: dict[str, Figure]) -> Document:
-    """The report page of a run. Keys of `metrics` are splits, keys of `figures` are file names."""
-    summary = run.summary
-    pictures = {name: picture_of(figure, name.replace("_", " "), name) for name, figure in figures.items()}
+def report_document(
+    run: Run, metrics: dict[str, Any], matrices: dict[str, DigitMatrix], pictures: dict[str, Picture]
+) -> Document:
+    """The report page of a run. Keys of `metrics` and `matrices` are splits, keys of `pictures` are file names."""
+    side_by_side = max(len(matrix.row_names) for matrix in matrices.values()) <= MAX_CLASSES_SIDE_BY_SIDE
+    class_tables = [Section(split, [_class_table(metrics[split])]) for split in metrics]
     blocks: list[Block] = [
-        Text(
-            f"{summary.model}: {summary.num_parameters:,} parameters, seed {summary.seed}, {summary.num_epochs_run} "
-            f"epochs in {summary.train_seconds:.0f} s on {summary.device} ({summary.precision}). "
-            f"The final weights are those of epoch {summary.best_epoch}."
-        ),
-        Link("All pictures of this network", OVERVIEW),
-        Table(["", *metrics], headline_rows(metrics)),
-        pictures.pop("history"),
-        Columns([Section(f"{split}: metrics per class", [_class_table(metrics[split])]) for split in metrics]),
+        Section("Metrics", [Table(["metric", *metrics], headline_rows(metrics))]),
+        Section("Confusion matrices", [Columns([*matrices.values()])] if side_by_side else [*matrices.values()]),
+        Section("Metrics per class", [Columns(class_tables)]),
     ]
-    for kind in dict.fromkeys(name.partition("_")[2] for name in pictures):
-        of_kind = [pictures[f"{split}_{kind}"] for split in metrics if f"{split}_{kind}" in pictures]
-        blocks.append(Section(kind.replace("_", " ").capitalize(), [Columns(of_kind)]))
-    return Document(f"Run {run.name}", blocks)
+    for kind, heading in HEADINGS.items():
+        of_kind = [pictures[name] for split in metrics if (name := f"{split}_{kind}") in pictures]
+        if of_kind:
+            blocks.append(Section(heading, [Columns(of_kind)]))
+    blocks.append(Section("History of the training", [Columns([pictures["loss"], pictures["accuracy"]])]))
+    summary = _summary_blocks(run, metrics, matrices)
+    return Document("Metrics and mistakes", blocks, summary, subject=f"Run {run.name}")
+
+
+def _summary_blocks(run: Run, metrics: dict[str, Any], matrices: dict[str, DigitMatrix]) -> list[Block]:
+    """The main results on the last split, usually the test set."""
+    summary, split = run.summary, list(metrics)[-1]
+    values, matrix = metrics[split], matrices[split]
+    facts = [
+        (f"{split} accuracy", f"{values['accuracy']:.2%}"),
+        ("95 % confidence interval", f"{values['accuracy_ci_low']:.2%} to {values['accuracy_ci_high']:.2%}"),
+        ("mistakes", f"{values['num_digits'] - values['num_correct']:,} of {values['num_digits']:,}"),
+        ("parameters", f"{summary.num_parameters:,}"),
+    ]
+    recalls = {name: part["recall"] for name, part in values["classes"].items() if part["num_digits"]}
+    hardest = min(recalls, key=recalls.__getitem__)
+    sentences = [f"The hardest class is {elided(hardest, MAX_NAME)}: {recalls[hardest]:.2%} of its digits are correct."]
+    mistakes = {place: cell.count for place, cell in matrix.cells.items() if place[0] != place[1]}
+    if mistakes:
+        true, predicted = max(mistakes, key=mistakes.__getitem__)
+        names = matrix.row_names
+        times = "once" if mistakes[true, predicted] == 1 else f"{mistakes[true, predicted]:,} times"
+        sentences.append(f"The most frequent mistake is {names[true]} read as {names[predicted]}, {times}.")
+    training = (
+        f"Model {summary.model}, seed {summary.seed}, data set {run.recipe.dataset}: {summary.num_epochs_run} "
+        f"epoch{'s' if summary.num_epochs_run > 1 else ''} in {summary.train_seconds:.0f} s on {summary.device} "
+        f"({summary.precision}). The final weights are those of epoch {summary.best_epoch}."
+    )
+    return [Facts(facts), Text(" ".join(sentences)), Text(training)]
 
 
 def headline_rows(metrics: dict[str, Any]) -> list[list[str]]:

@@ -72,7 +72,7 @@ def show_embeddings(run: Run, model: nn.Module, output: Path) -> None:
     if filters is not None:
         figures["filters"] = filters_figure(filters, "first-layer weights")
     figures["curvature"] = curvature_figure(model, train_set)
-    write_picture_page(output / run.name / "embeddings" / "embeddings.html", f"{run.name}: embeddings", figures)
+    write_picture_page(output / run.name / "embeddings" / "embeddings.html", "Embeddings of the test digits", figures)
 
 
 def write_projector(

@@ -208,7 +208,7 @@ def visualize_features(
     (random_model,) = random_networks(run.recipe.model, num_outputs, next(model.parameters()).device, seed=seed)
     figures["control"] = control_figure(random_model, name, channels, training_digits, seed, num_steps)
     file = output / run.name / f"features-{name}{suffix}" / "features.html"
-    write_picture_page(file, f"{run.name}: features of {name}", figures, [NOTE])
+    write_picture_page(file, f"Features of {name}", figures, [NOTE])
 
 
 def control_figure(

@@ -15,13 +15,14 @@ from matplotlib.figure import Figure
 from models.registry import build_model, num_parameters
 from study.comparison.groups import plain_table
 from study.scorecard import BRIEF, Scorecard, scorecard
+from study.scorecard.ood import SCORE_LABELS
 from study.sweeps.executors import LocalExecutor
 from study.sweeps.job import Job
 from trainers.recipes import seeds_text
 from trainers.train import load_splits
 from utils.document import Document, Table, Text, picture_of
 from utils.errors import UserError, brief
-from utils.figures import COLOURS, INK, use_plain_style
+from utils.figures import COLORS, INK, use_plain_style
 from utils.files import shown, study_folder, write_whole
 from utils.recipe import Execution, Recipe
 from utils.runtime import describe_environment, resolve_execution
@@ -85,17 +86,23 @@ MEASURES = {
     "test_accuracy": "test",
     "shift_4px": "shifted",
     "corruptions_mean_1000": "corrupted",
+    "corruptions_median_1000": "corrupted, median",
+    "corruptions_mean_adapted_1000": "corrupted, adapted",
+    "corruptions_median_adapted_1000": "corrupted, adapted median",
     "usps_accuracy": "USPS",
-    "ood_fashion_mnist_energy": "OOD Fashion",
-    "ood_kmnist_energy": "OOD KMNIST",
 }
-HEADER = ["property", "network", "parameters", *MEASURES.values()]
+# Out-of-distribution images -> column heading. Four scores tell them from digits; an effect counts where all agree.
+OOD_MEASURES = {"fashion_mnist": "OOD Fashion", "kmnist": "OOD KMNIST", "near": "OOD near"}
+METRIC_IDS = (*MEASURES, *(f"ood_{images}_{score}" for images in OOD_MEASURES for score in SCORE_LABELS))
+HEADER = ["property", "network", "parameters", *MEASURES.values(), *OOD_MEASURES.values()]
 EXPLANATION = (
     "First row: means of the baseline over the seeds, in percent, with 95 % confidence intervals. Other rows: the mean "
     "minus the baseline's, in percentage points, with Welch's 95 % interval over the seeds. A star marks significant "
     "differences, at a false discovery rate of 5 % over the whole table (Benjamini and Hochberg). shifted: mean "
-    "accuracy over all shifts by up to 4 px. corrupted: mean accuracy under the 15 corruptions of MNIST-C. OOD: AUROC "
-    "of the energy score for detecting images of Fashion-MNIST or KMNIST. The learning rate was not tuned for any of "
+    "accuracy over all shifts by up to 4 px. corrupted: mean or median accuracy over the 15 corruptions of MNIST-C; "
+    "adapted: with the batch statistics of the corrupted digits, for networks with batch norm. OOD: the lowest and the "
+    "highest AUROC of the four scores for detecting images of Fashion-MNIST, KMNIST, or near digits; a star only where "
+    "all four effects are significant and have the same sign. The learning rate was not tuned for any of "
     "the networks, and all are compared with the same runs of the baseline."
 )
 LINEAR_POINTS = 1  # percentage points: beyond, the axis is logarithmic, so that small and large effects are visible
@@ -160,7 +167,7 @@ class AblationResults:
         pairs = {
             (variant.name, metric): (variant.values[metric], self.baseline.values[metric])
             for variant in self.others
-            for metric in MEASURES
+            for metric in METRIC_IDS
             if metric in variant.values and metric in self.baseline.values
         }
         significant = benjamini_hochberg([welch_p_value(*pair) for pair in pairs.values()])
@@ -170,9 +177,20 @@ class AblationResults:
             for (key, (values, baseline)), is_significant in zip(pairs.items(), significant, strict=True)
         }  # fmt: skip
 
+    def ood_effects(self, variant: VariantResult, images: str) -> list[Effect]:
+        """The effects on the AUROC by each of the four scores; empty if one is missing."""
+        found = [self.effects.get((variant.name, f"ood_{images}_{score}")) for score in SCORE_LABELS]
+        return [effect for effect in found if effect] if all(found) else []
+
     def write(self, folder: Path) -> None:
         """Writes results.json."""
         write_whole(folder / RESULTS, json.dumps(asdict(self), indent=1, allow_nan=False).encode())
+
+
+def scores_agree(effects: Sequence[Effect]) -> bool:
+    """Whether all effects are significant and have the same sign."""
+    signs = {effect.difference > 0 for effect in effects}
+    return len(signs) == 1 and all(effect.is_significant for effect in effects)
 
 
 def ablation_folder() -> Path:
@@ -257,7 +275,7 @@ def _train(jobs: Sequence[Job], execution: Execution) -> None:
 
 
 def _variant_result(variant: Variant, cards: Sequence[Scorecard]) -> VariantResult:
-    results = {metric: [card.results[metric].value for card in cards] for metric in MEASURES}
+    results = {metric: [card.results[metric].value for card in cards] for metric in METRIC_IDS}
     known = {metric: [value for value in values if value is not None] for metric, values in results.items()}
     return VariantResult(
         property=variant.property,
@@ -285,7 +303,7 @@ def _write_study(results: AblationResults, folder: Path) -> None:
         f"{results.num_epochs} epochs."
     )
     page = Document("Ablation study", [Text(made), picture, Text(EXPLANATION), Table(HEADER, rows)])
-    write_whole(folder / "effects.png", picture.png)
+    page.write_pictures(folder)
     page.write_html(folder / "ablation.html")
     print(f"{plain_table(HEADER, rows)}\n{EXPLANATION}\npage: {shown(folder / 'ablation.html')}")
 
@@ -294,7 +312,8 @@ def effect_rows(results: AblationResults) -> list[list[str]]:
     """The table of effects: the baseline's own values, then the differences of each variant from them."""
     return [
         [variant.property, variant.label, f"{variant.num_parameters:,}",
-         *(_effect_text(results, variant, metric) for metric in MEASURES)]
+         *(_effect_text(results, variant, metric) for metric in MEASURES),
+         *(_ood_text(results, variant, images) for images in OOD_MEASURES)]
         for variant in results.variants
     ]  # fmt: skip
 
@@ -310,6 +329,19 @@ def _effect_text(results: AblationResults, variant: VariantResult, metric: str) 
     return f"{difference:+.2f} ({low:+.2f} to {high:+.2f}){' *' if effect.is_significant else ''}"
 
 
+def _ood_text(results: AblationResults, variant: VariantResult, images: str) -> str:
+    """The lowest and the highest value of the four scores."""
+    if variant is results.baseline:
+        known = [variant.values.get(f"ood_{images}_{score}") for score in SCORE_LABELS]
+        means = [100 * mean_interval(values)[0] for values in known if values]
+        return f"{min(means):.2f} to {max(means):.2f}" if len(means) == len(known) else "-"
+    effects = results.ood_effects(variant, images)
+    if not effects:
+        return "-"
+    differences = [100 * effect.difference for effect in effects]
+    return f"{min(differences):+.2f} to {max(differences):+.2f}{' *' if scores_agree(effects) else ''}"
+
+
 def effects_figure(results: AblationResults) -> Figure:
     """A row per variant, a panel per metric: the difference from the baseline with its confidence interval."""
     figure = Figure(figsize=(13, 1.2 + 0.27 * len(results.others)), layout="constrained")
@@ -318,7 +350,7 @@ def effects_figure(results: AblationResults) -> Figure:
         for row, variant in enumerate(results.others):
             if effect := results.effects.get((variant.name, metric)):
                 difference, low, high = effect.points
-                colour = "#9aa5b1" if not effect.is_significant else COLOURS[2] if difference > 0 else COLOURS[7]
+                colour = "#9aa5b1" if not effect.is_significant else COLORS[0] if difference > 0 else COLORS[1]
                 axes.plot([low, high], [row, row], color=colour, linewidth=2)
                 axes.plot(difference, row, "o", color=colour, markersize=4.5)
         axes.axvline(0, color=INK, linewidth=0.8)

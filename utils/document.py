@@ -1,25 +1,33 @@
 """Pages as data: a `Document` of blocks becomes a self-contained HTML page or Markdown.
 
-The HTML comes from the jinja2 templates in utils/templates, which escape every text. The pictures are inside the page.
+The HTML comes from the jinja2 templates in utils/templates, which escape every text. Pictures, style and scripts are
+inside the page.
 """
 
 import base64
-from collections.abc import Iterator, Sequence
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+import numpy as np
+from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
+from PIL import Image
 
-from utils.figures import as_png
+from utils.figures import MAX_PICTURE_BYTES, PNG_DPI, as_png, as_svg, is_photograph
 from utils.files import shown, write_whole
+from utils.navigation import OVERVIEW, REPORT, TEMPLATES, navigation, refresh_navigation
 
-OVERVIEW = "overview.html"
-REPORT = "report.html"
 FIRST_LEVEL = 2  # the level of a section's heading in HTML; the title of the page has level 1
+CSS_PIXELS_PER_INCH = 96
+SPRITE_COLUMNS = 32  # digits side by side in the one picture of all digits of a page
+MIN_FILTERED_ROWS = 6  # a shorter table needs no filter
+NUMBER = re.compile(r"[+-]?[\d.,]*\d")
 
 
 @dataclass(frozen=True)
@@ -37,27 +45,182 @@ class Command:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """The most important values of a page, large, each with its label."""
+
+    items: Sequence[tuple[str, str]]
+    """Label and value."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link on a line of its own or in a table, to a web address or to a path relative to the page."""
+
+    text: str
+    href: str
+
+    @property
+    def url(self) -> str:
+        return _url(self.href)
+
+
+@dataclass(frozen=True)
 class Table:
     """Rows of text; the first column holds the names. A click on a column header of a sortable table sorts its rows; a
-    field on the page filters them."""
+    field above it filters them."""
 
     header: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[str | Link]]
     sortable: bool = False
+
+    @property
+    def has_filter(self) -> bool:
+        return self.sortable and len(self.rows) >= MIN_FILTERED_ROWS
+
+    @property
+    def are_numbers(self) -> list[bool]:
+        """Per column: whether a cell begins with a number, so that the column is aligned on the right."""
+        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.header)
+        texts = [[cell if isinstance(cell, str) else cell.text for cell in column] for column in columns]
+        return [place > 0 and any(NUMBER.match(text) for text in column) for place, column in enumerate(texts)]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG and its description, which is the caption and the alternative text."""
+    """A PNG or SVG and its description, which is the caption and the alternative text."""
 
-    png: bytes
+    content: bytes
     description: str
     name: str = ""
-    """Name of its PNG file, without suffix, if the picture is also written as a file."""
+    """Name of its file, without suffix, if the picture is also written as a file."""
+    is_svg: bool = False
+    width: int = 0
+    """Width in CSS pixels at which the text has its size; 0 if unknown."""
 
     @property
     def url(self) -> str:
-        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
+        kind = "svg+xml" if self.is_svg else "png"
+        return f"data:image/{kind};base64,{base64.b64encode(self.content).decode()}"
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.name}.{'svg' if self.is_svg else 'png'}"
+
+
+@dataclass(frozen=True)
+class Digit:
+    """A digit of a `DigitMatrix`, with its caption."""
+
+    image: UInt8[np.ndarray, "28 28"]
+    caption: str
+
+
+@dataclass(frozen=True)
+class MatrixCell:
+    """A number, and the digits that a click on it shows."""
+
+    count: int
+    digits: Sequence[Digit]
+    title: str
+    """Heading above the digits, such as `4 read as 9: 12 digits`."""
+
+
+@dataclass(frozen=True)
+class DigitMatrix:
+    """A table of counts, such as a confusion matrix. A click on a number shows digits of that cell."""
+
+    description: str
+    row_label: str
+    """What the rows are, such as `true class`."""
+    column_label: str
+    row_names: Sequence[str]
+    column_names: Sequence[str]
+    cells: Mapping[tuple[int, int], MatrixCell]
+    """(row, column) -> cell; the other cells are empty."""
+    is_confusion: bool = False
+    """Whether the colour of the cells beside the diagonal is the number of mistakes."""
+
+    @cached_property
+    def digits(self) -> list[Digit]:
+        """Of all cells, in the order of `cells`."""
+        return [digit for cell in self.cells.values() for digit in cell.digits]
+
+    @cached_property
+    def first_digit(self) -> dict[tuple[int, int], int]:
+        """Position of each cell's first digit in `digits`."""
+        starts = np.cumsum([0, *(len(cell.digits) for cell in self.cells.values())])
+        return {place: int(start) for place, start in zip(self.cells, starts, strict=False)}
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the page's script needs: all digits in one picture, and their captions."""
+        rows = -(-len(self.digits) // SPRITE_COLUMNS)
+        sheet = np.zeros((max(1, rows), SPRITE_COLUMNS, 28, 28), np.uint8)
+        for place, digit in enumerate(self.digits):
+            sheet[divmod(place, SPRITE_COLUMNS)] = digit.image
+        content = io.BytesIO()
+        Image.fromarray(255 - sheet.transpose(0, 2, 1, 3).reshape(-1, 28 * SPRITE_COLUMNS)).save(
+            content, "png", optimize=True
+        )
+        return {
+            "sprite": Picture(content.getvalue(), "").url,
+            "columns": SPRITE_COLUMNS,
+            "captions": [digit.caption for digit in self.digits],
+        }
+
+    def heat(self, row: int, column: int) -> float:
+        """From 0 to 1: the mistakes of this kind as a fraction of the most frequent kind."""
+        if not self.is_confusion or row == column:
+            return 0.0
+        return self.cells[row, column].count / max(cell.count for (i, j), cell in self.cells.items() if i != j)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A Vega-Lite chart, whose points show their values under the mouse."""
+
+    specification: dict[str, Any]
+    """As `altair.Chart.to_dict()` gives it."""
+    description: str
+
+
+@dataclass(frozen=True)
+class Sliders:
+    """The accuracy of networks on moved digits, with a slider for the shift to the right, the shift up, the scale and
+    the rotation. Shift, scale and rotation are measured apart from one another."""
+
+    description: str
+    networks: Sequence[str]
+    digit: UInt8[np.ndarray, "28 28"]
+    """An example, which moves with the sliders."""
+    shift_maps: Float[np.ndarray, "networks down right"]
+    """Accuracy after each shift by whole pixels, the map's centre being no shift."""
+    scales: Sequence[float]
+    scale_accuracy: Float[np.ndarray, "networks scales"]
+    angles: Sequence[float]
+    """Degrees, counterclockwise."""
+    angle_accuracy: Float[np.ndarray, "networks angles"]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return {
+            "shift": np.round(self.shift_maps, 4).tolist(),
+            "scale": np.round(self.scale_accuracy, 4).tolist(),
+            "angle": np.round(self.angle_accuracy, 4).tolist(),
+            "scales": list(self.scales),
+            "angles": list(self.angles),
+        }
+
+    @property
+    def reach(self) -> int:
+        """The largest shift in pixels."""
+        return self.shift_maps.shape[1] // 2
+
+    @property
+    def url(self) -> str:
+        content = io.BytesIO()
+        Image.fromarray(255 - self.digit).save(content, "png")
+        return Picture(content.getvalue(), "").url
 
 
 @dataclass(frozen=True)
@@ -79,18 +242,6 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class Link:
-    """A link on a line of its own, to a web address or to a path relative to the page."""
-
-    text: str
-    href: str
-
-    @property
-    def url(self) -> str:
-        return _url(self.href)
-
-
-@dataclass(frozen=True)
 class Columns:
     """Blocks side by side on a wide screen, one below the other on a narrow one and in Markdown."""
 
@@ -105,74 +256,130 @@ class Section:
     blocks: Sequence["Block"]
 
 
-Block: TypeAlias = Text | Command | Table | Picture | Gallery | Link | Columns | Section
+Block: TypeAlias = (
+    Text | Command | Facts | Table | Picture | DigitMatrix | Chart | Sliders | Gallery | Link | Columns | Section
+)
+SCRIPTS = {Table: "table.js", DigitMatrix: "digits.js", Chart: "chart.js", Sliders: "sliders.js"}
 
 
 @dataclass(frozen=True)
 class Document:
-    """A page: a title and blocks."""
+    """A page: a title, a summary and blocks."""
 
     title: str
     blocks: Sequence[Block]
-
-    @property
-    def is_sortable(self) -> bool:
-        return any(isinstance(block, Table) and block.sortable for block in _all_blocks(self.blocks))
+    summary: Sequence[Block] = ()
+    """The most important results, above the contents."""
+    subject: str = ""
+    """What the page is about, such as the name of a run; a line above the title."""
 
     @cached_property
-    def pictures(self) -> list[Picture]:
-        """All pictures, those inside sections and columns included."""
-        return [block for block in _all_blocks(self.blocks) if isinstance(block, Picture)]
+    def all_blocks(self) -> list[Block]:
+        """Those inside sections and columns included."""
+        return list(_all_blocks([*self.summary, *self.blocks]))
 
-    def to_html(self) -> str:
-        """One file with style, script and pictures inside; it fetches nothing."""
-        return TEMPLATES.get_template("page.html").render(document=self, first_level=FIRST_LEVEL)
+    @property
+    def pictures(self) -> list[Picture]:
+        return [block for block in self.all_blocks if isinstance(block, Picture)]
+
+    @property
+    def scripts(self) -> list[str]:
+        """The scripts that the blocks of the page need."""
+        return [script for kind, script in SCRIPTS.items() if any(isinstance(block, kind) for block in self.all_blocks)]
+
+    @property
+    def section_ids(self) -> dict[int, str]:
+        """Place of a section among the blocks -> its id in the page."""
+        return {place: f"section-{place}" for place, block in enumerate(self.blocks) if isinstance(block, Section)}
+
+    def to_html(self, header: str = "") -> str:
+        """One file with style, scripts and pictures inside; it fetches nothing. `header` is HTML, see `navigation`."""
+        has_chart = "chart.js" in self.scripts
+        return TEMPLATES.get_template("page.html").render(
+            document=self, first_level=FIRST_LEVEL, header=header, bundle=_chart_bundle() if has_chart else ""
+        )
 
     def to_markdown(self, picture_folder: str) -> str:
-        """The blocks without the title, for a chapter of another file: headings start at level 2. The pictures are
-        expected in `picture_folder`, see `write_pictures`."""
-        return _markdown(self.blocks, picture_folder, FIRST_LEVEL)
+        """The summary and the blocks without the title, for a chapter of another file: headings start at level 2. The
+        pictures are expected in `picture_folder`, see `write_pictures`."""
+        return _markdown([*self.summary, *self.blocks], picture_folder, FIRST_LEVEL)
 
-    def write_html(self, path: Path) -> None:
-        write_whole(path, self.to_html().encode())
+    def write_html(self, path: Path, run_folder: Path | None = None) -> None:
+        """Writes the page with links to the pages of the study and, if `run_folder` is the folder of a run's pages, to
+        these. The same pages get a link to this one."""
+        write_whole(path, b"")  # so that the page is among those that the navigation finds
+        write_whole(path, self.to_html(navigation(path, run_folder)).encode())
+        refresh_navigation(path, run_folder)
 
     def write_pictures(self, folder: Path) -> None:
-        """Writes every picture that has a name as `folder/NAME.png`."""
+        """Writes every picture that has a name into the folder."""
         for picture in self.pictures:
             if picture.name:
-                write_whole(folder / f"{picture.name}.png", picture.png)
+                write_whole(folder / picture.file_name, picture.content)
 
 
 def picture_of(figure: Figure, description: str, name: str = "") -> Picture:
-    """The figure as a picture block."""
-    return Picture(as_png(figure), description, name)
+    """The figure as a picture block: an SVG, or a PNG if it shows digits or if the SVG would be too large."""
+    width = round(figure.get_figwidth() * CSS_PIXELS_PER_INCH)
+    if not is_photograph(figure):
+        content = as_svg(figure)
+        if len(content) <= MAX_PICTURE_BYTES:
+            return Picture(content, description, name, is_svg=True, width=width)
+    return Picture(as_png(figure), description, name, width=width)
+
+
+def picture_file(folder: Path, name: str, description: str) -> list[Picture]:
+    """The picture that was written into the folder under this name; an empty list if there is none."""
+    for file in (folder / f"{name}.svg", folder / f"{name}.png"):
+        if file.exists():
+            content, is_svg = file.read_bytes(), file.suffix == ".svg"
+            points = re.search(rb'<svg[^>]* width="([\d.]+)pt"', content) if is_svg else None
+            inches = float(points[1]) / 72 if points else 0 if is_svg else Image.open(file).width / PNG_DPI
+            return [Picture(content, description, name, is_svg, round(inches * CSS_PIXELS_PER_INCH))]
+    return []
 
 
 def write_picture_page(file: Path, title: str, figures: dict[str, Figure], notes: Sequence[str | Block] = ()) -> None:
-    """Writes a page with these figures and beside it each figure as a PNG of its name; prints the page's path. The
-    notes are paragraphs and other blocks above the figures.
+    """Writes a page with these figures and beside it each figure as a file of its name; prints the page's path. The
+    notes, paragraphs or blocks, are above the figures.
 
     The page gets a folder of its own inside the folder of a run, whose overview is updated.
     """
-    pictures = [picture_of(figure, name, name) for name, figure in figures.items()]
-    document = Document(title, [*(Text(note) if isinstance(note, str) else note for note in notes), *pictures])
+    above = [Text(note) if isinstance(note, str) else note for note in notes]
+    pictures = [picture_of(figure, _plain(name), name) for name, figure in figures.items()]
+    document = Document(title, [*above, *pictures], subject=f"Run {file.parent.parent.name}")
     document.write_pictures(file.parent)
-    document.write_html(file)
-    overview(file.parent.parent).write_html(file.parent.parent / OVERVIEW)
+    document.write_html(file, file.parent.parent)
+    write_overview(file.parent.parent)
     print(f"{len(figures)} pictures and a page: {shown(file)}")
 
 
-def overview(folder: Path) -> Document:
-    """All pictures beside the pages `folder/*/*.html`, small, with links to these pages and to the folder's report."""
+def write_overview(folder: Path) -> None:
+    """Writes the page with all pictures of a run, small, with links to the pages `folder/*/*.html` that hold them."""
     blocks: list[Block] = []
     if (folder / REPORT).exists():
-        blocks.append(Link("Report: metrics, confusion matrices, mistakes", REPORT))
+        blocks.append(Link("Metrics, confusion matrices and mistakes", REPORT))
     for page in sorted(folder.glob("*/*.html")):
         name = page.parent.name
         href = f"{name}/{page.name}"
-        files = [f"{name}/{png.name}" for png in sorted(page.parent.glob("*.png"))]
-        blocks.append(Section(name.replace("-", " "), [Link("page with these pictures", href), Gallery(href, files)]))
-    return Document(f"{folder.name}: all pictures of the network", blocks)
+        pictures = sorted(path for suffix in ("png", "svg") for path in page.parent.glob(f"*.{suffix}"))
+        files = [f"{name}/{path.name}" for path in pictures]
+        blocks.append(Section(_plain(name), [Gallery(href, files)]))
+    document = Document("All pictures of the network", blocks, subject=f"Run {folder.name}")
+    document.write_html(folder / OVERVIEW, folder)
+
+
+def _plain(name: str) -> str:
+    """The name of a file or folder as a caption: `01-conv_1` becomes `conv 1`."""
+    return re.sub(r"^\d+-", "", name).replace("-", " ").replace("_", " ")
+
+
+@cache
+def _chart_bundle() -> str:
+    """The JavaScript of Vega-Lite that draws charts."""
+    import vl_convert  # loads a JavaScript engine, which only pages with charts need
+
+    return re.sub(r"</(script)", r"<\\/\1", vl_convert.javascript_bundle(), flags=re.IGNORECASE)
 
 
 def _markdown(blocks: Sequence[Block], picture_folder: str, level: int) -> str:
@@ -186,12 +393,16 @@ def _block_markdown(block: Block, picture_folder: str, level: int) -> str:
             return _escaped(text)
         case Command(lines):
             return "\n".join(["```bash", *lines, "```"])
+        case Facts(items):
+            return "\n".join(f"- {_escaped(label)}: {_escaped(value)}" for label, value in items)
         case Table(header, rows):
-            cells = [[_escaped(cell).replace("|", "\\|") for cell in row] for row in (header, *rows)]
+            cells = [[_cell_markdown(cell) for cell in row] for row in (header, *rows)]
             cells.insert(1, ["---"] * len(header))
             return "\n".join(f"| {' | '.join(row)} |" for row in cells)
-        case Picture(_, description, name):
-            return f"![{_escaped(description)}]({quote(f'{picture_folder}/{name}.png')})"
+        case Picture(_, description):
+            return f"![{_escaped(description)}]({quote(f'{picture_folder}/{block.file_name}')})"
+        case DigitMatrix() | Chart() | Sliders():
+            return f"{_escaped(block.description)} (on the HTML page)"
         case Gallery():
             return "\n".join(f"[![{_escaped(name)}]({url})]({block.url})" for url, name in block.images)
         case Link(text):
@@ -202,13 +413,11 @@ def _block_markdown(block: Block, picture_folder: str, level: int) -> str:
             return f"{'#' * level} {_escaped(title)}\n\n{_markdown(inner, picture_folder, level + 1)}"
 
 
-TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+def _cell_markdown(cell: str | Link) -> str:
+    text = cell if isinstance(cell, str) else f"[{cell.text}]({cell.url})"
+    return _escaped(text).replace("|", "\\|")
+
+
 TEMPLATES.filters["kind"] = lambda block: type(block).__name__
 
 

@@ -1,4 +1,4 @@
-"""Compares runs: a table over seeds; for two groups McNemar's exact test and a paired bootstrap on the same images."""
+"""Compares runs: a table over seeds; for two groups their difference on the same images, over seeds and writers."""
 
 import hashlib
 import sys
@@ -11,7 +11,6 @@ from jaxtyping import Int64
 from matplotlib.figure import Figure
 
 from model_interpretation.predict import load_run_split
-from study.comparison.figures import comparison_document
 from study.comparison.groups import (
     GROUP_HEADER,
     RunGroup,
@@ -20,8 +19,10 @@ from study.comparison.groups import (
     group_rows,
     group_runs,
     latex_table,
+    mean_difference,
     plain_table,
 )
+from study.comparison.page import comparison_document
 from utils.data import ImageSet
 from utils.document import Block, Columns, Text, picture_of
 from utils.errors import UserError
@@ -29,7 +30,7 @@ from utils.figures import predictions_figure
 from utils.files import shown, write_whole
 from utils.predictions import Predictions
 from utils.run import Run
-from utils.statistics import mcnemar_exact, p_value_text, paired_bootstrap
+from utils.statistics import MIN_SEEDS, Interval, mcnemar_exact, p_value_text
 
 MAX_IMAGES_SHOWN = 25
 MAX_NAME_LENGTH = 100  # of the files of a comparison
@@ -42,16 +43,14 @@ class PairedComparison:
     labels: tuple[str, str]
     sizes: tuple[int, int]
     """Number of networks in each group."""
+    num_writers: int
+    """0 if the writers of the images are unknown."""
+    difference: Interval
+    """Mean accuracy of the first group minus that of the second, over seeds and writers."""
     votes: tuple[Predictions, Predictions]
     """The mean probabilities of as many networks from each group, as predictions of one network."""
-    p_value: float
-    """McNemar's exact test on the votes, two-sided: the probability of a split of the disagreements at least as uneven
-    if both sides have the same error rate."""
-    difference: float
-    """Mean accuracy of the first group minus that of the second."""
-    ci_low: float
-    """95 % percentile interval of the difference, by the paired bootstrap over the images."""
-    ci_high: float
+    p_value: float | None
+    """McNemar's exact test on the votes, two-sided; None for groups of different sizes."""
 
     @property
     def only_first_correct(self) -> Int64[np.ndarray, " k"]:
@@ -64,20 +63,28 @@ class PairedComparison:
 
     def sentences(self) -> list[str]:
         first, second = self.labels
-        points, low, high = (100 * value for value in (self.difference, self.ci_low, self.ci_high))
+        difference, sizes = self.difference, f"{self.sizes[0]} and {self.sizes[1]}"
+        points, low, high = (100 * value for value in (difference.value, difference.low, difference.high))
+        images = f"{len(self.votes[0].labels):,} images"
+        clusters = f"{images} by {self.num_writers} writers" if self.num_writers else f"{images} as independent images"
         texts = [
             f"{first} minus {second}: {points:+.2f} percentage points of test accuracy, 95 % confidence interval "
-            f"{low:+.2f} to {high:+.2f} (paired bootstrap over {len(self.votes[0].labels):,} images).",
-            f"Only the first is correct on {len(self.only_first_correct)} images, only the second on "
-            f"{len(self.only_second_correct)}: McNemar's exact test {p_value_text(self.p_value)}.",
+            f"{low:+.2f} to {high:+.2f}, {p_value_text(difference.p_value)} ({sizes} seeds, {clusters})."
         ]
-        if max(self.sizes) > 1:
-            size = min(self.sizes)
-            compared = f"the votes of the first {size} seeds" if size > 1 else "the first seeds"
+        if self.sizes == (1, 1):
             texts.append(
-                f"McNemar's test compares {compared} of the two groups: equal numbers, because a vote of more networks "
-                "makes fewer errors."
+                "The interval holds for these two networks on other images. Two networks are too few seeds for a claim "
+                f"about their recipes: expected at least {MIN_SEEDS} of each."
             )
+        elif not difference.has_enough_seeds:
+            texts.append(f"{sizes} are too few seeds for a claim: expected at least {MIN_SEEDS} of each recipe.")
+        if self.p_value is None:
+            return [*texts, f"McNemar's test needs equally many networks on both sides, not {sizes}."]
+        voters = "" if max(self.sizes) == 1 else f" by the vote of its {self.sizes[0]} networks"
+        texts.append(
+            f"Only the first is correct{voters} on {len(self.only_first_correct)} images, only the second on "
+            f"{len(self.only_second_correct)}: McNemar's exact test {p_value_text(self.p_value)}."
+        )
         return texts
 
     def figures(self, test_set: ImageSet) -> dict[str, Figure]:
@@ -99,21 +106,16 @@ def compare_predictions(
 ) -> PairedComparison:
     """Compares the predictions of two groups of networks; a single network is a group of one.
 
-    McNemar's test compares the votes of equally many networks, the first of each group: a vote of more networks makes
-    fewer errors, so that the test would find a difference between groups of the same recipe. The bootstrap uses all
-    networks: it resamples, per image, the fraction of each group's networks that are correct. Raises UserError if the
-    images differ.
+    The difference of the mean accuracies is the one estimate, with an interval over seeds and writers. McNemar's test
+    is added for groups of equal size: a vote of more networks makes fewer errors, so that the test would find a
+    difference between groups of the same recipe. Raises UserError if the images differ.
     """
-    truth = first[0].labels
-    if any(not np.array_equal(predictions.labels, truth) for predictions in [*first, *second]):
-        raise UserError("they have different test images")
-    size = min(len(first), len(second))
-    votes = vote(first[:size]), vote(second[:size])
-    fraction_correct = [np.mean([predictions.is_correct for predictions in group], axis=0) for group in (first, second)]
-    difference = fraction_correct[0] - fraction_correct[1]
-    p_value = mcnemar_exact(votes[0].is_correct, votes[1].is_correct)
-    sizes = len(first), len(second)
-    return PairedComparison(labels, sizes, votes, p_value, float(difference.mean()), *paired_bootstrap(difference))
+    difference = mean_difference(first, second)
+    writers, sizes = first[0].writers, (len(first), len(second))
+    votes = vote(first[: min(sizes)]), vote(second[: min(sizes)])
+    p_value = mcnemar_exact(votes[0].is_correct, votes[1].is_correct) if sizes[0] == sizes[1] else None
+    num_writers = 0 if writers is None else len(np.unique(writers))
+    return PairedComparison(labels, sizes, num_writers, difference, votes, p_value)
 
 
 def vote(group: list[Predictions]) -> Predictions:
@@ -145,11 +147,14 @@ def compare(runs: Sequence[Run], output: Path, named: bool = False) -> None:
     file = output / _file_name([run.name for run in distinct] if named else [])
     write_whole(file.with_name(f"{file.name}.csv"), csv_table(groups).encode())
     write_whole(file.with_name(f"{file.name}.tex"), latex_table(groups).encode())
-    comparison_document(distinct, groups, blocks).write_html(file.with_name(f"{file.name}.html"))
+    page = file.with_name(f"{file.name}.html")
+    comparison_document(distinct, groups, blocks, page).write_html(page)
     parts = by_dataset(groups)
     for dataset, members in parts.items():
         heading = f"data set {dataset}\n" if len(parts) > 1 else ""
         print(f"{heading}{plain_table(GROUP_HEADER, group_rows(members))}")
+    if any(len(group.runs) < MIN_SEEDS for group in groups):
+        print(f"groups of fewer than {MIN_SEEDS} seeds have too few seeds for an interval")
     print("\n".join([*lines, f"page, CSV and LaTeX: {shown(file)}.html, .csv, .tex"]))
 
 
@@ -175,11 +180,7 @@ def _pair_results(groups: list[RunGroup], named: bool) -> tuple[list[str], list[
         datasets = {first.recipe.dataset, second.recipe.dataset}
         if len(datasets) > 1:
             raise UserError(f"they have different data sets, {' and '.join(sorted(datasets))}")
-        comparison = compare_predictions(
-            [run.predictions() for run in first.runs],
-            [run.predictions() for run in second.runs],
-            (first.label, second.label),
-        )
+        comparison = compare_predictions(first.predictions(), second.predictions(), (first.label, second.label))
         figures = comparison.figures(load_run_split(first.runs[0], "test"))
     except UserError as error:
         if named:

@@ -8,6 +8,7 @@ from torch import nn
 
 from models import load_trained
 from study.scorecard.cache import Scorecard, ScorecardCache, cache_file, scorecards_folder
+from study.scorecard.corruptions import ranks_of
 from study.scorecard.evaluator import Curve, Evaluator, Metric, MetricResult
 from study.scorecard.figures import CAPTIONS, scorecard_figures
 from study.scorecard.registry import CURVES, FULL, METRICS, get_metric
@@ -96,12 +97,18 @@ def print_scorecards(runs: Sequence[Run], metrics: Sequence[str] = FULL, device:
     """Prints the scorecard of each run, and writes a page for a full scorecard. All runs are checked first."""
     for run in runs:
         _check_is_measurable(run)
+    cards = []
     for run in runs:
         card = scorecard(run, metrics, device)
+        cards.append(card)
         print(f"{card.run_name}, measured in {card.seconds:.0f} s\n{scorecard_table(card)}")
         if card.curves:
             print(f"page: {write_scorecard_page(card)}")
         print()
+    if ranks := ranks_of([card.results for card in cards]):
+        print(f"Mean rank of the {len(cards)} networks under MNIST-C, 1 for the best:")
+        for rank, card in sorted(zip(ranks, cards, strict=True), key=lambda pair: pair[0]):
+            print(f"  {rank:5.2f}  {card.run_name}")
 
 
 def scorecard_table(card: Scorecard) -> str:
@@ -140,7 +147,7 @@ def scorecard_document(card: Scorecard) -> Document:
         missing = [Text(f"{METRICS[id_].label}: {it.missing}") for id_, it in results.items() if it.missing]
         table = [Table(["metric", "value (95 % interval)", "n", "id"], rows)] if rows else []
         blocks.append(Section(title, [*table, *missing]))
-    return Document(f"Scorecard of {card.run_name}", blocks)
+    return Document("Scorecard", blocks, subject=f"Run {card.run_name}")
 
 
 def write_scorecard_page(card: Scorecard) -> str:
