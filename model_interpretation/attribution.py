@@ -29,20 +29,30 @@ from models.registry import load_trained
 from utils.data.datasets import ImageSet, class_names
 from utils.document import Table, write_picture_page
 from utils.errors import UserError
-from utils.figures import COLORS, INK, elided, plain_axes
+from utils.figures import (
+    COLORS,
+    DIVERGING,
+    GREY,
+    INK,
+    LIGHT_GREY,
+    elided,
+    figure_style,
+    percent_axis,
+    set_title,
+    tiled_figure,
+)
 from utils.run import Run, runs_by_recipe
 from utils.track import track
 
 ALL_METHODS = "all"
 NUM_DIGITS_PER_MEAN = 20  # test digits of each class
-MAX_CLASSES = 10  # columns of the map per class; of more classes, the most probable ones are shown
-COLUMN_INCHES, NARROW_COLUMN_INCHES = 1.05, 0.7  # width of a map, and with more than MAX_CLASSES columns
-# Colour-blind safe: the ends of RdBu_r, the colour map of the maps.
-SUPPORTS, OPPOSES = "#b2182b", "#2166ac"
+MAX_CLASSES = 10  # rows of the maps per class; of more classes, the most probable ones are shown
+MAP_INCHES = 1.15
+SCALE = "attribution, relative to the largest of the map: blue opposes the class, orange supports it"
 MAP_NOTE = (
-    "Red pixels raise the logit of the class, blue pixels lower it. Saliency and Grad-CAM show only how strong the "
-    "effect is, in red. Each map has a colour scale of its own; the line is the outline of the digit. A map shows what "
-    "a method assigns to the pixels; deletion and insertion measure what the pixels do to the prediction."
+    "Orange pixels raise the logit of the class, blue pixels lower it. Saliency and Grad-CAM show only how strong the "
+    "effect is, in orange. Each map has a colour scale of its own; the line is the outline of the digit. A map shows "
+    "what a method assigns to the pixels; deletion and insertion measure what the pixels do to the prediction."
 )
 CHECK_NOTES = (
     "Ink and noise are baselines, not methods: the digit itself, and random numbers. A method that is no better than "
@@ -65,7 +75,6 @@ CHECK_NOTES = (
 CHECK_HEADER = (
     "map", "deletion", "insertion", "infidelity", "sensitivity", "random weights", "null", "z", "other seeds",
 )  # fmt: skip
-GREY = "#8a94a0"  # of the baselines
 
 
 def attribute(
@@ -136,43 +145,72 @@ def check_row(name: str, checked: CheckedMap, sibling_maps: list[Float[Tensor, "
     values = [checked.deletion_area, checked.insertion_area, checked.infidelity, checked.sensitivity, test.trained,
               test.null]  # fmt: skip
     return [
-        name.replace("_", " ") + (" (empty map)" if checked.is_empty else ""),
+        _shown(name) + (" (empty map)" if checked.is_empty else ""),
         *(f"{value:.2f}" for value in values),
         "-" if math.isnan(test.z) else f"{test.z:+.1f}",
         f"{np.mean(correlations):.2f}, n {len(correlations)}" if correlations else "no run",
     ]
 
 
+@figure_style()
 def decision_figure(checked: dict[str, CheckedMap], pixels: Float[Tensor, "1 1 28 28"], title: str) -> Figure:
     """One row per method: the map over the digit, and the deletion and insertion curves beside those of the ink."""
     methods = {name: result for name, result in checked.items() if name not in BASELINES}
-    figure = Figure(figsize=(7.5, 2.3 * len(methods) + 0.7), layout="constrained")
-    figure.suptitle(title, parse_math=False)
+    figure = Figure(figsize=(7.5, 2.2 * len(methods) + 0.8), layout="constrained")
+    set_title(figure, title)
     rows = figure.subplots(len(methods), 2, width_ratios=(1, 2.2), squeeze=False)
     for (name, result), (map_axes, curve_axes) in zip(methods.items(), rows, strict=True):
-        draw_map(map_axes, result.map, pixels[0, 0])
-        map_axes.set_title(name.replace("_", " "), fontsize=10)
+        limit = float(result.map.abs().max()) or 1.0
+        map_axes.imshow(result.map.cpu().numpy(), cmap=DIVERGING, vmin=-limit, vmax=limit)
+        map_axes.contour(pixels[0, 0].cpu().numpy(), levels=[0.5], colors=INK, linewidths=0.7)
+        map_axes.set(xticks=[], yticks=[], title=_shown(name))
+        map_axes.spines[:].set(visible=True, color=LIGHT_GREY)
         _draw_curves(curve_axes, result, checked["ink"])
-    _add_legend(figure)
+    rows[-1, 1].set_xlabel("fraction of the pixels, highest attribution first")
+    handles = [
+        Patch(color=COLORS[1], label="supports the class"),
+        Patch(color=COLORS[0], label="opposes the class"),
+        Line2D([], [], color=INK, linewidth=0.7, label="outline of the digit"),
+        Line2D([], [], color=INK, linewidth=1, linestyle=":", label="curves of the ink"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
 
 
+def _draw_curves(axes: Axes, result: CheckedMap, ink: CheckedMap) -> None:
+    fraction = np.linspace(0, 1, len(result.deletion))
+    kinds = (
+        ("deletion", result.deletion, ink.deletion, result.deletion_area, ink.deletion_area, COLORS[3]),
+        ("insertion", result.insertion, ink.insertion, result.insertion_area, ink.insertion_area, COLORS[2]),
+    )
+    for name, curve, ink_curve, area, ink_area, color in kinds:
+        axes.plot(fraction, curve, color=color, label=f"{name} {area:.2f} (ink {ink_area:.2f})")
+        axes.plot(fraction, ink_curve, color=color, linewidth=1, linestyle=":")
+    axes.set(ylim=(-0.03, 1.03), ylabel="probability")
+    percent_axis(axes)
+    percent_axis(axes, "x")
+    axes.legend(loc="center right")
+
+
+@figure_style()
 def cascade_figure(checked: dict[str, CheckedMap]) -> Figure:
     """Rank correlation with the trained network's map while the layers are randomised, a line per method and baseline;
     dotted lines are the nulls."""
-    figure = Figure(figsize=(8, 4.4), layout="constrained")
-    axes = plain_axes(figure)
-    for number, (name, result) in enumerate(checked.items()):
-        colour, style = (GREY, "--") if name in BASELINES else (COLORS[number % len(COLORS)], "-")
-        values = [1.0, *result.cascade.values()]
-        axes.plot(values, style, marker="o", markersize=4, color=colour, label=name.replace("_", " "))
-        if name not in BASELINES:
-            axes.axhline(result.randomisation.null, color=colour, linewidth=0.8, linestyle=":")
+    figure = Figure(figsize=(8, 4.6), layout="constrained")
+    axes = figure.add_subplot()
     steps = ["none", *next(iter(checked.values())).cascade]
-    axes.set_xticks(range(len(steps)), [elided(step, 20) for step in steps], rotation=30, ha="right")
+    for number, (name, result) in enumerate(checked.items()):
+        color, style = (GREY, "--") if name in BASELINES else (COLORS[number % len(COLORS)], "-")
+        axes.plot([1.0, *result.cascade.values()], style, marker="o", color=color, label=_shown(name))
+        if name not in BASELINES:
+            axes.axhline(result.randomisation.null, color=color, linewidth=1, linestyle=":")
+    axes.set_xticks(range(len(steps)), [elided(step) for step in steps], rotation=30, ha="right")
     axes.set(xlabel="last layer with random weights", ylabel="rank correlation with the trained network")
-    axes.set_title("Maps while the layers are randomised from the last to the first", fontsize=11)
-    axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.legend(loc="outside right center")
+    kept = {name: list(result.cascade.values())[-1] for name, result in checked.items() if name not in BASELINES}
+    most = max(kept, key=kept.__getitem__)
+    finding = f"with random weights in all layers, {_shown(most)} still correlates by {kept[most]:.2f}"
+    set_title(figure, f"{finding}; dotted: null of each method")
     return figure
 
 
@@ -183,78 +221,46 @@ def classes_figure(
     names: tuple[str, ...],
     title: str,
 ) -> Figure:
-    """One row per method, one column per class: the map of one digit for that class."""
+    """One row per class, one column per method: the map of one digit for that class."""
     probabilities = model(pixels).softmax(1)[0]
     chosen: Int64[Tensor, " classes"] = probabilities.topk(min(MAX_CLASSES, len(names))).indices.sort().values
     selection = f" ({MAX_CLASSES} most probable of {len(names)})" if len(names) > MAX_CLASSES else ""
-    columns = [f"{elided(names[i])}\n{probabilities[i]:.1%}" for i in chosen.tolist()]
-    figure, rows = _method_grid(methods, columns, f"{title}: evidence for and against each class{selection}")
-    for method, row in zip(methods.values(), rows, strict=True):
-        maps = method(model, pixels.expand(len(chosen), -1, -1, -1).clone(), chosen)
-        for map, axes in zip(maps, row, strict=True):
-            draw_map(axes, map, pixels[0, 0])
-    return figure
+    rows = [f"{elided(names[i], 8)}  {probabilities[i]:.0%}" for i in chosen.tolist()]
+    digits = pixels.expand(len(chosen), -1, -1, -1).clone()
+    maps = [method(model, digits, chosen) for method in methods.values()]
+    return _map_grid(methods, maps, digits[:, 0], rows, f"{title}: evidence for and against each class{selection}")
 
 
 def means_figure(model: nn.Module, methods: dict[str, Method], test_set: ImageSet) -> Figure:
-    """One row per method, one column per class: the mean map of the first test digits of that class."""
+    """One row per class, one column per method: the mean map of the first test digits of that class."""
     present = [label for label in range(len(test_set.class_names)) if (test_set.labels == label).any()]
-    columns = [elided(test_set.class_names[label]) for label in present]
-    figure, rows = _method_grid(methods, columns, f"mean over {NUM_DIGITS_PER_MEAN} digits of each class")
-    for label, column in zip(present, rows.T, strict=True):
+    maps, digits = [], []
+    for label in present:
         pixels = model_pixels(model, test_set.images[test_set.labels == label][:NUM_DIGITS_PER_MEAN])
-        for method, axes in zip(methods.values(), column, strict=True):
-            maps = method(model, pixels, torch.full((len(pixels),), label, device=pixels.device))
-            draw_map(axes, maps.mean(0), pixels.mean(0)[0])
-    return figure
+        classes = torch.full((len(pixels),), label, device=pixels.device)
+        maps.append(torch.stack([method(model, pixels, classes).mean(0) for method in methods.values()]))
+        digits.append(pixels.mean(0)[0])
+    rows = [test_set.class_names[label] for label in present]
+    title = f"mean maps over {NUM_DIGITS_PER_MEAN} test digits of each class"
+    return _map_grid(methods, list(torch.stack(maps, dim=1)), torch.stack(digits), rows, title)
 
 
-def draw_map(axes: Axes, map: Float[Tensor, "28 28"], digit: Float[Tensor, "28 28"]) -> None:
-    """Draws the map over the outline of the digit: red supports the class, blue opposes it."""
-    limit = float(map.abs().max()) or 1.0
-    axes.imshow(map.cpu().numpy(), cmap="RdBu_r", vmin=-limit, vmax=limit)
-    if digit.max() > 0.5:
-        axes.contour(digit.cpu().numpy(), levels=[0.5], colors=INK, linewidths=0.7)
-    axes.set(xticks=[], yticks=[])
+def _map_grid(
+    methods: dict[str, Method],
+    maps: list[Float[Tensor, "rows 28 28"]],
+    digits: Float[Tensor, "rows 28 28"],
+    row_names: list[str],
+    title: str,
+) -> Figure:
+    """One row per digit, one column per method, whose maps are in `maps`: each map over the outline of its digit."""
+    tiles = torch.stack(maps, dim=1).flatten(0, 1).cpu().numpy()
+    tiles = tiles / np.abs(tiles).max(axis=(1, 2), keepdims=True).clip(min=1e-12)
+    outlines = digits.repeat_interleave(len(methods), dim=0).cpu().numpy()
+    return tiled_figure(
+        tiles, None, len(methods), title, DIVERGING, (-1, 1), MAP_INCHES, scale=SCALE,
+        row_names=row_names, column_names=[name.replace("_", "\n") for name in methods], outlines=outlines,
+    )  # fmt: skip
 
 
-def _method_grid(methods: dict[str, Method], columns: list[str], title: str) -> tuple[Figure, np.ndarray]:
-    """A figure with a row per method and a column per class, and its axes."""
-    column_inches = COLUMN_INCHES if len(columns) <= MAX_CLASSES else NARROW_COLUMN_INCHES
-    size = column_inches * max(len(columns), 5), (column_inches + 0.15) * len(methods) + 0.9
-    figure = Figure(figsize=size, layout="constrained")
-    figure.suptitle(title, fontsize=11, parse_math=False, wrap=True)
-    rows = figure.subplots(len(methods), len(columns), squeeze=False)
-    for name, row in zip(methods, rows, strict=True):
-        row[0].set_ylabel(name.replace("_", " "), fontsize=8)
-    for column, axes in zip(columns, rows[0], strict=True):
-        axes.set_title(column, fontsize=8 if len(columns) <= MAX_CLASSES else 5, parse_math=False)
-    _add_legend(figure)
-    return figure, rows
-
-
-def _add_legend(figure: Figure) -> None:
-    handles = [
-        Patch(color=SUPPORTS, label="supports the class"),
-        Patch(color=OPPOSES, label="opposes the class"),
-        Line2D([], [], color=INK, linewidth=0.7, label="outline of the digit"),
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-
-
-def _draw_curves(axes: Axes, result: CheckedMap, ink: CheckedMap) -> None:
-    fraction = np.linspace(0, 1, len(result.deletion))
-    deletion, insertion = result.deletion_area, result.insertion_area
-    axes.plot(
-        fraction, result.deletion, color=COLORS[1], label=f"deletion, {deletion:.2f} (ink {ink.deletion_area:.2f})"
-    )
-    axes.plot(fraction, result.insertion, color=COLORS[0],
-              label=f"insertion, {insertion:.2f} (ink {ink.insertion_area:.2f})")  # fmt: skip
-    axes.plot(fraction, ink.deletion, color=COLORS[1], linewidth=1, linestyle=":")
-    axes.plot(fraction, ink.insertion, color=COLORS[0], linewidth=1, linestyle=":")
-    axes.set(ylim=(-0.03, 1.03))
-    axes.set_xlabel("fraction of pixels, highest attribution first (dotted: ink)", fontsize=9)
-    axes.set_ylabel("probability", fontsize=9)
-    axes.tick_params(labelsize=9)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9, loc="center right")
+def _shown(name: str) -> str:
+    return name.replace("_", " ")

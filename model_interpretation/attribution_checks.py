@@ -4,7 +4,6 @@ No check has a threshold. Two baselines are measured like the methods, for compa
 itself, and noise. A method that is no better than the ink explains the digit rather than the network.
 """
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from model_interpretation.attribution_methods import Classes, Maps, Method, Pixels
-from models.registry import build_model
+from model_interpretation.random_networks import replace_layers_from_the_last
 from utils.errors import needs_extra
 
 with needs_extra("study"):
@@ -26,10 +25,8 @@ with needs_extra("study"):
 PIXELS_PER_STEP = 28  # of the deletion and insertion curves
 NUM_RANDOM_NETWORKS = 8
 NUM_CASCADE_NETWORKS = 3  # random networks whose layers replace those of the trained network
-MAX_CASCADE_STEPS = 8  # of a network with more layers, several are randomised in a step
 NOISE_STD = 0.1  # pixel noise of the infidelity check
 NUM_NOISE_SAMPLES = 200
-ALL_LAYERS = "all"
 
 
 def ink(_model: nn.Module, pixels: Pixels, _classes: Classes) -> Maps:
@@ -90,18 +87,6 @@ class Randomisation:
     """Distance of `trained` from `null`, in standard deviations of a random network's mean correlation with the other
     random networks. Near 0: the trained network's map resembles those of random networks as they resemble each other.
     NaN if the random networks all have the same map."""
-
-
-def random_networks(model_name: str, num_classes: int, device: torch.device, num: int = NUM_RANDOM_NETWORKS,
-                    seed: int = 0) -> list[nn.Module]:  # fmt: skip
-    """Independently initialised networks of this model, in eval mode. The global random state does not change."""
-    networks = []
-    for number in range(num):
-        with torch.random.fork_rng():
-            torch.manual_seed(seed + number)
-            network = build_model(model_name, num_classes)
-        networks.append(network.to(device).eval().requires_grad_(False))
-    return networks
 
 
 def check_method(
@@ -173,28 +158,12 @@ def cascading_randomisation(
     Returns the rank correlation of the map after each step with the map of the trained network, the mean over the
     random networks, by the name of the last layer that was replaced. (Adebayo et al. 2018, arXiv 1810.03292)
     """
-    # The modules that hold parameters themselves, the last first.
-    names = [name for name, module in model.named_modules() if list(module.parameters(recurse=False))][::-1]
-    steps = [part.tolist() for part in np.array_split(names, min(len(names), MAX_CASCADE_STEPS))]
     trained_map = map_of(model)
-    correlations: dict[str, list[float]] = {part[-1].removeprefix("layers.") or ALL_LAYERS: [] for part in steps}
+    correlations: dict[str, list[float]] = {}
     for random_model in random_models:
-        changed = copy.deepcopy(model)
-        for part, found in zip(steps, correlations.values(), strict=True):
-            for name in part:
-                _copy_values(random_model.get_submodule(name), changed.get_submodule(name))
-            found.append(rank_correlation(trained_map, map_of(changed)))
+        for name, changed in replace_layers_from_the_last(model, random_model):
+            correlations.setdefault(name, []).append(rank_correlation(trained_map, map_of(changed)))
     return {name: float(np.mean(found)) for name, found in correlations.items()}
-
-
-@torch.no_grad()
-def _copy_values(source: nn.Module, target: nn.Module) -> None:
-    """Copies the parameters and buffers that the module itself holds, without those of its submodules."""
-    for values, new_values in (
-        *zip(target.parameters(recurse=False), source.parameters(recurse=False), strict=True),
-        *zip(target.buffers(recurse=False), source.buffers(recurse=False), strict=True),
-    ):
-        values.copy_(new_values)
 
 
 # Infidelity.

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
 from model_interpretation.activations import (
-    HighestActivations,
+    ChannelImages,
     channel_means,
     find_layer,
     highest_activations,
@@ -28,7 +29,7 @@ from model_interpretation.random_networks import random_networks
 from utils.data.augmentation import RandomAffine, transform
 from utils.document import write_picture_page
 from utils.errors import UserError
-from utils.figures import COLORS, INK, plain_axes, tiled_figure
+from utils.figures import COLORS, GREY, INK, figure_style, set_title, tiled_figure
 from utils.run import Run
 from utils.track import track
 
@@ -74,25 +75,17 @@ def image_logits(spectrum: Float[Tensor, "n 28 15 2"]) -> Float[Tensor, "n 1 28 
 
 
 @dataclass(frozen=True)
-class OptimizedImages:
-    """Images in [0, 1] and the mean activation of its channel that each reaches."""
-
-    images: Float[Tensor, "n 28 28"]
-    activations: Float[Tensor, " n"]
-
-
-@dataclass(frozen=True)
 class FeatureVisualizer:
     """Optimizes images for the channels of one layer of a model in eval mode with frozen parameters."""
 
     model: nn.Module
     layer: nn.Module
-    references: HighestActivations
+    references: ChannelImages
     """Highest mean activations of any digit; they set the scale of each channel."""
     seed: int = 0
     num_steps: int = NUM_STEPS
 
-    def best_images(self, channels: Int64[Tensor, " n"]) -> OptimizedImages:
+    def best_images(self, channels: Int64[Tensor, " n"]) -> ChannelImages:
         """One image per channel: the one with the highest activation from several starts."""
         images, activations = [], []
         for batch in channels.split(MAX_CHANNELS_PER_BATCH):
@@ -101,9 +94,9 @@ class FeatureVisualizer:
             indices = best * len(batch) + torch.arange(len(batch))
             images.append(starts.images[indices])
             activations.append(starts.activations[indices])
-        return OptimizedImages(torch.cat(images), torch.cat(activations))
+        return ChannelImages(torch.cat(images), torch.cat(activations))
 
-    def optimize(self, channels: Int64[Tensor, " n"], similarity_weight: float = SIMILARITY_WEIGHT) -> OptimizedImages:
+    def optimize(self, channels: Int64[Tensor, " n"], similarity_weight: float = SIMILARITY_WEIGHT) -> ChannelImages:
         """One image per entry of `channels`, optimized as one batch.
 
         A channel may occur several times; `similarity_weight` then keeps its images different. Penalties on roughness
@@ -121,7 +114,7 @@ class FeatureVisualizer:
         scale = references.abs().clamp(min=max(float(references.abs().median()), MIN_SCALE))
         targets = references + (TARGET - 1) * scale
         weights = torch.ones(count, device=device)
-        best = OptimizedImages(torch.zeros(count, SIDE, SIDE, device=device), torch.full_like(references, -torch.inf))
+        best = ChannelImages(torch.zeros(count, SIDE, SIDE, device=device), torch.full_like(references, -torch.inf))
         for step in track(range(self.num_steps + 1), desc="images"):
             logits = image_logits(spectrum)
             pixels = logits.sigmoid()
@@ -130,7 +123,7 @@ class FeatureVisualizer:
             weights = torch.where(reached < targets, weights * PENALTY_DECAY, (weights * PENALTY_GROWTH).clamp(max=1))
             is_late = step > self.num_steps // 2  # later images are smoother
             is_better = (reached > best.activations) | ((reached > targets) & is_late)
-            best = OptimizedImages(
+            best = ChannelImages(
                 torch.where(is_better[:, None, None], pixels[:, 0].detach(), best.images),
                 torch.where(is_better, reached, best.activations),
             )
@@ -145,7 +138,7 @@ class FeatureVisualizer:
             optimizer.zero_grad()
             (penalties.sum() + similarity_weight * similarity(pixels, channels) - activations.sum()).backward()
             optimizer.step()
-        return OptimizedImages(best.images.cpu(), best.activations.cpu())
+        return ChannelImages(best.images.cpu(), best.activations.cpu())
 
     def _activations(self, pixels: Float[Tensor, "n 1 28 28"], channels: Int64[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Mean activation of each image's own channel."""
@@ -248,10 +241,10 @@ def layer_figures(visualizer: FeatureVisualizer) -> dict[str, Figure]:
     return {
         "images": _sheet(optimized, references, channels, f"{result} (image / best digit)"),
         "digits": tiled_figure(
-            references.digits.numpy(),
+            references.images.numpy(),
             [f"{channel}: {activation:.1f}" for channel, activation in enumerate(references.activations.tolist())],
             COLUMNS,
-            "training digit with the highest mean activation of each channel",
+            "training digit with the highest mean activation of each channel (channel: activation)",
             cmap="gray",
             limits=(0, 1),
         ),
@@ -287,38 +280,44 @@ def _digit_activations(visualizer: FeatureVisualizer, digit: ChosenDigit) -> Flo
     return channel_means(layer_output(visualizer.model, visualizer.layer, pixels))[0].float().cpu()
 
 
-def _sheet(optimized: OptimizedImages, references: HighestActivations, channels: Tensor, title: str) -> Figure:
+def _sheet(optimized: ChannelImages, references: ChannelImages, channels: Tensor, title: str) -> Figure:
     captions = [
-        f"{channel}: {reached:.1f} / {references.activations[channel]:.1f}"
+        f"channel {channel}\n{reached:.1f} / {references.activations[channel]:.1f}"
         for channel, reached in zip(channels.tolist(), optimized.activations.tolist(), strict=True)
     ]
-    images = optimized.images.numpy()
-    return tiled_figure(images, captions, COLUMNS, title, cmap="gray", limits=(0, 1), tile_inches=1.1)
+    return tiled_figure(optimized.images.numpy(), captions, COLUMNS, title, cmap="gray", limits=(0, 1))
 
 
+@figure_style()
 def _activation_figure(activations: Float[Tensor, " channels"], top: Tensor) -> Figure:
-    figure = Figure(figsize=(max(5.0, 0.11 * len(activations)), 3), layout="constrained")
-    axes = plain_axes(figure, 1, 1, 1)
-    colours = np.full(len(activations), "#a0aec0", dtype=object)
-    colours[top.numpy()] = COLORS[0]
-    axes.bar(range(len(activations)), activations.numpy(), color=list(colours))
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    axes = figure.add_subplot()
+    colors = np.full(len(activations), GREY, dtype=object)
+    colors[top.numpy()] = COLORS[0]
+    axes.bar(range(len(activations)), activations.numpy(), color=list(colors))
     axes.axhline(0, color=INK, linewidth=0.8)
-    axes.set(xlabel="channel", ylabel="mean activation", title=f"activation of {len(activations)} channels")
+    axes.set(xlabel="channel", ylabel="mean activation")
+    axes.grid(visible=False, axis="x")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    listed = ", ".join(map(str, top.tolist()))
+    set_title(figure, f"of {len(activations)} channels, the digit activates these most (blue): {listed}")
     return figure
 
 
-def _collage(digit: ChosenDigit, activations: Tensor, top: Tensor, optimized: OptimizedImages) -> Figure:
+@figure_style()
+def _collage(digit: ChosenDigit, activations: Tensor, top: Tensor, optimized: ChannelImages) -> Figure:
     """The digit, dimmed under a 3 x 3 grid, beside the images of the channels that it activates most."""
-    figure = Figure(figsize=(2.2 * (1 + len(top)), 2.7), layout="constrained")
+    figure = Figure(figsize=(1.6 * (1 + len(top)), 2.3), layout="constrained")
     first, *others = figure.subplots(1, 1 + len(top))
     first.imshow(0.55 * digit.image.numpy() / 255, cmap="gray", vmin=0, vmax=1)
     for place in (28 / 3 - 0.5, 56 / 3 - 0.5):
         first.axhline(place, color="white", linewidth=0.8)
         first.axvline(place, color="white", linewidth=0.8)
-    first.set_title("the digit", fontsize=10)
+    first.set_title("the digit")
     for axes, channel, image in zip(others, top.tolist(), optimized.images.numpy(), strict=True):
         axes.imshow(image, cmap="gray", vmin=0, vmax=1)
-        axes.set_title(f"channel {channel}: {activations[channel]:.1f}", fontsize=10)
+        axes.set_title(f"channel {channel}: {activations[channel]:.1f}")
     for axes in (first, *others):
-        axes.set(xticks=[], yticks=[])
+        axes.axis("off")
+    set_title(figure, f"{digit.title} and images of the channels that it activates most (channel: activation)")
     return figure

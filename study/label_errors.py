@@ -1,10 +1,11 @@
-"""The hardest MNIST test digits: how many networks are wrong on each, and whether human raters contest the label.
+"""The hardest MNIST test digits: how many networks are wrong on each, and whether human raters rejected the label.
 
-Two ceilings follow: the accuracy of an oracle that picks the best network for each digit, and the fraction of
-uncontested labels.
+No ceiling of the accuracy follows. Raters saw only about 100 of the 10,000 digits, those whose labels models doubted
+most. The number of digits that all networks get wrong falls with every further network.
 """
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,15 +16,15 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from matplotlib.figure import Figure
 
-from model_interpretation.metrics import CONTESTED_TEST_DIGITS
+from model_interpretation.metrics import CONTESTED_TEST_DIGITS, NUM_RATED_TEST_DIGITS
 from model_interpretation.predict import load_test_predictions
 from study.comparison.groups import RunGroup, group_runs
 from study.scorecard import finished_mnist_runs
-from trainers.recipes import recipe_label
+from trainers.recipes import recipe_label, training_command
 from utils.data import ImageSet, load_dataset
 from utils.document import Block, Command, Document, Section, Table, Text, picture_of
 from utils.errors import UserError
-from utils.figures import COLOURS, digit_grid_figure, plain_axes
+from utils.figures import COLORS, digit_grid_figure, plain_axes
 from utils.files import shown, study_folder, write_whole
 from utils.predictions import Predictions
 from utils.run import Run
@@ -35,7 +36,7 @@ NUM_SUBSETS = 200
 NUM_SHOWN = 48
 DESCRIPTIONS = {
     "hardest_digits": "The hardest test digits: label, most frequent wrong prediction, fraction of networks that are "
-    "wrong; * marks a label that human raters contest",
+    "wrong; * marks a label that human raters rejected",
     "missed_by_all": "Number of digits that all of k randomly chosen networks get wrong",
 }
 
@@ -45,7 +46,8 @@ class LabelErrors:
     """The mistakes of many accurate networks on every MNIST test digit."""
 
     test_set: ImageSet
-    num_networks_by_recipe: dict[str, int]
+    runs_by_recipe: dict[str, list[Run]]
+    """The runs whose predictions were used, by the recipe's label."""
     error_rate: Float64[np.ndarray, " n"]
     """Per digit: the fraction of networks that are wrong, every recipe with equal weight."""
     most_frequent_error: Int64[np.ndarray, " n"]
@@ -61,24 +63,29 @@ class LabelErrors:
         return np.argsort(-self.error_rate, kind="stable")
 
     def to_json(self) -> dict[str, Any]:
-        """The content of label_errors.json: counts, and the digits that at least half of the networks get wrong."""
+        """The content of label_errors.json: the runs, counts, and the digits that at least half of the networks get
+        wrong."""
         hard = [int(index) for index in self.hardest_first if self.error_rate[index] >= 0.5]
         contested = self.error_rate[list(CONTESTED_TEST_DIGITS)]
-        num_digits, num_missed = len(self.error_rate), int((self.error_rate == 1).sum())
+        names = [run.name for runs in self.runs_by_recipe.values() for run in runs]
         return {
-            "num_networks": sum(self.num_networks_by_recipe.values()),
-            "num_networks_by_recipe": self.num_networks_by_recipe,
+            "command": shlex.join(["mnist", "label-errors", *names]),
+            "training_commands": [
+                training_command(runs[0].recipe, [run.recipe.seed for run in runs])
+                for runs in self.runs_by_recipe.values()
+            ],
+            "num_networks": len(names),
+            "runs_by_recipe": {recipe: [run.name for run in runs] for recipe, runs in self.runs_by_recipe.items()},
             "min_val_accuracy": MIN_VAL_ACCURACY,
-            "num_digits": num_digits,
+            "num_digits": len(self.error_rate),
             "mean_num_wrong": float(self.error_rate.sum()),
-            "num_wrong_in_all_networks": num_missed,
+            "num_wrong_in_all_networks": int((self.error_rate == 1).sum()),
             "num_wrong_in_all_networks_and_contested": int((contested == 1).sum()),
             "num_wrong_in_half_of_networks": len(hard),
             "num_wrong_in_any_network": int((self.error_rate > 0).sum()),
+            "num_rated": NUM_RATED_TEST_DIGITS,
             "num_contested": len(contested),
             "contested_error_rate": float(contested.mean()),
-            "oracle_accuracy": 1 - num_missed / num_digits,
-            "uncontested_fraction": 1 - len(contested) / num_digits,
             "ensemble_accuracy": self.ensemble_accuracy,
             "num_missed_by_all": self.num_missed_by_all,
             "hard_digits": [
@@ -102,7 +109,8 @@ def find_label_errors(runs: Sequence[Run], named: bool = False) -> LabelErrors:
     """
     groups = _accurate_groups(runs)
     test_set = load_dataset("mnist", "test")
-    by_recipe = _load_predictions(groups, test_set, named)
+    found = _load_predictions(groups, test_set, named)
+    by_recipe = {recipe: list(members.values()) for recipe, members in found.items()}
     all_predictions = [predictions for members in by_recipe.values() for predictions in members]
     num_errors_as = np.zeros((len(test_set), 10))  # per digit and wrong class
     for predictions in all_predictions:
@@ -111,7 +119,7 @@ def find_label_errors(runs: Sequence[Run], named: bool = False) -> LabelErrors:
     ensemble = np.mean(probabilities, axis=0).argmax(1)
     return LabelErrors(
         test_set,
-        {recipe: len(members) for recipe, members in by_recipe.items()},
+        {recipe: list(members) for recipe, members in found.items()},
         np.mean([np.mean([~each.is_correct for each in members], axis=0) for members in by_recipe.values()], axis=0),
         np.where(num_errors_as.any(1), num_errors_as.argmax(1), -1),
         _num_missed_by_all(np.array([~predictions.is_correct for predictions in all_predictions])),
@@ -130,14 +138,14 @@ def _accurate_groups(runs: Sequence[Run]) -> list[RunGroup]:
     return accurate
 
 
-def _load_predictions(groups: Sequence[RunGroup], test_set: ImageSet, named: bool) -> dict[str, list[Predictions]]:
-    """The readable test predictions of each recipe, by the recipe's label."""
-    found: dict[str, list[Predictions]] = {}
+def _load_predictions(groups: Sequence[RunGroup], test_set: ImageSet, named: bool) -> dict[str, dict[Run, Predictions]]:
+    """The readable test predictions of each recipe, by the recipe's label and the run."""
+    found: dict[str, dict[Run, Predictions]] = {}
     for group in track(groups, desc="recipes"):
         for run in group.runs:
             try:
                 predictions = load_test_predictions(run, test_set)
-                found.setdefault(recipe_label(group.recipe), []).append(predictions)
+                found.setdefault(recipe_label(group.recipe), {})[run] = predictions
             except UserError as error:
                 if named:
                     raise
@@ -158,16 +166,16 @@ def label_errors_folder() -> Path:
     return study_folder() / "label_errors"
 
 
-def study_label_errors(runs: Sequence[Run], command: str) -> None:
+def study_label_errors(runs: Sequence[Run]) -> None:
     """Prints the label errors of these runs and writes label_errors.json, the pictures and a page; without runs, of all
-    finished MNIST runs, which is the study that the report shows. `command` is recorded with the results."""
+    finished MNIST runs, which is the study that the report shows. The results name the runs that were used."""
     named = bool(runs)
     runs = runs or finished_mnist_runs()
     if not runs:
         raise UserError("there is no finished MNIST run yet: 'mnist train fast_conv' creates one")
     folder = label_errors_folder() / "named_runs" if named else label_errors_folder()
     errors = find_label_errors(runs, named)
-    values = {"command": command, **errors.to_json()}
+    values = errors.to_json()
     document = label_errors_document(errors, values)
     write_whole(folder / RESULTS, json.dumps(values, indent=1).encode())
     document.write_pictures(folder)
@@ -192,18 +200,20 @@ def sentences(values: dict[str, Any]) -> list[str]:
     """The content of label_errors.json in three paragraphs."""
     total, num_missed = values["num_digits"], values["num_wrong_in_all_networks"]
     return [
-        f"{values['num_networks']} networks of {len(values['num_networks_by_recipe'])} recipes, including those of the "
+        f"{values['num_networks']} networks of {len(values['runs_by_recipe'])} recipes, including those of the "
         f"ablation study if any, each recipe with a validation accuracy of {values['min_val_accuracy']:.0%} or more, "
         f"get {values['mean_num_wrong']:.1f} of the {total:,} test digits wrong on average, every recipe with equal "
-        "weight.",
+        f"weight. The mean of their probabilities reaches {values['ensemble_accuracy']:.2%}.",
         f"{values['num_wrong_in_any_network']:,} digits are wrong in at least one network, "
-        f"{values['num_wrong_in_half_of_networks']} in half of the networks or more, {num_missed} in all. An oracle "
-        f"that picks the best of these networks for each digit reaches {values['oracle_accuracy']:.2%}, and more with "
-        f"every further network. The mean of their probabilities reaches {values['ensemble_accuracy']:.2%}.",
-        f"Human raters contest {values['num_contested']} labels. A network that is wrong on exactly these reaches "
-        f"{values['uncontested_fraction']:.2%}. On the contested digits {values['contested_error_rate']:.0%} of the "
-        f"networks disagree with the label. {values['num_wrong_in_all_networks_and_contested']} of the {num_missed} "
-        "digits that all networks get wrong are contested.",
+        f"{values['num_wrong_in_half_of_networks']} in half of the networks or more, {num_missed} in all. The number "
+        "wrong in all falls with every further network, also with networks of a single recipe, so it says nothing "
+        "about what is possible.",
+        f"Human raters saw about {values['num_rated']} of the {total:,} digits, those whose labels models doubted "
+        f"most, and rejected {values['num_contested']} labels (Northcutt et al. 2021). The other labels were never "
+        "rated, so the number of wrong labels and the highest possible accuracy are unknown. On the "
+        f"{values['num_contested']} digits, {values['contested_error_rate']:.0%} of the networks disagree with the "
+        f"label. {values['num_wrong_in_all_networks_and_contested']} of the {num_missed} digits that all networks get "
+        "wrong are among them.",
     ]
 
 
@@ -211,7 +221,7 @@ def label_errors_document(errors: LabelErrors, values: dict[str, Any]) -> Docume
     """The page of `values`, the content of label_errors.json."""
     rows = [
         [str(digit["index"]), str(digit["label"]), f"{digit['error_rate']:.0%}",
-         str(digit["most_frequent_error"]), "contested" if digit["contested"] else ""]
+         str(digit["most_frequent_error"]), "rejected" if digit["contested"] else ""]
         for digit in values["hard_digits"]
     ]  # fmt: skip
     table = Table(["test digit", "label", "networks wrong", "most frequent wrong prediction", "human raters"], rows)
@@ -220,7 +230,8 @@ def label_errors_document(errors: LabelErrors, values: dict[str, Any]) -> Docume
         *map(Text, sentences(values)),
         *(picture_of(figure, DESCRIPTIONS[name], name) for name, figure in figures.items()),
         Section("Digits that at least half of the networks get wrong", [table]),
-        Command([values["command"]]),
+        Text("These commands train the networks, if their runs do not exist, and repeat the study:"),
+        Command([*values["training_commands"], values["command"]]),
     ]
     return Document("Label errors and the hardest test digits", blocks)
 
@@ -233,7 +244,7 @@ def _hardest_digits_figure(errors: LabelErrors) -> Figure:
         + (" *" if index in CONTESTED_TEST_DIGITS else "")
         for index in indices
     ]
-    title = "label as wrong prediction, networks that are wrong; *: human raters contest the label"
+    title = "label as wrong prediction, networks that are wrong; *: human raters rejected the label"
     return digit_grid_figure(errors.test_set.images[indices], captions, columns=8, title=title)
 
 
@@ -241,6 +252,6 @@ def _missed_by_all_figure(errors: LabelErrors) -> Figure:
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = plain_axes(figure)
     numbers = range(1, len(errors.num_missed_by_all) + 1)
-    axes.plot(numbers, errors.num_missed_by_all, color=COLOURS[0], marker="o", markersize=3)
+    axes.plot(numbers, errors.num_missed_by_all, color=COLORS[0], marker="o", markersize=3)
     axes.set(xlabel="randomly chosen networks", ylabel="digits that all of them get wrong", ylim=(0, None))
     return figure

@@ -7,14 +7,39 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from study.ablation import AblationResults, largest_ablation
-from study.comparison.groups import RunGroup, group_runs
+from study.comparison.groups import RunGroup, group_runs, interval_text
 from study.label_errors import read_label_errors
 from study.scorecard import BRIEF, CURVES, FULL, MetricResult, Scorecard, cached_scorecards, finished_mnist_runs
 from trainers.recipes import recipe_label
 from utils.errors import UserError
 from utils.files import output_folder, shown
-from utils.statistics import mean_interval
+from utils.recipe import Recipe
+from utils.statistics import Interval, interval_over_seeds
+
+DAGGER = "†"
+CORRUPTION_DEGREES = math.degrees(0.4)  # of MNIST-C's rotate and shear
+
+
+def is_trained_on(recipe: Recipe, metric: str) -> bool:
+    """Whether the random transformations of training include those of this condition."""
+    rotation, translation = recipe.rotation_degrees, recipe.translation_pixels
+    kind, _, amount = metric.rpartition("_")
+    if kind == "rotation":
+        return rotation >= float(amount)
+    if kind == "scale":
+        return recipe.scale_fraction >= abs(float(amount) - 1) - 1e-9
+    covered = {
+        "shift_4px": translation >= 4,
+        "spatial_worst_case": translation >= 3 and rotation >= 30,
+        "corruption_translate": translation >= 3,
+        "corruption_rotate": rotation >= CORRUPTION_DEGREES,
+        "corruption_shear": recipe.shear_degrees >= CORRUPTION_DEGREES,
+        "corruption_scale": recipe.scale_fraction >= 0.3,
+    }
+    return covered.get(metric, False)
 
 
 @dataclass(frozen=True)
@@ -34,8 +59,13 @@ class Network:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all seeds have a full scorecard, which the figures need."""
-        return all(set(FULL) <= set(card.results) and set(CURVES) <= set(card.curves) for card in self.cards)
+        """Whether all seeds have a full scorecard."""
+        return self.has_curves and all(set(FULL) <= set(card.results) for card in self.cards)
+
+    @property
+    def has_curves(self) -> bool:
+        """Whether all seeds have all curves, which the figures need."""
+        return all(set(CURVES) <= set(card.curves) for card in self.cards)
 
     @property
     def scorecard_command(self) -> str:
@@ -54,50 +84,31 @@ class Network:
     def mean(self, metric: str) -> float:
         """Over the seeds; NaN if a seed has no value."""
         values = self.values(metric)
-        return mean_interval(values)[0] if values else math.nan
+        return float(np.mean(values)) if values else math.nan
 
-    def reaches(self, metric: str, level: float) -> bool | None:
-        """Whether the metric reaches the level: True if the confidence interval of every seed is at or above it, False
-        if that of every seed is below it, None if undecided or not measured."""
-        lows, highs = ([getattr(result, end) for result in self.results(metric)] for end in ("ci_low", "ci_high"))
-        if not lows or None in lows or None in highs:
+    def interval(self, metric: str) -> Interval | None:
+        """The mean over the seeds with an interval that holds for other seeds and other images; None if a seed has no
+        value."""
+        if metric == "test_accuracy":
+            return self.group.interval("test_accuracy")
+        results = self.results(metric)
+        if not results:
             return None
-        return True if min(lows) >= level else False if max(highs) < level else None
+        is_fraction = results[0].kind == "fraction"
+        return interval_over_seeds(self.values(metric), [result.standard_error for result in results], is_fraction)
+
+    def is_trained_on(self, metric: str) -> bool:
+        return is_trained_on(self.group.recipe, metric)
 
     def text(self, metric: str) -> str:
-        """Mean and confidence interval over the seeds, fractions in percent; a dash if a seed has no value."""
-        values = self.values(metric)
-        if not values:
+        """Mean and confidence interval, fractions in percent; a dash if a seed has no value. A dagger marks a condition
+        that the augmentation of training covers."""
+        interval = self.interval(metric)
+        if interval is None:
             return "-"
-        if self.results(metric)[0].kind == "number":
-            return interval_text(values)
-        return interval_text([100 * value for value in values], largest=100)
-
-    def percent(self, metric: str) -> str:
-        """The text of a fraction with its unit."""
-        return f"{self.text(metric)}\u00a0%"
-
-    def to_json(self) -> dict[str, Any]:
-        """The recipe and its results seed by seed: accuracies and fractions from 0 to 1, seconds."""
-        metrics = {metric: self.results(metric) for metric in FULL}
-        return {
-            "label": self.label,
-            "model": self.group.recipe.model,
-            "num_parameters": self.group.num_parameters,
-            "seeds": self.seeds,
-            "runs": [run.name for run in self.group.runs],
-            **{name: self.group.values(name) for name in ("val_accuracy", "test_accuracy", "train_seconds")},
-            "metrics": {
-                metric: {
-                    "values": self.values(metric),
-                    "ci_low": [result.ci_low for result in results],
-                    "ci_high": [result.ci_high for result in results],
-                    "n": results[0].n,
-                }
-                for metric, results in metrics.items()
-                if results
-            },
-        }
+        is_fraction = metric == "test_accuracy" or self.results(metric)[0].kind == "fraction"
+        text = interval_text(interval) if is_fraction else _number_text(interval)
+        return unbroken(f"{text}\u00a0{DAGGER}" if self.is_trained_on(metric) else text)
 
 
 @dataclass(frozen=True)
@@ -109,6 +120,8 @@ class Evidence:
     inspection: dict[str, Any] | None
     ablation: AblationResults | None
     label_errors: dict[str, Any] | None
+    is_recorded: bool = False
+    """Whether it was read from a report.json: then the pictures of the label errors are not its own."""
 
     @property
     def num_runs(self) -> int:
@@ -155,15 +168,10 @@ def _read_inspection() -> dict[str, Any] | None:
         raise UserError(f"{shown(file)} is damaged ({error}): 'mnist inspect' writes it again") from None
 
 
-def interval_text(values: Sequence[float], largest: float = math.inf) -> str:
-    """Mean ± margin of the 95 % confidence interval, for values from 0 to `largest`. If the interval would leave that
-    range, the lowest and highest value instead of the margin."""
-    mean, margin = mean_interval(values)
-    if math.isnan(margin):
-        return f"{mean:.2f}"
-    if mean - margin < 0 or mean + margin > largest:
-        return unbroken(f"{mean:.2f} ({min(values):.2f} to {max(values):.2f})")
-    return unbroken(f"{mean:.2f} ± {margin:.2f}")
+def _number_text(interval: Interval) -> str:
+    if not interval.has_enough_seeds or math.isnan(interval.low):
+        return f"{interval.value:.3g}"
+    return f"{interval.value:.3g} ({interval.low:.3g} to {interval.high:.3g})"
 
 
 def unbroken(text: str) -> str:

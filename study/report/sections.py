@@ -15,18 +15,19 @@ from study.ablation import (
     scores_agree,
 )
 from study.comparison.figures import MAX_CURVES, learning_curves_figure
-from study.comparison.groups import RunGroup, group_difference, interval_text
+from study.comparison.groups import difference_text, group_differences, interval_text
 from study.label_errors import DESCRIPTIONS, label_errors_folder, sentences
 from study.report.answer import conditions_blocks, tied_with_the_first
 from study.report.evidence import DAGGER, Network, unbroken
 from study.scorecard import METRICS
 from study.scorecard.figures import CAPTIONS, scorecard_figures
 from study.scorecard.ood import SCORE_LABELS
+from study.scorecard.scorecards import move_sliders
 from trainers.recipes import training_command
 from utils.document import Block, Command, Section, Table, Text, picture_file, picture_of
 from utils.errors import UserError
 from utils.files import output_folder
-from utils.statistics import MIN_SEEDS, p_value_text
+from utils.statistics import MIN_SEEDS
 
 INTERVALS = (
     "means over the seeds with a 95 % confidence interval that holds for other seeds and, on MNIST's digits, for other "
@@ -107,32 +108,29 @@ def fitting_section(networks: Sequence[Network]) -> Section:
     text = Text(
         f"Accuracies are {INTERVALS}. The networks are sorted by validation accuracy; no choice used the test set."
         f"{tied} The last column compares the first network with the others on the test set: the difference in "
-        f"percentage points with its interval and the p-value, over seeds and writers. {TUNING}{trained}"
+        "percentage points with its interval over seeds and writers; a star marks significant differences, at a false "
+        f"discovery rate of 5 %. {TUNING}{trained}"
     )
-    table = Table(FITTING_HEADER, [_fitting_row(network, networks[0]) for network in networks])
+    rows = list(map(_fitting_row, networks, _differences_from_the_first(networks)))
     groups = [replace(network.group, label=network.label) for network in networks[:MAX_CURVES]]
     curves = picture_of(learning_curves_figure(groups), "Learning curves", "study_learning_curves")
     commands = Command([training_command(network.group.recipe, network.seeds) for network in networks])
-    return Section("Model fitting", [text, table, curves, commands])
+    return Section("Model fitting", [text, Table(FITTING_HEADER, rows), curves, commands])
 
 
-def _fitting_row(network: Network, first: Network) -> list[str]:
+def _differences_from_the_first(networks: Sequence[Network]) -> list[str]:
+    """The first network's mean test accuracy minus that of each network."""
+    first, *others = (network.group for network in networks)
+    try:
+        return ["", *(unbroken(difference_text(*difference)) for difference in group_differences(first, others))]
+    except UserError:
+        return ["", *("no predictions" for _ in others)]
+
+
+def _fitting_row(network: Network, difference: str) -> list[str]:
     group = network.group
     accuracies = [unbroken(interval_text(group.interval(name))) for name in ("val_accuracy", "test_accuracy")]
-    row = [network.label, f"{group.num_parameters:,}", str(len(network.seeds)), *accuracies]
-    return [*row, "" if network is first else _difference_text(first.group, group)]
-
-
-def _difference_text(first: RunGroup, second: RunGroup) -> str:
-    try:
-        difference = group_difference(first, second)
-    except UserError:
-        return "no predictions"
-    points = f"{100 * difference.value:+.2f}"
-    if not difference.has_enough_seeds:
-        return f"{points}, too few seeds"
-    interval = f"({100 * difference.low:+.2f} to {100 * difference.high:+.2f})"
-    return unbroken(f"{points} {interval}, {p_value_text(difference.p_value)}")
+    return [network.label, f"{group.num_parameters:,}", str(len(network.seeds)), *accuracies, difference]
 
 
 # Generalisation.
@@ -184,6 +182,7 @@ def generalisation_section(networks: Sequence[Network]) -> Section:
         *_trade_off(networks),
         *conditions_blocks(networks),
         *(block for text, metrics in METRIC_TABLES.items() for block in _metric_table(networks, text, metrics)),
+        *([move_sliders({network.label: network.cards for network in complete})] if complete else []),
         *(picture_of(figure, f"{CAPTIONS[name]}{some}", f"study_{name}") for name, figure in figures.items()),
         *_scorecard_notes(networks),
     ]

@@ -12,11 +12,11 @@ from model_interpretation.attribution_checks import (
     check_method,
     infidelity,
     normalised_infidelity,
-    random_networks,
     randomisation,
     rank_correlation,
 )
 from model_interpretation.attribution_methods import METHODS, Method
+from model_interpretation.random_networks import random_networks
 from utils.data.batches import to_pixels
 
 ZEROS = Method(lambda _model, pixels, _classes: torch.zeros(len(pixels), 28, 28))
@@ -25,7 +25,7 @@ ZEROS = Method(lambda _model, pixels, _classes: torch.zeros(len(pixels), 28, 28)
 @pytest.fixture(scope="module")
 def linear():
     """A linear model, logits W (x - mean) / std + b, and its weight of each pixel for class 4."""
-    (model,) = random_networks("linear", 10, torch.device("cpu"), num=1, seed=100)
+    (model,) = random_networks("linear", 10, torch.device("cpu"), seed=100)
     std = next(buffer for name, buffer in model.named_buffers() if name.endswith("std"))
     weights = next(parameter for parameter in model.parameters() if parameter.shape == (10, 784))
     return model, (weights[4] / std).view(28, 28)
@@ -33,7 +33,7 @@ def linear():
 
 @pytest.fixture(scope="module")
 def random_linear():
-    return random_networks("linear", 10, torch.device("cpu"))
+    return random_networks("linear", 10, torch.device("cpu"), num=8)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_contributions_are_divided_by_the_pixels(linear):
 
 
 def test_a_map_of_zeros_is_no_better_than_any_method(pixels):
-    (model,) = random_networks("C(4,3)-P2-FC10", 10, torch.device("cpu"), num=1)
+    (model,) = random_networks("C(4,3)-P2-FC10", 10, torch.device("cpu"))
     zeros = infidelity(model, ZEROS, pixels, 4)
     assert zeros == 1
     for method in METHODS.values():
@@ -148,7 +148,7 @@ def test_the_cascade_of_a_linear_network_ends_at_no_correlation_and_that_of_ink_
 def test_random_networks_are_independent_and_reproducible():
     state = torch.random.get_rng_state()
     first, second = random_networks("linear", 10, torch.device("cpu"), num=2)
-    (again,) = random_networks("linear", 10, torch.device("cpu"), num=1)
+    (again,) = random_networks("linear", 10, torch.device("cpu"))
     assert torch.equal(state, torch.random.get_rng_state())
     weights = [next(iter(network.parameters())) for network in (first, second, again)]
     assert torch.equal(weights[0], weights[2]) and not torch.equal(weights[0], weights[1])

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from model_interpretation.activations import (
-    HighestActivations,
+    ChannelImages,
     channel_means,
     find_layer,
     highest_activations,
@@ -16,6 +16,7 @@ from model_interpretation.activations import (
 )
 from model_interpretation.feature_visualization import (
     FeatureVisualizer,
+    control_figure,
     default_layer,
     layer_figures,
     similarity,
@@ -23,6 +24,7 @@ from model_interpretation.feature_visualization import (
     visualize_features,
 )
 from model_interpretation.predict import chosen_digit
+from model_interpretation.random_networks import random_networks
 from models.registry import build_model, load_trained
 from utils.data.batches import to_pixels
 from utils.run import Run
@@ -37,7 +39,7 @@ def network():
 
 def visualizer(network, layer, num_channels, seed=0, num_steps=15):
     """A visualizer whose reference activations are all 1."""
-    references = HighestActivations(torch.ones(num_channels), torch.zeros(num_channels, 28, 28))
+    references = ChannelImages(torch.zeros(num_channels, 28, 28), torch.ones(num_channels))
     return FeatureVisualizer(network, find_layer(network, layer), references, seed, num_steps)
 
 
@@ -46,7 +48,7 @@ def test_the_highest_activations_are_those_of_the_returned_digits(network, few_d
     highest = highest_activations(network, layer, few_digits.images.repeat(4, 1, 1))  # two batches
     means = channel_means(layer_output(network, layer, to_pixels(few_digits.images)))
     torch.testing.assert_close(highest.activations, means.max(0).values)
-    again = channel_means(layer_output(network, layer, highest.digits[:, None]))
+    again = channel_means(layer_output(network, layer, highest.images[:, None]))
     torch.testing.assert_close(again.diagonal(), highest.activations)
 
 
@@ -101,19 +103,35 @@ def test_pages_of_a_layer_a_channel_a_digit_and_a_picture(copied_run, tmp_path, 
     run = Run(copied_run)
     model = load_trained(run)
     for options, folder, names in [
-        ({}, "features-logits", {"images.png", "digits.png"}),
-        ({"channel": 3}, "features-logits-channel-3", {"images.png"}),
-        ({"digit": chosen_digit(run, "test", 5, None)}, "features-logits-test-5", {"activations.png", "collage.png"}),
+        ({}, "features-logits", {"images.png", "digits.png", "control.png"}),
+        ({"channel": 3}, "features-logits-channel-3", {"images.png", "control.png"}),
+        (
+            {"digit": chosen_digit(run, "test", 5, None)},
+            "features-logits-test-5",
+            {"activations.png", "collage.png", "control.png"},
+        ),
         (
             {"digit": chosen_digit(run, "test", None, file)},
             "features-logits-image-mine",
-            {"activations.png", "collage.png"},
+            {"activations.png", "collage.png", "control.png"},
         ),
     ]:
         visualize_features(run, model, tmp_path, num_steps=15, **options)
         written = {path.name for path in (tmp_path / copied_run.name / folder).iterdir()}
         assert written == {*names, "features.html"}
     assert "of 10 images activate their channel" in capsys.readouterr().out
+    page = (tmp_path / copied_run.name / "features-logits" / "features.html").read_text()
+    assert "a network of the same model with random weights" in page
+
+
+def test_the_control_is_optimized_for_a_network_with_random_weights(network, few_digits):
+    """Same procedure, other weights: the sheet of a channel differs from that of the trained network."""
+    channels = torch.arange(2)
+    sheets = [
+        control_figure(model, "conv1", channels, few_digits.images, num_steps=15).axes[0].images[0].get_array()
+        for model in (network, *random_networks("C(6,5)-P2-C(8,3)-FC10", 10, torch.device("cpu"), seed=5))
+    ]
+    assert sheets[0].shape == sheets[1].shape and not np.allclose(*(sheet.filled(0) for sheet in sheets))
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,6 @@ INVENTED_CURVES: dict[str, Any] = {
     "scale_curve": {"scale": [0.4, 1.0], "accuracy": [0.3, 0.99]},
     "rotation_curve": {"degrees": [-180, 0, 180], "accuracy": [0.4, 0.99, 0.4]},
     "corruption_sources": ["generated from MNIST's test digits with seed 0"],
-    **dict.fromkeys(("fgsm_linf_curve", "pgd_linf_curve", "pgd_l2_curve"), RADII),
 }
 
 
@@ -43,8 +42,8 @@ def put_full_scorecard(run: Run) -> None:
     cache = ScorecardCache(cache_file(run))
     for metric_id in FULL:
         cache.put(METRICS[metric_id], asdict(invented_result(metric_id, run.recipe.seed)), 0.5)
-    for curve_id, values in INVENTED_CURVES.items():
-        cache.put(CURVES[curve_id], values, 0.5)
+    for curve_id, curve in CURVES.items():
+        cache.put(curve, INVENTED_CURVES.get(curve_id, RADII), 0.5)
 
 
 @pytest.fixture

@@ -1,0 +1,201 @@
+"""The answer of the report: the accuracy on the test set, and the conditions in which networks fail."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from model_interpretation.metrics import CONTESTED_TEST_DIGITS, NUM_RATED_TEST_DIGITS
+from study.comparison.figures import MAX_CURVES
+from study.report.evidence import DAGGER, Network
+from study.scorecard import FULL, METRICS
+from utils.document import Block, Command, Table, Text, picture_of
+from utils.figures import COLORS, LIGHT_GREY, figure_style, percent_axis, set_title
+from utils.statistics import difference_interval
+
+# Accuracies under conditions that nobody chose to defeat a network.
+CONDITIONS = (
+    "usps_accuracy", "sklearn_digits_accuracy", "pictures_accuracy", "shift_4px", "rotation_20", "rotation_40",
+    "scale_0.7", "scale_1.3", "corruptions_mean", *(metric for metric in FULL if metric.startswith("condition_")),
+)  # fmt: skip
+# Accuracies in the worst case of many tries for each digit: no average condition, so they stand apart.
+ADVERSARIAL = ("spatial_worst_case", "robust_linf_0.1", "pgd_linf_0.1")
+THRESHOLDS = (0.90, 0.95, 0.98, 0.99, 0.995)  # columns of the table
+CURVE_THRESHOLDS = np.linspace(0.5, 1, 501)
+
+
+@dataclass(frozen=True)
+class NumFailed:
+    """The number of conditions in which a network's accuracy is below a threshold."""
+
+    estimate: int
+    """By the mean over the seeds."""
+    lowest: int
+    """Conditions whose whole confidence interval is below the threshold."""
+    highest: int
+    """Conditions whose interval is not wholly at or above it."""
+
+    def __str__(self) -> str:
+        return f"{self.estimate}" + (f" ({self.lowest} to {self.highest})" if self.lowest < self.highest else "")
+
+
+def num_failed(network: Network, conditions: Sequence[str], threshold: float) -> NumFailed:
+    """Counts the conditions whose accuracy is below the threshold. Without enough seeds for an interval, the range is
+    the estimate alone."""
+    means, lows, highs = [], [], []
+    for metric in conditions:
+        interval = network.interval(metric)
+        if interval is not None:
+            has_interval = interval.has_enough_seeds and not np.isnan(interval.low)
+            means.append(interval.value)
+            lows.append(interval.low if has_interval else interval.value)
+            highs.append(interval.high if has_interval else interval.value)
+    return NumFailed(*(int((np.array(values) < threshold).sum()) for values in (means, highs, lows)))
+
+
+def tied_with_the_first(networks: Sequence[Network]) -> list[Network]:
+    """The first network and those on which it is not significantly better on validation: no choice between them is
+    justified."""
+    best = networks[0].group.values("val_accuracy")
+    others = (
+        network
+        for network in networks[1:]
+        if not difference_interval(best, network.group.values("val_accuracy"))[0] > 0
+    )
+    return [networks[0], *others]
+
+
+def measured_conditions(networks: Sequence[Network]) -> list[str]:
+    """The conditions that every network has."""
+    return [metric for metric in CONDITIONS if all(network.values(metric) for network in networks)]
+
+
+def answer(networks: Sequence[Network]) -> list[Block]:
+    """What the best networks by validation can and cannot do, and one figure."""
+    first, tied = networks[0], tied_with_the_first(networks)
+    blocks: list[Block] = [Text(_test_set_sentences(first, tied))]
+    conditions = measured_conditions(tied)
+    if not conditions:
+        return [*blocks, Text("Other conditions have not been measured:"), Command([first.scorecard_command])]
+    blocks.append(Text(" ".join([*_condition_sentences(networks, tied, conditions), *_adversarial_sentences(first)])))
+    shared = measured_conditions(networks)
+    shown = networks if shared else tied
+    caption = (
+        f"Number of {len(shared or conditions)} conditions in which the accuracy is below the threshold, for every "
+        "threshold; the band is what the confidence intervals leave open"
+    )
+    return [*blocks, picture_of(thresholds_figure(shown, shared or conditions), caption, "study_thresholds")]
+
+
+def _test_set_sentences(first: Network, tied: Sequence[Network]) -> str:
+    text = (
+        f"The test set: {first.label}, the recipe with the best validation accuracy, classifies "
+        f"{first.text('test_accuracy')} of MNIST's test digits correctly"
+    )
+    if first.values("accuracy_without_contested"):
+        text += (
+            f", and {first.text('accuracy_without_contested')} without the {len(CONTESTED_TEST_DIGITS)} digits whose "
+            "label human raters rejected"
+        )
+    text += f". Only about {NUM_RATED_TEST_DIGITS} labels were ever rated, so the highest possible accuracy is unknown."
+    if len(tied) > 1:
+        names = "; ".join(network.label for network in tied[1:])
+        text += (
+            f" On validation, this recipe is not significantly better than {names}: what follows holds for all "
+            f"{len(tied)}, with the range over them."
+        )
+    return text
+
+
+def _condition_sentences(networks: Sequence[Network], tied: Sequence[Network], conditions: Sequence[str]) -> list[str]:
+    first = networks[0]
+    parts = []
+    for threshold in (0.90, 0.95, 0.99):
+        counts = [num_failed(network, conditions, threshold).estimate for network in tied]
+        spread = f" ({min(counts)} to {max(counts)})" if min(counts) < max(counts) else ""
+        parts.append(f"below {100 * threshold:g} % under {counts[0]}{spread}")
+    lowest = min(conditions, key=first.mean)
+    sentences = [
+        f"Other conditions: of {len(conditions)}, the accuracy is {', '.join(parts[:-1])} and {parts[-1]}. It is "
+        f"lowest for '{METRICS[lowest].label}' ({first.text(lowest)}). No threshold separates solved from "
+        "unsolved, so the figure shows all."
+    ]
+    shared = measured_conditions(networks)
+    if len(networks) > 1 and shared:
+        fewest = min(networks, key=lambda network: num_failed(network, shared, 0.95).estimate)
+        sentences.append(
+            f"Of all {len(networks)} networks of this report, {fewest.label} is below 95 % under the fewest of the "
+            f"{len(shared)} conditions that all have, {num_failed(fewest, shared, 0.95)}."
+        )
+    return sentences
+
+
+def _adversarial_sentences(first: Network) -> list[str]:
+    texts = [f"{METRICS[metric].label} {first.text(metric)}" for metric in ADVERSARIAL if first.values(metric)]
+    return [f"Worst cases, sought for each digit, stand apart: {'; '.join(texts)}."] if texts else []
+
+
+@figure_style()
+def thresholds_figure(networks: Sequence[Network], conditions: Sequence[str]) -> Figure:
+    """The number of conditions below the threshold over the threshold: the first network with its band, the others."""
+    figure = Figure(figsize=(7.5, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for number, network in reversed(list(enumerate(networks[:MAX_CURVES]))):
+        counts = [num_failed(network, conditions, threshold) for threshold in CURVE_THRESHOLDS]
+        color = COLORS[number % len(COLORS)]
+        if number == 0:
+            low, high = [count.lowest for count in counts], [count.highest for count in counts]
+            axes.fill_between(CURVE_THRESHOLDS, low, high, step="post", color=color, alpha=0.2, linewidth=0)
+        axes.step(CURVE_THRESHOLDS, [count.estimate for count in counts], where="post", color=color,
+                  linewidth=2 if number == 0 else 1, label=network.label)  # fmt: skip
+    axes.axhline(len(conditions), color=LIGHT_GREY, linewidth=0.8)
+    percent_axis(axes, "x")
+    axes.set(xlabel="threshold of the accuracy", ylabel="conditions below the threshold", xlim=(0.5, 1), ylim=(0, None))
+    at_95 = num_failed(networks[0], conditions, 0.95).estimate
+    set_title(axes, f"{networks[0].label}: {at_95} of {len(conditions)} conditions below 95 %")
+    figure.legend(*(items[::-1] for items in axes.get_legend_handles_labels()), loc="outside lower center", ncols=1)
+    return figure
+
+
+# The table of the conditions.
+
+CONDITIONS_HEADER = ("condition", "n", "first by validation", "lowest", "highest", "highest network")
+
+
+def conditions_blocks(networks: Sequence[Network]) -> list[Block]:
+    """The number of failed conditions for some thresholds, and each condition with its extremes."""
+    shared = measured_conditions(networks)
+    blocks: list[Block] = []
+    if shared:
+        header = ("network", *(f"below {100 * threshold:g} %" for threshold in THRESHOLDS))
+        rows = [[network.label, *(str(num_failed(network, shared, threshold)) for threshold in THRESHOLDS)]
+                for network in networks]  # fmt: skip
+        note = (
+            f"Number of the {len(shared)} conditions that all networks have in which the mean accuracy is below the "
+            "threshold; in brackets the range that the 95 % confidence intervals leave open, for at least five seeds."
+        )
+        blocks += [Text(note), Table(header, rows)]
+    rows = [_condition_row(networks, metric) for metric in CONDITIONS if networks[0].values(metric)]
+    if rows:
+        note = (
+            "Each condition: the first network by validation, the lowest and the highest mean of all networks. The "
+            f"highest is selected on the digits on which it is measured, so it is slightly optimistic. {DAGGER} marks "
+            "networks whose training augmentation covers the condition: for them it is no new condition."
+        )
+        blocks += [Text(note), Table(CONDITIONS_HEADER, rows)]
+    return blocks
+
+
+def _condition_row(networks: Sequence[Network], metric: str) -> list[str]:
+    measured = sorted((network for network in networks if network.values(metric)), key=lambda each: each.mean(metric))
+    lowest, highest = measured[0], measured[-1]
+    mark = f" {DAGGER}" if highest.is_trained_on(metric) else ""
+    return [
+        METRICS[metric].label,
+        f"{networks[0].results(metric)[0].n:,}",
+        networks[0].text(metric),
+        f"{lowest.mean(metric):.1%}",
+        f"{highest.mean(metric):.1%}",
+        f"{highest.label}{mark}",
+    ]
