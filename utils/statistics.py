@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, Num, Shaped
+from jaxtyping import Bool, Float64, Int64, Shaped
 
 LEVEL = 0.95
 MIN_SEEDS = 5  # of a recipe, for an interval and for a claim that hold for other seeds
@@ -132,7 +132,7 @@ def resampled_clusters(num_clusters: int) -> Int64[np.ndarray, "resamples cluste
 
 
 def cluster_bootstrap(
-    values: Num[np.ndarray, "rows n"], clusters: Clusters = None
+    values: Shaped[np.ndarray, "rows n"], clusters: Clusters = None
 ) -> Float64[np.ndarray, "resamples rows"]:
     """The mean of each row of values in every resample of whole clusters (Davison and Hinkley 1997, 3.8).
 
@@ -245,7 +245,10 @@ def total_interval(values: Shaped[np.ndarray, "seeds n"], clusters: Clusters = N
 
 
 def total_difference(
-    first: Shaped[np.ndarray, "seeds n"], second: Shaped[np.ndarray, "others n"], clusters: Clusters = None
+    first: Shaped[np.ndarray, "seeds n"],
+    second: Shaped[np.ndarray, "others n"],
+    clusters: Clusters = None,
+    level: float = LEVEL,
 ) -> Interval:
     """The interval of the mean of the first minus the mean of the second on the same images, with a p-value.
 
@@ -256,7 +259,7 @@ def total_difference(
     groups = [one.or_spread_of(other), other.or_spread_of(one)]
     value = float(one.means.mean() - other.means.mean())
     error, df = _error(groups)
-    margin, p_value = _student(value, error, df)
+    margin, p_value = _student(value, error, df, level)
     num_seeds = min(len(first), len(second))
     return Interval(
         value, value - margin, value + margin, num_seeds, _seed_error(groups), _image_error(groups), p_value
@@ -293,13 +296,13 @@ def logit_t_interval(value: float, error: float, df: float) -> tuple[float, floa
     return float(expit(logit(value) - margin)), float(expit(logit(value) + margin))
 
 
-def _student(value: float, error: float, df: float) -> tuple[float, float]:
+def _student(value: float, error: float, df: float, level: float = LEVEL) -> tuple[float, float]:
     """The margin of Student's interval, and the two-sided p-value of 0."""
     from scipy.stats import t
 
     if error == 0:
         return 0.0, float(value == 0)
-    return float(t.isf((1 - LEVEL) / 2, df) * error), float(2 * t.sf(abs(value) / error, df))
+    return float(t.isf((1 - level) / 2, df) * error), float(2 * t.sf(abs(value) / error, df))
 
 
 def _error(groups: Sequence[_Group]) -> tuple[float, float]:

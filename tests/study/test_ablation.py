@@ -10,6 +10,7 @@ from study import ablation
 from study.ablation import (
     BASELINE,
     MEASURES,
+    METRIC_IDS,
     PROPERTIES,
     VARIANTS,
     AblationResults,
@@ -42,7 +43,7 @@ def test_fully_connected_variants_have_as_many_parameters_as_the_baseline():
 
 
 def test_the_study_measures_the_brief_scorecard():
-    assert set(MEASURES) == set(BRIEF)
+    assert set(METRIC_IDS) == set(BRIEF)
 
 
 @pytest.fixture
@@ -70,17 +71,48 @@ def test_an_effect_is_the_difference_of_means_with_welchs_interval(by_hand):
     assert ("alike: x", "usps_accuracy") not in by_hand.effects
     rows = effect_rows(by_hand)
     assert rows[0][3] == "92.00 ± 4.97"
-    assert rows[1][3].startswith("+6.03 (") and rows[2][6] == "-"
-    assert rows[1][6].startswith("+0.00 (-")
+    usps = 3 + list(MEASURES).index("usps_accuracy")
+    assert rows[1][3].startswith("+6.03 (") and rows[2][usps] == "-"
+    assert rows[1][usps].startswith("+0.00 (-")
     assert len(effects_figure(by_hand).axes) == len(MEASURES)
 
 
-def test_significance_takes_all_effects_of_the_study_into_account(by_hand):
-    assert not any(effect.is_significant for effect in by_hand.effects.values())  # p = 0.035 of three: 0.105
-    (baseline, better, _) = by_hand.variants
-    better = dataclasses.replace(better, values={"test_accuracy": [0.98, 0.98, 0.981]})
-    alone = dataclasses.replace(by_hand, variants=[baseline, better])
-    assert [effect.is_significant for effect in alone.effects.values()] == [True]
+def study_of(values, seeds=(10, 11, 12, 13, 14)):
+    """A study with one variant of each property, given the test accuracies by property."""
+    variants = [VariantResult(name, "x", "FC10", 7850, {"test_accuracy": it}, [name]) for name, it in values.items()]
+    return AblationResults("mnist ablation", list(seeds), 4, variants)
+
+
+BASELINE_VALUES = [0.90, 0.91, 0.92, 0.93, 0.94]
+BETTER = [0.925, 0.935, 0.945, 0.955, 0.965]  # p = 0.037 alone
+
+
+def test_the_effects_on_a_metric_are_one_family_without_the_controls():
+    better = {"baseline": BASELINE_VALUES, "better": BETTER}
+    alone = study_of(better).effects["better: x", "test_accuracy"]
+    controls = {"training digits": [0.5, 0.51, 0.52, 0.53, 0.54]}
+    with_control = study_of({**better, **controls}).effects
+    assert alone.is_significant and with_control["better: x", "test_accuracy"] == alone
+    assert not with_control["training digits: x", "test_accuracy"].is_significant
+    with_others = study_of({**better, "alike": BASELINE_VALUES}).effects
+    assert not with_others["better: x", "test_accuracy"].is_significant  # p = 0.037 of two: 0.074
+
+
+def test_intervals_of_selected_effects_take_the_selection_into_account():
+    much_better = [0.98, 0.981, 0.982, 0.983, 0.984]
+    values = {"baseline": BASELINE_VALUES, "much better": much_better}
+    alone = study_of(values).effects["much better: x", "test_accuracy"]
+    selected = study_of({**values, "alike": BASELINE_VALUES}).effects["much better: x", "test_accuracy"]
+    # One of two: a level of 97.5 %. The t quantiles at 4.08 degrees of freedom are 2.75 and 3.46.
+    assert selected.is_significant and selected.ci_low < alone.ci_low
+    margins = (effect.difference - effect.ci_low for effect in (selected, alone))
+    assert next(margins) / next(margins) == pytest.approx(3.46 / 2.75, rel=0.01)
+
+
+def test_fewer_than_five_seeds_are_too_few_for_significance():
+    few = study_of({"baseline": BASELINE_VALUES[:4], "better": [0.98, 0.981, 0.982, 0.983]}, seeds=range(10, 14))
+    assert not few.effects["better: x", "test_accuracy"].is_significant
+    assert few.effects["better: x", "test_accuracy"].ci_low > 0
 
 
 def test_the_largest_study_is_read(by_hand):

@@ -4,17 +4,28 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import mannwhitneyu, ttest_ind
+from scipy.special import expit
+from scipy.stats import mannwhitneyu, norm, ttest_ind
 
+from utils.data.writers import mnist_writers
 from utils.statistics import (
     benjamini_hochberg,
+    beta_binomial_std,
+    cluster_bootstrap,
+    design_effect,
     difference_interval,
+    fcr_level,
+    interval_over_seeds,
+    logit_t_interval,
     mcnemar_exact,
     mean_interval,
     p_value_text,
     paired_bootstrap,
+    percentile_interval,
     probability_first_beats_second,
     share_interval,
+    total_difference,
+    total_interval,
     welch_p_value,
 )
 
@@ -138,3 +149,162 @@ def test_benjamini_hochberg_equals_the_published_example():
                 0.7590, 1.0]  # fmt: skip
     assert benjamini_hochberg(p_values) == [True] * 4 + [False] * 11
     assert benjamini_hochberg([math.nan, 0.01]) == [False, True] and benjamini_hochberg([]) == []
+
+
+# Clusters: images by the same writer.
+
+WRITERS = np.unique(mnist_writers("test"), return_inverse=True)[1]
+NUM_WRITERS = 297
+
+
+def simulated_seeds(generator, num_seeds, difficulty, seed_std, noise=1.0):
+    """Whether networks of one recipe are right: they share the difficulty of the images, and differ in their mean."""
+    means = generator.normal(0, seed_std, (num_seeds, 1))
+    return difficulty + means + generator.normal(0, noise, (num_seeds, len(difficulty))) > 0
+
+
+def simulated_difficulty(generator, mean=4.6, writer_std=0.7, image_std=1.2):
+    return mean + generator.normal(0, writer_std, NUM_WRITERS)[WRITERS] + generator.normal(0, image_std, len(WRITERS))
+
+
+def test_the_bootstrap_resamples_whole_writers():
+    values = np.repeat([1.0, 0.0, 0.0, 0.0], 25)[None]
+    draws = cluster_bootstrap(values, np.arange(100) // 25)[:, 0]
+    assert set(np.round(draws * 4).astype(int)) == {0, 1, 2, 3, 4} and np.allclose(draws * 4, np.round(draws * 4))
+    assert draws.std() == pytest.approx((0.25 * 0.75 / 4) ** 0.5, rel=0.03)
+    assert cluster_bootstrap(values)[:, 0].std() == pytest.approx((0.25 * 0.75 / 100) ** 0.5, rel=0.05)
+
+
+def test_writers_of_unequal_diligence_count_by_their_images():
+    draws = cluster_bootstrap(np.array([[1.0] * 9 + [0.0]]), np.array([0] * 9 + [1]))[:, 0]
+    assert set(np.round(draws, 6)) == {0.0, 0.9, 1.0}
+
+
+def test_the_error_in_closed_form_is_that_of_the_bootstrap():
+    generator = np.random.default_rng(0)
+    values = simulated_seeds(generator, 3, simulated_difficulty(generator, mean=3), 0.0)
+    interval = total_interval(values, WRITERS)
+    assert interval.image_error == pytest.approx(cluster_bootstrap(values, WRITERS).mean(1).std(), rel=0.05)
+    assert interval.value == pytest.approx(values.mean())
+    low, high = percentile_interval(cluster_bootstrap(values[:1], WRITERS)[:, 0])
+    single = total_interval(values[:1], WRITERS)
+    assert (single.low, single.high) == pytest.approx((low, high), abs=0.001)
+
+
+def test_the_design_effect_of_equal_writers_is_one_and_of_copies_their_number():
+    generator = np.random.default_rng(0)
+    effect, low, high = design_effect(generator.random(10_000) < 0.02, WRITERS)
+    assert low < 1 < high and effect == pytest.approx(1, abs=0.25)
+    copied = np.repeat(generator.random(400) < 0.1, 25)
+    effect, low, high = design_effect(copied, np.arange(10_000) // 25)
+    assert effect == pytest.approx(25, rel=0.01) and low == pytest.approx(25, rel=0.05)
+    assert all(map(math.isnan, design_effect(np.ones(50), np.arange(50) // 5)))
+
+
+@pytest.mark.parametrize("rate", [0.0005, 0.004, 0.02])
+def test_the_interval_of_a_network_covers_its_accuracy_for_other_writers(rate):
+    """Logit-t with writers covers; Wilson's interval of independent images covers 70 to 80 %."""
+    generator, covered, covered_without = np.random.default_rng(0), [], []
+    sizes = np.bincount(WRITERS)
+    for _ in range(300):
+        rates = generator.beta(rate / 0.04, (1 - rate) / 0.04, NUM_WRITERS)
+        wrong = generator.random(len(WRITERS)) < rates[WRITERS]
+        interval = total_interval(~wrong[None], WRITERS)
+        covered.append(interval.low <= 1 - rate <= interval.high)
+        low, high = share_interval(int((~wrong).sum()), len(wrong))
+        covered_without.append(low <= 1 - rate <= high)
+        assert 0 <= interval.low <= interval.high <= 1
+    assert sizes.sum() == 10_000
+    assert np.mean(covered) >= 0.92 and np.mean(covered_without) < 0.9
+
+
+@pytest.mark.parametrize("seed_std", [0.0, 0.15])
+def test_the_total_interval_covers_the_mean_over_seeds_and_writers(seed_std):
+    """Student's interval over the seeds alone covers far less, because all seeds have the same images."""
+    generator, covered, covered_by_seeds = np.random.default_rng(0), [], []
+    truth = norm.cdf(4.6 / (0.7**2 + 1.2**2 + 1 + seed_std**2) ** 0.5)
+    for _ in range(150):
+        values = simulated_seeds(generator, 5, simulated_difficulty(generator), seed_std)
+        interval = total_interval(values, WRITERS)
+        covered.append(interval.low <= truth <= interval.high)
+        mean, margin = mean_interval(values.mean(1).tolist())
+        covered_by_seeds.append(abs(mean - truth) <= margin)
+    assert np.mean(covered) >= 0.9 and np.mean(covered_by_seeds) < 0.88
+
+
+def test_logit_t_intervals_of_accuracies_near_one_cover_and_stay_below_one():
+    generator, truth = np.random.default_rng(0), 0.99
+    covered, inside, inside_without = [], [], []
+    for _ in range(1000):
+        values = expit(generator.normal(math.log(truth / (1 - truth)), 0.6, 5))
+        interval = interval_over_seeds(values.tolist(), [math.nan] * 5)
+        expected = 0.98809  # the mean of the logit-normal distribution
+        covered.append(interval.low <= expected <= interval.high)
+        inside.append(interval.high < 1)
+        mean, margin = mean_interval(values.tolist())
+        inside_without.append(mean + margin < 1)
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.03)
+    assert all(inside) and not all(inside_without)
+    low, high = logit_t_interval(0.5, 0.01, math.inf)
+    assert (low, high) == pytest.approx((0.5 - 1.96 * 0.01, 0.5 + 1.96 * 0.01), abs=1e-4)
+
+
+def test_an_interval_without_errors_ends_at_one():
+    clustered, independent = total_interval(np.ones((2, 300)), np.arange(300) // 10), total_interval(np.ones((2, 300)))
+    assert clustered.high == independent.high == 1
+    assert independent.low == pytest.approx(share_interval(300, 300)[0])
+    assert clustered.low == pytest.approx(share_interval(100, 100)[0])  # a design effect of 3
+
+
+@pytest.mark.parametrize(("sizes", "seed_std"), [((2, 1), 0.0), ((3, 1), 0.12), ((8, 1), 0.12), ((5, 5), 0.12)])
+def test_equal_recipes_seldom_differ(sizes, seed_std):
+    generator, p_values = np.random.default_rng(0), []
+    for _ in range(120):
+        difficulty = simulated_difficulty(generator)
+        groups = (simulated_seeds(generator, size, difficulty, seed_std) for size in sizes)
+        p_values.append(total_difference(*groups, WRITERS).p_value)
+    assert np.mean(np.array(p_values) < 0.05) <= 0.09
+
+
+def test_a_difference_is_paired_by_image_and_has_the_error_of_both():
+    generator = np.random.default_rng(0)
+    difficulty = simulated_difficulty(generator, mean=3)
+    first, second = (simulated_seeds(generator, 6, difficulty + gain, 0.1) for gain in (0.5, 0.0))
+    interval = total_difference(first, second, WRITERS)
+    assert interval.value == pytest.approx(first.mean() - second.mean()) and interval.num_seeds == 6
+    assert interval.low > 0 and interval.p_value < 0.01
+    assert interval.image_error < total_interval(first, WRITERS).image_error  # paired
+    mirrored = total_difference(second, first, WRITERS)
+    assert (mirrored.low, mirrored.high) == pytest.approx((-interval.high, -interval.low))
+    assert total_difference(first, first, WRITERS).p_value == 1
+    wider = total_difference(first, second, WRITERS, level=0.99)
+    assert wider.low < interval.low and wider.high > interval.high
+
+
+def test_an_interval_over_seeds_adds_the_error_from_the_images():
+    values = [0.98, 0.985, 0.99, 0.975, 0.98]
+    alone, both = (interval_over_seeds(values, [error] * 5) for error in (math.nan, 0.01))
+    assert math.isnan(alone.image_error) and both.image_error == pytest.approx(0.01)
+    assert both.low < alone.low < 0.982 < alone.high < both.high < 1
+    single = interval_over_seeds([0.98], [0.01])
+    assert not single.has_enough_seeds and math.isnan(single.seed_error) and single.low < 0.98 < single.high
+    assert math.isnan(interval_over_seeds([0.98], [math.nan]).low)
+
+
+def test_the_spread_of_writers_is_found_and_absent_if_they_are_alike():
+    generator, sizes = np.random.default_rng(0), np.bincount(WRITERS)
+    covered = []
+    for _ in range(15):
+        rates = generator.beta(0.02 / 0.05, 0.98 / 0.05, NUM_WRITERS)
+        std, low, high = beta_binomial_std(generator.binomial(sizes, rates), sizes)
+        covered.append(low <= (0.02 * 0.98 / (1 / 0.05 + 1)) ** 0.5 <= high)
+        assert 0 < low < std < high
+    assert sum(covered) >= 13
+    std, low, _ = beta_binomial_std(generator.binomial(sizes, 0.02), sizes)
+    assert low == 0 and std < 0.01
+    assert beta_binomial_std(np.zeros(5, np.int64), np.full(5, 10)) == (0, 0, 0)
+
+
+def test_the_level_of_selected_intervals_takes_the_selection_into_account():
+    assert fcr_level([True] * 4) == 0.95 and fcr_level([False] * 4) == 0.95
+    assert fcr_level([True, False, False, False, False]) == pytest.approx(0.99)

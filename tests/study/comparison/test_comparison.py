@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,18 @@ from made_runs import made_predictions, make_run
 
 from study.comparison.compare import compare, compare_predictions, vote
 from study.comparison.figures import learning_curves_figure
-from study.comparison.groups import csv_table, group_runs, latex_table, list_runs, percent, plain_table
+from study.comparison.groups import (
+    csv_table,
+    difference_text,
+    group_differences,
+    group_rows,
+    group_runs,
+    latex_table,
+    list_runs,
+    mean_difference,
+    percent,
+    plain_table,
+)
 from trainers.recipes import recipe_label
 from utils.data import load_dataset
 from utils.errors import UserError
@@ -80,36 +92,51 @@ def test_tables():
     assert plain_table(["run", "b"], [["x", "10"]]).splitlines() == ["run   b", "x    10"]
 
 
-def test_csv_has_the_confidence_interval_of_several_seeds():
-    runs = [make_run(f"a{seed}", LINEAR.with_seed(seed), test_accuracy=0.9 + seed / 100) for seed in range(3)]
+def test_csv_has_the_total_interval_and_its_parts():
+    labels = np.arange(400) % 10
+    runs = [
+        make_run(f"a{seed}", LINEAR.with_seed(seed), predictions=made_predictions(np.arange(400) >= 38 + seed, labels))
+        for seed in range(5)
+    ]
     (line,) = csv.DictReader(csv_table(groups_of(*runs)).splitlines())
-    margin = 4.302653 * 0.01 / 3**0.5
-    assert float(line["test_accuracy_ci_low"]) == pytest.approx(0.91 - margin, rel=1e-6)
-    assert float(line["test_accuracy_ci_high"]) == pytest.approx(0.91 + margin, rel=1e-6)
+    seed_error, image_error = np.std([38, 39, 40, 41, 42], ddof=1) / 400 / 5**0.5, (0.1 * 0.9 / 399) ** 0.5
+    assert float(line["test_accuracy_mean"]) == 0.9
+    assert float(line["test_accuracy_seed_error"]) == pytest.approx(seed_error)
+    assert float(line["test_accuracy_image_error"]) == pytest.approx(image_error, rel=0.02)
+    logit = math.log(0.9 / 0.1)
+    low = 1 / (1 + math.exp(-logit + 1.97 * image_error / 0.09))
+    assert float(line["test_accuracy_ci_low"]) == pytest.approx(low, abs=0.002)
+
+
+def test_fewer_than_five_seeds_have_no_interval():
+    runs = [make_run(f"a{seed}", LINEAR.with_seed(seed), test_accuracy=0.9 + seed / 100) for seed in range(5)]
+    few, enough = groups_of(*runs[:4])[0], groups_of(*runs)[0]
+    assert group_rows([few])[0][4] == "91.50%" and csv_table([few]).count(",,") > 0
+    assert re.fullmatch(r"92\.00% \(\d\d\.\d\d% to 9\d\.\d\d%\)", group_rows([enough])[0][4])
 
 
 def test_intervals_of_accuracies_stay_between_0_and_100_percent():
     assert percent(0.995, 0.001) == "99.50% ± 0.10%" and percent(0.995, math.nan) == "99.50%"
     assert percent(0.9925, 0.0318) == "99.25% (96.07% to 100.00%)"
     assert percent(0.0125, 0.05) == "1.25% (0.00% to 6.25%)" and percent(1.0, 0.0) == "100.00% ± 0.00%"
-    two_seeds = [make_run(f"a{seed}", LINEAR.with_seed(seed), 0.999, 0.99 + seed / 200) for seed in range(2)]
-    (line,) = csv.DictReader(csv_table(groups_of(*two_seeds)).splitlines())
-    assert line["test_accuracy_ci_high"] == "1.0" and 0.9 < float(line["test_accuracy_ci_low"]) < 0.99
+    seeds = [make_run(f"a{seed}", LINEAR.with_seed(seed), 0.999, 0.97 + seed * 0.0075) for seed in range(5)]
+    (line,) = csv.DictReader(csv_table(groups_of(*seeds)).splitlines())
+    assert 0.9 < float(line["test_accuracy_ci_low"]) < 0.985 < float(line["test_accuracy_ci_high"]) < 1
 
 
 def test_a_comparison_finds_the_images_that_only_one_network_predicts_correctly():
     first, second = made_predictions([True, True, False, False]), made_predictions([True, False, True, False])
     comparison = compare_predictions([first], [second])
     assert comparison.only_first_correct.tolist() == [1] and comparison.only_second_correct.tolist() == [2]
-    assert comparison.difference == 0 and comparison.p_value == 1.0
-    assert comparison.ci_low < 0 < comparison.ci_high
+    assert comparison.difference.value == 0 and comparison.p_value == comparison.difference.p_value == 1.0
+    assert comparison.difference.low < 0 < comparison.difference.high
 
 
 def test_groups_vote_and_their_difference_is_a_mean_over_seeds():
     group = [made_predictions([True, False]), made_predictions([True, False]), made_predictions([False, True])]
     assert vote(group).is_correct.tolist() == [True, False]
     comparison = compare_predictions(group, [made_predictions([False, False])])
-    assert comparison.difference == pytest.approx((2 / 3 + 1 / 3) / 2)
+    assert comparison.difference.value == pytest.approx((2 / 3 + 1 / 3) / 2)
 
 
 def networks_of_one_recipe(generator: np.random.Generator, count: int, difficulty: np.ndarray) -> list[Predictions]:
@@ -123,23 +150,74 @@ def networks_of_one_recipe(generator: np.random.Generator, count: int, difficult
     return networks
 
 
-@pytest.mark.parametrize("sizes", [(1, 1), (2, 1), (8, 1), (3, 3)])
-def test_mcnemar_seldom_finds_a_difference_between_networks_of_one_recipe(sizes):
-    generator, p_values = np.random.default_rng(0), []
+@pytest.mark.parametrize("sizes", [(2, 1), (3, 1), (8, 1), (5, 5)])
+def test_a_comparison_seldom_finds_a_difference_between_networks_of_one_recipe(sizes):
+    generator, p_values, intervals = np.random.default_rng(0), [], []
     for _ in range(100):
         difficulty = generator.normal(2.5, 2, 600)
         groups = [networks_of_one_recipe(generator, size, difficulty) for size in sizes]
+        comparison = compare_predictions(*groups)
+        p_values.append(comparison.difference.p_value)
+        intervals.append((comparison.difference.low, comparison.difference.high))
+        assert (comparison.p_value is None) == (sizes[0] != sizes[1])
+    assert np.mean(np.array(p_values) < 0.05) <= 0.09  # 5 %, plus chance in 100 repetitions
+    assert [low <= 0 <= high for low, high in intervals] == [p >= 0.05 for p in p_values]
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_mcnemar_seldom_finds_a_difference_between_votes_of_one_recipe(size):
+    generator, p_values = np.random.default_rng(0), []
+    for _ in range(100):
+        difficulty = generator.normal(2.5, 2, 600)
+        groups = [networks_of_one_recipe(generator, size, difficulty) for _ in range(2)]
         p_values.append(compare_predictions(*groups).p_value)
-    assert np.mean(np.array(p_values) < 0.05) <= 0.08  # an exact test: 5 % at most, plus chance in 100 repetitions
+    assert np.mean(np.array(p_values) < 0.05) <= 0.08
 
 
-def test_the_text_says_which_networks_vote():
+def test_the_text_says_what_a_comparison_may_claim():
     single, group = [made_predictions([True, False])], [made_predictions([True, True])] * 3
-    assert not any("seed" in text for text in compare_predictions(single, single).sentences())
-    assert "compares the first seeds of the two groups" in compare_predictions(group, single).sentences()[-1]
-    assert (
-        "compares the votes of the first 3 seeds of the two groups" in compare_predictions(group, group).sentences()[-1]
+    two_networks, unequal = (" ".join(compare_predictions(it, single).sentences()) for it in (single, group))
+    assert "Two networks are too few seeds for a claim about their recipes" in two_networks
+    assert "images as independent images" in two_networks and "on 0 images" in two_networks
+    assert "3 and 1 are too few seeds for a claim: expected at least 5 of each recipe" in unequal
+    assert "McNemar's test needs equally many networks on both sides, not 3 and 1" in unequal
+    assert "too few" not in " ".join(compare_predictions(group * 2, group * 2).sentences())
+    assert "by the vote of its 6 networks" in compare_predictions(group * 2, group * 2).sentences()[-1]
+
+
+def test_errors_of_one_writer_are_no_evidence_against_a_network():
+    labels, first, second = np.zeros(1000, np.int64), np.ones(1000, bool), np.ones(1000, bool)
+    second[:20] = False  # all by the first of 50 writers
+    alone, written = (
+        compare_predictions(*([replace(made_predictions(it, labels), writers=writers)] for it in (first, second)))
+        for writers in (None, np.arange(1000) // 20)
     )
+    assert alone.difference.p_value < 0.001 < 0.05 < written.difference.p_value
+    assert "1,000 images by 50 writers" in written.sentences()[0]
+
+
+def test_the_groups_of_a_table_are_one_family():
+    generator = np.random.default_rng(0)
+    groups = []
+    for name, model in enumerate(("linear", "standard_fc", "two_conv", "fast_conv")):
+        rate = 0.9 if name == 3 else 0.7
+        runs = [
+            make_run(f"{model}{seed}", Recipe(model, dataset="digits", num_epochs=2, seed=seed),
+                     predictions=made_predictions(generator.random(2000) < rate, np.zeros(2000, np.int64)))
+            for seed in range(5)
+        ]  # fmt: skip
+        groups += groups_of(*runs)
+    differences = group_differences(groups[3], groups[:3])
+    assert [is_significant for _, is_significant in differences] == [True] * 3
+    others = group_differences(groups[0], groups[1:])
+    assert [is_significant for _, is_significant in others] == [False, False, True]
+    alone = mean_difference(groups[0].predictions(), groups[3].predictions())
+    adjusted = others[2][0]  # one of three is selected: a level of 1 - 0.05 / 3
+    assert adjusted.low < alone.low < alone.high < adjusted.high
+    assert difference_text(*others[2]).endswith(" *")
+    few = [replace(group, runs=group.runs[:2]) for group in groups]
+    assert not any(significant for _, significant in group_differences(few[3], few[:3]))
+    assert "too few seeds" in difference_text(*group_differences(few[3], few[:3])[0])
 
 
 def test_a_tiny_p_value_is_not_printed_as_zero():
@@ -196,7 +274,7 @@ def test_two_groups_are_compared_image_by_image(home, capsys):
     compare(runs, home / "out", named=True)
     printed = capsys.readouterr().out
     assert "McNemar" in printed and f"{int(correct.sum())} images" in printed
-    assert (home / "out" / "a-vs-b.html").read_text().count("data:image/png") == 3
+    assert (home / "out" / "a-vs-b.html").read_text().count("data:image/png") == 2
 
 
 def test_two_seeds_of_one_recipe_are_compared_image_by_image(home, capsys):
@@ -241,7 +319,7 @@ def test_data_sets_are_kept_apart(home, capsys):
     assert "different data sets, digits and mnist" in printed
     assert "data set digits\ngroup" in printed and "data set mnist\ngroup" in printed
     page = (home / "out" / "comparison.html").read_text()
-    assert "Data set digits" in page and page.count("data:image/png") == 2
+    assert "Data set digits" in page and page.count("Learning curves") >= 2
     with pytest.raises(UserError, match="different data sets"):
         compare(runs, home / "out", named=True)
 
