@@ -30,6 +30,7 @@ PACKAGE_OF = {
     "skimage": "scikit-image",
     "starlette": "fastapi",
     "traitlets": "nbclient",
+    "cycler": "matplotlib",
     "google": "tensorboard",  # protobuf
     "vl_convert": "vl-convert-python",
 }
