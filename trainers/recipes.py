@@ -80,6 +80,11 @@ def recipe_label(recipe: Recipe) -> str:
     return ", ".join([name, *(f"{field.replace('_', ' ')} {value}" for field, value in changes.items())])
 
 
+def run_label(recipe: Recipe) -> str:
+    """The beginning of a run's default name: the nearest registered recipe, as in the tables, else the model."""
+    return _nearest(recipe)[0] or recipe.plain_model
+
+
 def training_command(recipe: Recipe, seeds: Sequence[int]) -> str:
     """The shortest `mnist train` that trains this recipe with these seeds."""
     name, changes = _nearest(recipe)

@@ -18,7 +18,7 @@ from trainers.generic_trainers.basic_trainer import BasicTrainer
 from trainers.generic_trainers.logging import Callback, Profiler, describe_training, report_seed
 from trainers.generic_trainers.numpy_trainer import NumpyTrainer
 from trainers.generic_trainers.stacked_trainer import StackedTrainer, stack_size
-from trainers.recipes import get_recipe, recipe_names, with_absolute_paths
+from trainers.recipes import get_recipe, recipe_names, run_label, with_absolute_paths
 from utils.checkpoints import load_checkpoint, load_weights, save_checkpoint
 from utils.data.datasets import ImageSet, load_dataset, load_training_sets, num_classes
 from utils.errors import DISK_ERRORS, UserError
@@ -59,7 +59,7 @@ def train(
     execution = resolve_execution(recipe, model, execution)
     splits = splits or load_splits(recipe)
     trainer = build_trainer(model, splits, recipe, execution)
-    trainer.run = run = Run.create(run_name, recipe, describe_environment(execution))
+    trainer.run = run = Run.create(run_name, recipe, describe_environment(execution), run_label(recipe))
     trainer.started = started
     _fit_evaluate_write([trainer], splits, callbacks)
     return run
@@ -133,7 +133,8 @@ def train_seeds(
         part = slice(start, start + size)
         trainers = [build_trainer(initial_model(r, splits), splits, r, execution) for r in recipes[part]]
         environment = describe_environment(execution, num_together=len(trainers))
-        new_runs = [Run.create(name, r, environment) for name, r in zip(names[part], recipes[part], strict=True)]
+        label = run_label(recipe)
+        new_runs = [Run.create(name, r, environment, label) for name, r in zip(names[part], recipes[part], strict=True)]
         for trainer, run in zip(trainers, new_runs, strict=True):
             trainer.run, trainer.started = run, started
         try:
@@ -360,7 +361,8 @@ def import_weights(recipe: Recipe, weights: Mapping[str, Tensor], origin: str, r
     metrics = EpochMetrics(0, 0, 0.0, train.loss, train.accuracy, val.loss, val.accuracy, 0.0, 0.0, 0.0)
     if not math.isfinite(train.loss + val.loss):
         raise UserError(f"{origin}: the loss of these weights is not finite")
-    run = Run.create(run_name, replace(recipe, init_from=origin), describe_environment(execution))
+    imported = replace(recipe, init_from=origin)
+    run = Run.create(run_name, imported, describe_environment(execution), run_label(recipe))
     try:
         log = _tensorboard_log(run, execution, model)
         log.epoch_done(metrics)

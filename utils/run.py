@@ -100,14 +100,14 @@ class Run:
     path: Path
 
     @staticmethod
-    def create(name: str | None, recipe: Recipe, environment: dict[str, Any]) -> "Run":
+    def create(name: str | None, recipe: Recipe, environment: dict[str, Any], label: str = "") -> "Run":
         """Creates the folder of a new run in runs/ with its config.json and environment.json. The default name is
-        made of model, time and seed, and a number if that name is taken.
+        made of the label (else the model), time and seed, and a number if that name is taken.
 
         Raises UserError if the name is taken or not a plain folder name.
         """
         Run.check_name(name)
-        default = f"{recipe.plain_model}-{datetime.now():%Y%m%d-%H%M%S}-s{recipe.seed}"
+        default = f"{label or recipe.plain_model}-{datetime.now():%Y%m%d-%H%M%S}-s{recipe.seed}"
         names = [name] if name else itertools.chain([default], (f"{default}-{n}" for n in itertools.count(2)))
         path = next(runs_folder() / free for free in names if name or not (runs_folder() / free).exists())
         make_folder(path.parent)

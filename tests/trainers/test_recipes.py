@@ -12,6 +12,7 @@ from trainers.recipes import (
     recipe_help,
     recipe_label,
     recipe_names,
+    run_label,
     seeds_text,
     training_command,
     with_absolute_paths,
@@ -83,3 +84,9 @@ def test_paths_become_absolute_and_the_model_comes_from_the_first_run(home, monk
 def test_a_recipe_without_a_model_is_refused():
     with pytest.raises(UserError, match="--model NAME"):
         with_absolute_paths(Recipe())
+
+
+def test_runs_are_named_like_their_recipe_in_the_tables():
+    assert run_label(get_recipe("fc")) == run_label(replace(get_recipe("fc"), num_epochs=1)) == "fc"
+    assert run_label(Recipe("standard_fc")) == "standard_fc"  # the default recipe, not that of `fc`
+    assert run_label(Recipe("C(16,3)-P2-FC10")) == "C_16_3_P2_FC10"
