@@ -175,43 +175,74 @@ def describe_writers(writers: Int64[np.ndarray, " n"]) -> dict[str, float]:
     }
 
 
-def statistics_table(description: dict[str, Any]) -> str:
-    """A text table with one row per split and class."""
-    columns = ["images", "share", "pixel mean", "height, px", "width, px", "off centre, px", "lean, degrees"]
-    rows = {}
+def statistics_rows(description: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a table with one row per split and class."""
+    header = ["class", "images", "share", "pixel mean", "height, px", "width, px", "off centre, px", "lean, degrees"]
+    rows = []
     for split, whole in description["splits"].items():
         for name, part in {**whole["classes"], "all": {**whole, "share": 1.0}}.items():
             shapes = [part[key] for key in ("height", "width", "off_centre", "lean_degrees")]
-            rows[f"{split} {elided(name, MAX_NAME)}"] = [
-                f"{part['num_digits']:,}",
-                f"{part['share']:.1%}",
-                f"{part['pixel_mean']:.4f}" if part["num_digits"] else "-",
-                *(f"{values['mean']:.1f} ± {values['std']:.1f}" if values else "-" for values in shapes),
-            ]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).to_string()
+            rows.append(
+                [
+                    f"{split} {elided(name, MAX_NAME)}",
+                    f"{part['num_digits']:,}",
+                    f"{part['share']:.1%}",
+                    f"{part['pixel_mean']:.4f}" if part["num_digits"] else "-",
+                    *(f"{values['mean']:.1f} ± {values['std']:.1f}" if values else "-" for values in shapes),
+                ]
+            )
+    return header, rows
 
 
-def summary_text(dataset: str, description: dict[str, Any]) -> str:
-    """The most important statistics of the training set in words."""
+def statistics_table(description: dict[str, Any]) -> str:
+    """The same as text for the terminal."""
+    header, rows = statistics_rows(description)
+    return pd.DataFrame(rows, columns=header).set_index("class").rename_axis(None).to_string()
+
+
+def summary_rows(description: dict[str, Any]) -> list[tuple[str, str]]:
+    """The most important statistics of the training set: property and sentence."""
     train, duplicates = description["splits"]["train"], description["duplicates"]
     x, y, off_centre, longer_side = (train[key] for key in ("centre_x", "centre_y", "off_centre", "longer_side"))
     counts = [part["num_digits"] for part in train["classes"].values()]
-    lines = [
-        f"{dataset}, {train['num_digits']:,} training images:",
-        f"pixels      mean {train['pixel_mean']:.4f}, standard deviation {train['pixel_std']:.4f}; "
-        f"{train['ink_share']:.1%} of all pixels have ink",
-        f"centring    the centre of mass is {x['mean']:+.2f} ± {x['std']:.2f} px right of the image centre "
-        f"and {y['mean']:+.2f} ± {y['std']:.2f} px below it; "
-        f"99 % of the images are within {off_centre['quantile_99']:.2f} px of it",
-        f"size        the longer side is {longer_side['mean']:.2f} ± {longer_side['std']:.2f} px; "
-        f"{train['share_with_longer_side_20']:.1%} have exactly 20 px",
-        f"balance     the largest class has {max(counts):,} images, the smallest {min(counts):,}: "
-        f"ratio {max(counts) / max(1, min(counts)):.2f}",
-        f"duplicates  {duplicates['within_train']} in the training set, {duplicates['within_test']} in the test set; "
-        f"{duplicates['test_digits_also_in_train']} test images are also in the training set; "
-        f"{duplicates['images_with_two_labels']} images have two labels",
+    rows = [
+        (
+            "pixels",
+            f"mean {train['pixel_mean']:.4f}, standard deviation {train['pixel_std']:.4f}; "
+            f"{train['ink_share']:.1%} of all pixels have ink",
+        ),
+        (
+            "centring",
+            f"the centre of mass is {x['mean']:+.2f} ± {x['std']:.2f} px right of the image centre "
+            f"and {y['mean']:+.2f} ± {y['std']:.2f} px below it; "
+            f"99 % of the images are within {off_centre['quantile_99']:.2f} px of it",
+        ),
+        (
+            "size",
+            f"the longer side is {longer_side['mean']:.2f} ± {longer_side['std']:.2f} px; "
+            f"{train['share_with_longer_side_20']:.1%} have exactly 20 px",
+        ),
+        (
+            "balance",
+            f"the largest class has {max(counts):,} images, the smallest {min(counts):,}: "
+            f"ratio {max(counts) / max(1, min(counts)):.2f}",
+        ),
+        (
+            "duplicates",
+            f"{duplicates['within_train']} in the training set, {duplicates['within_test']} in the test set; "
+            f"{duplicates['test_digits_also_in_train']} test images are also in the training set; "
+            f"{duplicates['images_with_two_labels']} images have two labels",
+        ),
     ]
     for split, writers in description.get("writers", {}).items():
         mean, low, high = (writers[f"digits_per_writer_{name}"] for name in ("mean", "min", "max"))
-        lines.append(f"writers     {split}: {writers['num_writers']} people, {mean:.0f} digits each ({low} to {high})")
-    return "\n".join(lines)
+        people = f"{writers['num_writers']} people, {mean:.0f} digits each ({low} to {high})"
+        rows.append(("writers", f"{split}: {people}"))
+    return rows
+
+
+def summary_text(dataset: str, description: dict[str, Any]) -> str:
+    """The same as lines for the terminal."""
+    num_digits = description["splits"]["train"]["num_digits"]
+    lines = [f"{name:<10}  {text}" for name, text in summary_rows(description)]
+    return "\n".join([f"{dataset}, {num_digits:,} training images:", *lines])

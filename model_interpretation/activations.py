@@ -20,15 +20,30 @@ from utils.data.batches import to_pixels
 from utils.document import write_picture_page
 from utils.errors import UserError
 from utils.evaluation import BATCH_SIZE
-from utils.figures import COLORS, INK, draw_pixel_values, plain_axes, tiled_figure
+from utils.figures import (
+    COLORS,
+    DIVERGING,
+    GREY,
+    INK,
+    SEQUENTIAL,
+    figure_style,
+    pixel_values_figure,
+    set_title,
+    tiled_figure,
+)
 from utils.run import Run
 from utils.track import track
 
-COLUMNS, MAP_INCHES, SINGLE_MAP_INCHES = 24, 0.45, 2.2  # feature maps in a row, and the width of a map
+COLUMNS, MAP_INCHES, SINGLE_MAP_INCHES = 16, 0.52, 2.2  # feature maps in a row, and the width of a map
 MAX_BARS = 32  # activations that are drawn as bars; more are drawn as a rectangle
 ROW_INCHES = 0.34
+NOTE = (
+    "Each layer has a colour scale of its own, in which white is 0. A layer with negative values has blue for negative "
+    "and orange for positive values. The shape 32 of 26 x 26 means 32 feature maps of 26 x 26 pixels. Layers that "
+    "change no value, such as dropout, are left out."
+)
 NUM_PIXELS = 28 * 28
-WITH_WEIGHTS, POOLING, OTHER = COLORS[0], COLORS[1], "#a0aec0"
+WITH_WEIGHTS, POOLING, OTHER = COLORS[0], COLORS[1], GREY
 PARAMETERS_AT = 6.6  # right edge of the column of parameters; the bar of a million activations has length 6
 
 
@@ -91,24 +106,23 @@ def penultimate_vectors(model: nn.Module, images: UInt8[Tensor, "n 28 28"]) -> F
 
 
 @dataclass(frozen=True)
-class HighestActivations:
-    """For each channel of a layer: the highest mean activation over a set of digits, and the digit that reaches it."""
+class ChannelImages:
+    """An image per channel, pixels from 0 to 1, and the mean activation of the channel that each image reaches."""
 
-    activations: Float[Tensor, " channels"]
-    digits: Float[Tensor, "channels 28 28"]
-    """Pixels from 0 to 1."""
+    images: Float[Tensor, "n 28 28"]
+    activations: Float[Tensor, " n"]
 
 
 @torch.no_grad()
-def highest_activations(model: nn.Module, layer: nn.Module, images: UInt8[Tensor, "n 28 28"]) -> HighestActivations:
-    """The highest mean activation of each channel over these digits."""
+def highest_activations(model: nn.Module, layer: nn.Module, images: UInt8[Tensor, "n 28 28"]) -> ChannelImages:
+    """For each channel of the layer, the one of these digits with the highest mean activation."""
     batches = track(images.split(BATCH_SIZE), desc="digits")
     highest = [
         channel_means(layer_output(model, layer, model_pixels(model, batch))).float().max(0) for batch in batches
     ]
     activations, best_batches = torch.stack([values for values, _ in highest]).cpu().max(0)
     places = torch.stack([places for _, places in highest]).cpu()[best_batches, torch.arange(len(activations))]
-    return HighestActivations(activations, to_pixels(images[best_batches * BATCH_SIZE + places])[:, 0])
+    return ChannelImages(to_pixels(images[best_batches * BATCH_SIZE + places])[:, 0], activations)
 
 
 @dataclass(frozen=True)
@@ -141,13 +155,16 @@ def layer_outputs(model: nn.Module, image: UInt8[Tensor, "28 28"]) -> list[Layer
 
 
 def show_activations(run: Run, model: nn.Module, digit: ChosenDigit, output: Path) -> None:
-    """Writes the activations of every layer for one digit: a PNG per layer and activations.html with all of them."""
-    figures = {"00-pixels": pixel_values_figure(digit.image, digit.title)}
+    """Writes the activations for one digit: a picture per layer and activations.html with all of them. Layers that
+    change no value, such as dropout, are left out."""
+    figures = {"00-pixels": pixel_values_figure(digit.image, f"{digit.title}: pixel values from 0 to 255")}
+    previous = digit.image.numpy() / np.float32(255)
     for place, layer in enumerate(layer_outputs(model, digit.image), start=1):
-        figures[f"{place:02d}-{layer.name}"] = layer_figure(layer)
+        if not np.array_equal(layer.values.ravel(), previous.ravel()):
+            figures[f"{place:02d}-{layer.name}"] = layer_figure(layer)
+        previous = layer.values
     file = output / run.name / f"activations-{digit.slug}" / "activations.html"
-    note = "Each layer has a colour scale of its own. The shape 32 of 26 x 26 means 32 feature maps of 26 x 26 pixels."
-    write_picture_page(file, f"Activations for {digit.title}", figures, [note])
+    write_picture_page(file, f"Activations of every layer: {digit.title}", figures, [NOTE])
 
 
 def layer_figure(output: LayerOutput) -> Figure:
@@ -156,19 +173,21 @@ def layer_figure(output: LayerOutput) -> Figure:
     if output.values.ndim == 1 and len(output.values) <= MAX_BARS:
         return _bars_figure(output.values, title)
     maps = output.values if output.values.ndim == 3 else as_rectangle(output.values)[None]
-    limits = (float(maps.min()), float(maps.max()) or 1.0)
+    most = float(np.abs(maps).max()) or 1.0
+    cmap, least = (DIVERGING, -most) if maps.min() < 0 else (SEQUENTIAL, 0.0)
     tile_inches = MAP_INCHES if len(maps) > 4 else SINGLE_MAP_INCHES
-    return tiled_figure(maps, None, COLUMNS, title, "viridis", limits, tile_inches, scale="activation")
+    return tiled_figure(maps, None, COLUMNS, title, cmap, (least, most), tile_inches, scale="activation")
 
 
+@figure_style()
 def _bars_figure(values: Float[np.ndarray, " units"], title: str) -> Figure:
-    figure = Figure(figsize=(max(5.0, 0.25 * len(values)), 2.6), layout="constrained")
-    axes = plain_axes(figure, 1, 1, 1)
+    figure = Figure(figsize=(max(5.0, 0.25 * len(values)), 2.8), layout="constrained")
+    axes = figure.add_subplot()
     axes.bar(range(len(values)), values, color=COLORS[0])
-    axes.set_xticks(range(len(values)))
     axes.axhline(0, color=INK, linewidth=0.8)
-    axes.set_title(title, fontsize=10)
-    axes.set(xlabel="unit", ylabel="activation")
+    axes.set(xlabel="unit", ylabel="activation", xticks=range(len(values)))
+    axes.grid(visible=False, axis="x")
+    set_title(figure, f"{title}; unit {values.argmax()} has the highest, {values.max():.1f}")
     return figure
 
 
@@ -178,18 +197,7 @@ def as_rectangle(values: Float[np.ndarray, " units"]) -> Float[np.ndarray, "rows
     return values.reshape(rows, -1)
 
 
-def pixel_values_figure(image: UInt8[Tensor, "28 28"], title: str) -> Figure:
-    """The digit beside its 784 pixel values, 0 to 255."""
-    figure = Figure(figsize=(11, 5.8), layout="constrained")
-    digit, values = figure.subplots(1, 2)
-    digit.imshow(image.numpy(), cmap="gray", vmin=0, vmax=255)
-    digit.set(xticks=[], yticks=[])
-    digit.set_title(title, parse_math=False)
-    draw_pixel_values(values, image)
-    values.set(xticks=[], yticks=[], title="pixel values")
-    return figure
-
-
+@figure_style()
 def network_figure(model: nn.Module, title: str) -> Figure:
     """The architecture of a network: a bar per layer, from pixels to logits, with output shape and parameters. The
     length of a bar is the logarithm of the number of activations."""
@@ -202,10 +210,11 @@ def network_figure(model: nn.Module, title: str) -> Figure:
     axes = figure.add_subplot()
     for place, (name, shape, size, colour, count) in enumerate(rows):
         axes.barh(place, math.log10(size + 1), height=0.72, color=colour)
-        axes.text(-0.08, place, name, ha="right", va="center", fontsize=9, color=INK)
-        axes.text(math.log10(size + 1) + 0.06, place, shape, ha="left", va="center", fontsize=9, color=INK)
-        axes.text(PARAMETERS_AT, place, count, ha="right", va="center", fontsize=9, color=INK)
-    axes.text(PARAMETERS_AT, -1, "parameters", ha="right", va="center", fontsize=9, color=INK)
-    axes.set(xlim=(0, PARAMETERS_AT), ylim=(len(rows) - 0.4, -1.5), title=title)
+        axes.text(-0.08, place, name, ha="right", va="center")
+        axes.text(math.log10(size + 1) + 0.06, place, shape, ha="left", va="center")
+        axes.text(PARAMETERS_AT, place, count, ha="right", va="center")
+    axes.text(PARAMETERS_AT, -1, "parameters", ha="right", va="center")
+    axes.set(xlim=(0, PARAMETERS_AT), ylim=(len(rows) - 0.4, -1.5))
+    set_title(figure, title)
     axes.axis("off")
     return figure

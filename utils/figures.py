@@ -22,6 +22,7 @@ from matplotlib.axis import Axis
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
+from PIL import Image
 from torch import Tensor
 
 from utils.data.datasets import ImageSet
@@ -66,8 +67,8 @@ STYLE = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "mnist_study",  # the same figure gives the same file
 }
-TILE_INCHES = 0.95
-CHARACTER_INCHES, NAME_CHARACTER_INCHES = 0.088, 0.078  # width of a character of a title, and of a tick
+TILE_INCHES, MIN_GRID_INCHES = 1.05, 3.4  # width of a tile, and of a grid of few tiles: the title needs it
+CHARACTER_INCHES, NAME_CHARACTER_INCHES = 0.083, 0.078  # width of a character of a title, and of a tick
 CAPTION_CHARACTER_INCHES, CAPTION_LINE_INCHES = 0.078, 0.16
 SCALE_INCHES = 0.6  # height of the colour scale below tiles
 MAX_NAME_LENGTH = 14  # characters of a class name in a figure
@@ -105,6 +106,15 @@ def _saved(figure: Figure, format: str) -> bytes:
     with figure_style():  # ticks are made while the figure is drawn
         metadata = {"Date": None} if format == "svg" else None
         figure.savefig(content, format=format, dpi=PNG_DPI, facecolor="white", metadata=metadata)
+    if format == "png" and content.tell() > MAX_PICTURE_BYTES:
+        return _with_palette(content)
+    return content.getvalue()
+
+
+def _with_palette(png: io.BytesIO) -> bytes:
+    """The same picture in 256 colours, a fraction of the size."""
+    content = io.BytesIO()
+    Image.open(png).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(content, "png", optimize=True)
     return content.getvalue()
 
 
@@ -209,14 +219,16 @@ def name_ticks(axis: Axis, names: Sequence[str], first: float = 0) -> None:
     axis.set_tick_params(rotation=90 if is_too_wide else 0)
 
 
-def plain_log_ticks(axes: Axes) -> None:
-    """Ticks of a logarithmic y axis as plain numbers, such as 0.02 instead of 2 x 10^-2. To be called after drawing."""
-    low, high = axes.get_ylim()
+def plain_log_ticks(axes: Axes, which: str = "y") -> None:
+    """Ticks of the logarithmic `x` or `y` axis as plain numbers, such as 0.02 instead of 2 x 10^-2. To be called after
+    drawing."""
+    low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
+    axis = axes.xaxis if which == "x" else axes.yaxis
     ratio = high / low
-    steps = [1] if ratio > 1e4 else [1, 2, 5] if ratio > 5 else [1, 1.5, 2, 3, 4, 5, 7] if ratio > 2 else HALF_STEPS
-    axes.yaxis.set_major_locator(LogLocator(subs=steps))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(lambda value, _position: f"{value:,.10g}")
+    steps = [1] if ratio > 1e4 else [1, 2, 5] if ratio > 30 else [1, 1.5, 2, 3, 4, 5, 7] if ratio > 2 else HALF_STEPS
+    axis.set_major_locator(LogLocator(subs=steps, numticks=12))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(lambda value, _position: f"{value:,.10g}")
 
 
 def predictions_figure(
@@ -227,11 +239,11 @@ def predictions_figure(
     separator = "\n" if max(map(len, names)) > 3 else " "
     captions = []
     for i in indices.tolist():
-        sign = "=" if predictions.is_correct[i] else "!="
+        sign = "=" if predictions.is_correct[i] else "≠"
         confidence = ">99%" if predictions.confidence[i] > 0.995 else f"{predictions.confidence[i]:.0%}"
         true, predicted = names[predictions.labels[i]], names[predictions.predicted[i]]
         captions.append(f"no. {i}\n{true}{separator}{sign} {predicted}, {confidence}")
-    images, tile_inches = image_set.images[torch.from_numpy(indices)], TILE_INCHES if separator == " " else 1.6
+    images, tile_inches = image_set.images[torch.from_numpy(indices)], TILE_INCHES if separator == " " else 1.75
     return digit_grid_figure(images, captions, columns=5, title=title, tile_inches=tile_inches)
 
 
@@ -241,40 +253,53 @@ def digit_grid_figure(
     columns: int = 8,
     title: str | None = None,
     tile_inches: float = TILE_INCHES,
+    row_names: Sequence[str] = (),
 ) -> Figure:
     """Digits row by row, dark on white, each with its caption above."""
     tiles = images.numpy().astype(np.float32) / 255
-    return tiled_figure(tiles, captions, columns, title, cmap="gray_r", limits=(0.0, 1.0), tile_inches=tile_inches)
+    return tiled_figure(tiles, captions, columns, title, "gray_r", (0, 1), tile_inches, row_names=row_names)
 
 
-def draw_pixel_values(axes: Axes, image: UInt8[Tensor, "28 28"]) -> None:
-    """Draws a digit, bright on dark, with the value of each pixel as a number."""
+@figure_style()
+def pixel_values_figure(image: UInt8[Tensor, "28 28"], title: str) -> Figure:
+    """A digit, bright on dark, with the value of each pixel as a number."""
+    figure = Figure(figsize=(9.2, 9.6), layout="constrained")
+    axes = figure.add_subplot()
     axes.imshow(image.numpy(), cmap="gray", vmin=0, vmax=255)
     for (row, column), value in np.ndenumerate(image.numpy()):
-        colour = "black" if value > 110 else "white" if value else "0.5"
-        axes.text(column, row, str(value), ha="center", va="center", fontsize=6, color=colour)
+        color = "black" if value > 110 else "white" if value else "0.5"
+        axes.text(column, row, str(value), ha="center", va="center", fontsize=9, color=color)
+    axes.set(xticks=range(0, 28, 2), yticks=range(0, 28, 2), xlabel="column, px", ylabel="row, px")
+    axes.grid(visible=False)
+    set_title(figure, title)
+    return figure
 
 
 def filters_figure(weights: Float[np.ndarray, "filters height width"], title: str, columns: int = 8) -> Figure:
-    """First-layer weights, one tile per filter on one colour scale from blue (negative) to red (positive)."""
+    """First-layer weights, one tile per filter on one colour scale from blue (negative) to orange (positive)."""
     limit = float(np.abs(weights).max()) or 1.0
-    return tiled_figure(weights, None, columns, title, cmap="RdBu_r", limits=(-limit, limit), scale="weight")
+    return tiled_figure(weights, None, columns, title, DIVERGING, (-limit, limit), scale="weight")
 
 
+@figure_style()
 def tiled_figure(
     tiles: Float[np.ndarray, "n height width"],
     captions: list[str] | None,
     columns: int,
     title: str | None,
-    cmap: str,
+    cmap: str | Colormap,
     limits: tuple[float, float],
     tile_inches: float = TILE_INCHES,
     scale: str | None = None,
+    row_names: Sequence[str] = (),
+    column_names: Sequence[str] = (),
+    outlines: Float[np.ndarray, "n height width"] | None = None,
 ) -> Figure:
     """Tiles in a grid, as one image on one pair of axes: many times faster than axes per tile.
 
     Captions may have several lines; each is cut to the width of a tile. `scale` is the label of a colour scale below
-    the tiles.
+    the tiles; `row_names` and `column_names` are written beside the first tiles. `outlines` are tiles of the same shape
+    whose contour at 0.5 is drawn over the tiles.
     """
     num_tiles, height, width = tiles.shape
     columns = max(1, min(columns, num_tiles))
@@ -283,33 +308,50 @@ def tiled_figure(
     pixels_per_inch = (width + gap) / tile_inches
     num_lines = max((caption.count("\n") + 1 for caption in captions or ()), default=0)
     head = max(gap, math.ceil((0.08 + CAPTION_LINE_INCHES * num_lines) * pixels_per_inch))  # space above a tile
-    canvas = np.full((rows * (height + head), columns * (width + gap)), np.nan, np.float32)
-    figure_width = columns * tile_inches
-    lines = textwrap.wrap(title or "", max(10, int(figure_width / CHARACTER_INCHES)))
-    title_inches = 0.1 + 0.2 * len(lines)
-    scale_inches = SCALE_INCHES if scale else 0.0
-    figure_height = canvas.shape[0] / canvas.shape[1] * figure_width + title_inches + scale_inches
+
+    def in_a_grid(tiles: Float[np.ndarray, "n height width"], background: float) -> Float[np.ndarray, "rows columns"]:
+        missing = np.zeros((rows * columns - num_tiles, height, width), np.float32)
+        padding = ((0, 0), (head, 0), (gap // 2, gap - gap // 2))
+        framed = np.pad(np.concatenate([tiles, missing * np.nan]), padding, constant_values=background)
+        return framed.reshape(rows, columns, height + head, -1).swapaxes(1, 2).reshape(rows * (height + head), -1)
+
+    names = [elided(name) for name in row_names]
+    names_inches = NAME_CHARACTER_INCHES * (1 + max(map(len, names))) if names else 0.0
+    tiles_width, tiles_height = columns * tile_inches, rows * (height + head) / pixels_per_inch
+    figure_width = max(tiles_width + names_inches, MIN_GRID_INCHES)
+    lines = _wrapped(title or "", figure_width)
+    title_inches = 0.1 + 0.2 * (lines.count("\n") + 1) if lines else 0.05
+    if column_names:
+        title_inches += 0.05 + CAPTION_LINE_INCHES * max(name.count("\n") + 1 for name in column_names)
+    bottom_inches = 0.08 + (SCALE_INCHES if scale else 0.0)
+    figure_height = tiles_height + title_inches + bottom_inches
     figure = Figure(figsize=(figure_width, figure_height))
-    bottom = 0.01 + scale_inches / figure_height
-    axes = figure.add_axes((0.01, bottom, 0.98, 0.99 - bottom - title_inches / figure_height))
+    sides = (figure_width, figure_height) * 2
+
+    def axes_at(*inches: float) -> Axes:
+        return figure.add_axes(tuple(length / side for length, side in zip(inches, sides, strict=True)))
+
+    axes = axes_at(names_inches, bottom_inches, tiles_width, tiles_height)
     axes.axis("off")
-    for number, tile in enumerate(tiles):
+    picture = axes.imshow(in_a_grid(tiles, np.nan), cmap, vmin=limits[0], vmax=limits[1], aspect="auto",
+                          interpolation="nearest")  # fmt: skip
+    if outlines is not None:
+        axes.contour(in_a_grid(outlines, 0), levels=[0.5], colors=INK, linewidths=0.7)
+    length = int(tile_inches / CAPTION_CHARACTER_INCHES)
+    for number, caption in enumerate(captions or ()):
         top, left = (number // columns) * (height + head) + head, (number % columns) * (width + gap) + gap // 2
-        canvas[top : top + height, left : left + width] = tile
-        if captions:
-            length = int(tile_inches / CAPTION_CHARACTER_INCHES)
-            caption = "\n".join(elided(line, length) for line in captions[number].split("\n"))
-            place = (left + width / 2, top - 0.04 * pixels_per_inch)
-            axes.text(*place, caption, ha="center", va="bottom", fontsize=8, color=INK, parse_math=False)
-    picture = axes.imshow(canvas, cmap=cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest")
+        text = "\n".join(elided(line, length) for line in caption.split("\n"))
+        axes.text(left + width / 2, top - 0.04 * pixels_per_inch, text, ha="center", va="bottom", fontsize=9)
+    for row, name in enumerate(names):
+        middle = row * (height + head) + head + height / 2
+        axes.text(-0.08 * pixels_per_inch, middle, name, ha="right", va="center", fontsize=9.5)
+    for column, name in enumerate(column_names):
+        axes.text((column + 0.5) * (width + gap), 0, name, ha="center", va="bottom", fontsize=9.5)
     if scale:
-        bar_width = min(0.8, 3 / figure_width)
-        bar_axes = figure.add_axes(((1 - bar_width) / 2, 0.42 / figure_height, bar_width, 0.1 / figure_height))
-        bar = figure.colorbar(picture, cax=bar_axes, orientation="horizontal")
-        bar.ax.tick_params(labelsize=8)
-        bar.set_label(scale, fontsize=8, labelpad=1)
-    place = (0.5, 1 - 0.08 / figure_height)
-    figure.text(*place, "\n".join(lines), fontsize=10, color=INK, ha="center", va="top", parse_math=False)
+        bar_axes = axes_at(0.06 * figure_width, 0.42, min(3.0, 0.88 * figure_width), 0.1)
+        bar = figure.colorbar(picture, cax=bar_axes, orientation="horizontal", label=scale)
+        bar.outline.set_visible(False)  # type: ignore[operator]
+    figure.suptitle(lines, x=0.01, ha="left", y=1 - 0.06 / figure_height, va="top")
     return figure
 
 

@@ -74,5 +74,5 @@ def _finding(predictions: Predictions, mistakes: np.ndarray, names: list[str]) -
     if not num_wrong:
         return result
     true, predicted = np.unravel_index(mistakes.argmax(), mistakes.shape)
-    times = "once" if mistakes.max() == 1 else f"{int(mistakes.max()):,} times"
-    return f"{result}, most often {names[true]} read as {names[predicted]} ({times})"
+    times = "once" if mistakes.max() == 1 else f"{int(mistakes.max()):,}x"
+    return f"{result}; most often {names[true]} read as {names[predicted]} ({times})"

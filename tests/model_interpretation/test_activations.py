@@ -12,7 +12,6 @@ from model_interpretation.activations import (
     layer_outputs,
     network_figure,
     penultimate_vectors,
-    pixel_values_figure,
     show_activations,
 )
 from model_interpretation.attribution_methods import last_feature_maps
@@ -62,8 +61,6 @@ def test_figures_show_all_values(digits):
     square = figures["flatten"].axes[0].images[0].get_array()
     assert np.isfinite(square.filled(np.nan)).sum() == 1600
     assert len(figures["logits"].axes[0].patches) == 10
-    texts = pixel_values_figure(digits.images[0], "a digit").axes[1].texts
-    assert [int(text.get_text()) for text in texts] == digits.images[0].flatten().tolist()
 
 
 def test_the_network_figure_has_a_bar_per_layer():

@@ -108,12 +108,12 @@ def test_pages_of_a_layer_a_channel_a_digit_and_a_picture(copied_run, tmp_path, 
         (
             {"digit": chosen_digit(run, "test", 5, None)},
             "features-logits-test-5",
-            {"activations.png", "collage.png", "control.png"},
+            {"activations.svg", "collage.png", "control.png"},
         ),
         (
             {"digit": chosen_digit(run, "test", None, file)},
             "features-logits-image-mine",
-            {"activations.png", "collage.png", "control.png"},
+            {"activations.svg", "collage.png", "control.png"},
         ),
     ]:
         visualize_features(run, model, tmp_path, num_steps=15, **options)

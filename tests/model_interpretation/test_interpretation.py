@@ -7,8 +7,9 @@ import shutil
 import numpy as np
 import pytest
 import sklearn.metrics
+import torch
 
-from model_interpretation.basic_interpret import history_figure, interpret, interpret_run, reliability_figure
+from model_interpretation.basic_interpret import interpret, interpret_run
 from model_interpretation.explain import explain
 from model_interpretation.metrics import (
     CONTESTED_TEST_DIGITS,
@@ -17,8 +18,9 @@ from model_interpretation.metrics import (
     classification_metrics,
     expected_calibration_error,
 )
+from model_interpretation.prediction_figures import class_metrics_figure, curve_figures, reliability_figure
 from models.registry import load_trained
-from utils.data.datasets import DIGIT_NAMES
+from utils.data.datasets import DIGIT_NAMES, ImageSet
 from utils.errors import UserError
 from utils.predictions import Predictions
 from utils.run import EpochMetrics, Run
@@ -99,29 +101,45 @@ def test_contested_digits_are_the_fifteen_of_cleanlab():
     assert len(CONTESTED_TEST_DIGITS) == 15 and {947, 6651} <= set(CONTESTED_TEST_DIGITS)
 
 
-def test_history_figure_shows_each_epoch():
+def test_curves_show_each_epoch():
     metrics = [EpochMetrics(e, e, 0.1, 1 / e, 0.9, 2 / e, 0.8 + e / 100, 1, 1, 1) for e in (1, 2, 3)]
-    loss, accuracy = history_figure(metrics, 2).axes
+    figures = curve_figures(metrics, 2)
+    (loss,), (accuracy,) = figures["loss"].axes, figures["accuracy"].axes
     assert list(loss.lines[0].get_ydata()) == [1, 1 / 2, 1 / 3]
     assert list(accuracy.lines[1].get_ydata()) == pytest.approx([0.81, 0.82, 0.83])
     assert "final weights: epoch 2" in [text.get_text() for text in loss.get_legend().get_texts()]
+    assert figures["accuracy"].get_suptitle() == "validation accuracy 82% with the final weights"
 
 
-def test_ticks_of_the_history_are_plain_numbers():
+def test_ticks_of_the_curves_are_plain_numbers():
     metrics = [EpochMetrics(1, 1, 0.1, 0.06, 0.9, 0.02, 0.8, 1, 1, 1)]
-    figure = history_figure(metrics, 1)
+    figures = curve_figures(metrics, 1)
+    loss, accuracy = (ticks_of(figures[name]) for name in ("loss", "accuracy"))
+    assert {"0.02", "0.03"} <= set(loss[1]) and all(float(label) for label in loss[1] if label)
+    assert all(label.isdigit() for label in accuracy[0]) and all(label.endswith("%") for label in accuracy[1])
+
+
+def ticks_of(figure):
+    """The labels of the x and of the y axis."""
     figure.canvas.draw()
-    loss, accuracy = figure.axes
-    labels = [label.get_text() for label in loss.get_yticklabels() if label.get_text()]
-    assert {"0.02", "0.03"} <= set(labels) and all(float(label) for label in labels)
-    assert all(label.get_text().isdigit() for label in accuracy.get_xticklabels())
-    assert all(label.get_text().endswith("%") for label in accuracy.get_yticklabels())
+    (axes,) = figure.axes
+    return [[label.get_text() for label in labels] for labels in (axes.get_xticklabels(), axes.get_yticklabels())]
 
 
 def test_reliability_figure_shows_the_bins():
-    upper, lower = reliability_figure(SMALL, "toy").axes
+    figure = reliability_figure(SMALL, "toy")
+    lower = figure.axes[1]
     assert sum(bar.get_height() for bar in lower.patches) == 4
-    assert "toy" in upper.get_title()
+    assert "toy" in figure.get_suptitle()
+
+
+def test_the_hardest_class_is_in_the_title():
+    images = ImageSet("toy", torch.zeros(4, 28, 28, dtype=torch.uint8), torch.tensor(LABELS))
+    figure = class_metrics_figure(SMALL, images)
+    assert figure.get_suptitle() == "toy: 1 is the hardest class, 50.0% recall"
+    recall, precision = figure.axes[0].lines
+    np.testing.assert_allclose(recall.get_xdata()[:4], [1, 0.5, 1, np.nan])
+    np.testing.assert_allclose(precision.get_xdata()[:4], [1, 1, 1, 0])
 
 
 def test_interpret_writes_metrics_report_pictures_and_tensorboard_events(copied_run, home, capsys):
@@ -132,9 +150,9 @@ def test_interpret_writes_metrics_report_pictures_and_tensorboard_events(copied_
     assert json.loads((folder / "metrics.json").read_text()) == {"run": "mine", **metrics}
     assert metrics["test"]["num_correct"] == run.summary.test_num_correct
     assert metrics["train"]["num_digits"] == 1318
-    names = {path.stem for path in folder.glob("*.png")}
-    kinds = ("confusion_matrix", "worst_mistakes", "least_confident_correct", "reliability")
-    assert names == {"history", *(f"{split}_{kind}" for split in ("train", "test") for kind in kinds)}
+    names = {path.stem for suffix in ("png", "svg") for path in folder.glob(f"*.{suffix}")}
+    kinds = ("confusion_matrix", "class_metrics", "worst_mistakes", "least_confident_correct", "reliability")
+    assert names == {"loss", "accuracy", *(f"{split}_{kind}" for split in ("train", "test") for kind in kinds)}
     report = (folder / "report.html").read_text()
     assert report.count("<img") == len(names) and 'href="overview.html"' in report
     assert f"{run.summary.test_num_correct} of 359" in report and "precision" in report

@@ -24,7 +24,7 @@ def test_confusion_matrix_shows_the_counts():
     texts = [text.get_text() for text in axes.texts]
     assert texts == ["1", "1", "", "", "1", "", "", "", "2"]  # row by row
     assert (
-        axes.figure.get_suptitle().replace("\n", " ") == "mnist/test: 1 of 5 wrong, most often zero read as one (once)"
+        axes.figure.get_suptitle().replace("\n", " ") == "mnist/test: 1 of 5 wrong; most often zero read as one (once)"
     )
     assert [label.get_text() for label in axes.get_xticklabels()] == ["zero", "one", "two"]
 
@@ -52,7 +52,7 @@ def test_a_mistake_is_shown_with_its_index(few_digits):
     predictions = Predictions(np.eye(10, dtype=np.float32)[[3] * len(few_digits)], few_digits.labels.numpy())
     mistakes = predictions.worst_mistakes(4)
     texts = predictions_figure(predictions, mistakes, few_digits).axes[0].texts
-    expected = [f"no. {index}\n{few_digits.labels[index]} != 3, 23%" for index in mistakes]
+    expected = [f"no. {index}\n{few_digits.labels[index]} ≠ 3, 23%" for index in mistakes]
     assert [text.get_text() for text in texts] == expected
 
 
