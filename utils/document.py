@@ -79,10 +79,11 @@ class Table:
 
     @property
     def are_numbers(self) -> list[bool]:
-        """Per column: whether a cell begins with a number, so that the column is aligned on the right."""
+        """Per column: whether all cells begin with a number or are empty, so that they are aligned on the right."""
         columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.header)
         texts = [[cell if isinstance(cell, str) else cell.text for cell in column] for column in columns]
-        return [place > 0 and any(NUMBER.match(text) for text in column) for place, column in enumerate(texts)]
+        filled = [[text for text in column if text not in ("", "-")] for column in texts]
+        return [place > 0 and bool(column) and all(map(NUMBER.match, column)) for place, column in enumerate(filled)]
 
 
 @dataclass(frozen=True)

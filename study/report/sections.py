@@ -14,13 +14,13 @@ from study.ablation import (
     effects_figure,
     scores_agree,
 )
-from study.comparison.figures import MAX_CURVES, learning_curves_figure
+from study.comparison.figures import curve_pictures
 from study.comparison.groups import difference_text, group_differences, interval_text
 from study.label_errors import DESCRIPTIONS, label_errors_folder, sentences
 from study.report.answer import conditions_blocks, tied_with_the_first
 from study.report.evidence import DAGGER, Network, unbroken
 from study.scorecard import METRICS
-from study.scorecard.figures import CAPTIONS, scorecard_figures
+from study.scorecard.figures import scorecard_blocks
 from study.scorecard.ood import SCORE_LABELS
 from study.scorecard.scorecards import move_sliders
 from trainers.recipes import training_command
@@ -112,8 +112,8 @@ def fitting_section(networks: Sequence[Network]) -> Section:
         f"discovery rate of 5 %. {TUNING}{trained}"
     )
     rows = list(map(_fitting_row, networks, _differences_from_the_first(networks)))
-    groups = [replace(network.group, label=network.label) for network in networks[:MAX_CURVES]]
-    curves = picture_of(learning_curves_figure(groups), "Learning curves", "study_learning_curves")
+    groups = [replace(network.group, label=network.label) for network in networks]
+    curves = curve_pictures(groups, "study_")
     commands = Command([training_command(network.group.recipe, network.seeds) for network in networks])
     return Section("Model fitting", [text, Table(FITTING_HEADER, rows), curves, commands])
 
@@ -175,15 +175,15 @@ METRIC_TABLES = {
 
 def generalisation_section(networks: Sequence[Network]) -> Section:
     """The networks' scorecards: performance beyond the test set."""
-    complete = [network for network in networks if network.has_curves][:MAX_CURVES]
+    complete = [network for network in networks if network.has_curves]
     some = "" if len(complete) == len(networks) else f"; {len(complete)} of the {len(networks)} networks"
-    figures = scorecard_figures({network.label: network.cards for network in complete}) if complete else {}
+    series = {network.label: network.cards for network in complete}
     blocks = [
         *_trade_off(networks),
         *conditions_blocks(networks),
         *(block for text, metrics in METRIC_TABLES.items() for block in _metric_table(networks, text, metrics)),
         *([move_sliders({network.label: network.cards for network in complete})] if complete else []),
-        *(picture_of(figure, f"{CAPTIONS[name]}{some}", f"study_{name}") for name, figure in figures.items()),
+        *(scorecard_blocks(series, "study_", some) if series else []),
         *_scorecard_notes(networks),
     ]
     return Section("Generalisation beyond the test set", blocks)

@@ -1,25 +1,29 @@
 """Scorecards of runs, measured or from the cache; their tables and pages; and metrics of any module."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
+import numpy as np
 from torch import nn
 
 from models import load_trained
 from study.scorecard.cache import Scorecard, ScorecardCache, cache_file, scorecards_folder
 from study.scorecard.corruptions import ranks_of
 from study.scorecard.evaluator import Curve, Evaluator, Metric, MetricResult
-from study.scorecard.figures import CAPTIONS, scorecard_figures
+from study.scorecard.figures import scorecard_blocks
 from study.scorecard.registry import CURVES, FULL, METRICS, get_metric
-from utils.data.datasets import class_names
+from utils.data.datasets import class_names, load_dataset
 from utils.data.splits import DIGIT_NAMES
-from utils.document import Block, Command, Document, Section, Table, Text, picture_of
+from utils.document import Block, Command, Document, Facts, Section, Sliders, Table, Text
 from utils.errors import UserError
-from utils.files import shown
+from utils.files import output_folder, shown
 from utils.run import Run
 from utils.runtime import choose_device
 from utils.track import track
+
+SUMMARY_METRICS = ("test_accuracy", "usps_accuracy", "shift_4px", "corruptions_mean", "spatial_worst_case")
+EXAMPLE_DIGIT = 1  # of the bundled digits, which are always there: the digit that moves with the sliders
 
 
 def evaluate(
@@ -133,28 +137,57 @@ def metrics_table() -> str:
 
 
 def scorecard_document(card: Scorecard) -> Document:
-    """The page of a full scorecard: figures, then a table per group."""
-    figures = scorecard_figures({card.run_name: [card]})
+    """The page of a full scorecard: sliders, figures, then a table per group."""
+    series = {card.run_name: [card]}
     blocks: list[Block] = [
-        Text(f"Measured in {card.seconds:.0f} s. Intervals are 95 % confidence intervals; n is the number of images, "
-             "or of writers."),
-        Command([f"mnist scorecard {card.run_name}"]),
-        *(picture_of(figure, CAPTIONS[name], name) for name, figure in figures.items()),
-    ]  # fmt: skip
+        Section("Moved digits", [move_sliders(series)]),
+        Section("Figures", scorecard_blocks(series)),
+    ]
     for title, ids in _by_group(card.results).items():
         results = {id_: card.results[id_] for id_ in ids}
         rows = [[METRICS[id_].label, str(it), f"{it.n:,}", id_] for id_, it in results.items() if not it.missing]
         missing = [Text(f"{METRICS[id_].label}: {it.missing}") for id_, it in results.items() if it.missing]
-        table = [Table(["metric", "value (95 % interval)", "n", "id"], rows)] if rows else []
+        table = [Table(["metric", "value (95 % interval)", "n", "id"], rows, sortable=True)] if rows else []
         blocks.append(Section(title, [*table, *missing]))
-    return Document("Scorecard", blocks, subject=f"Run {card.run_name}")
+    blocks.append(Section("Command", [Command([f"mnist scorecard {card.run_name}"])]))
+    facts = [
+        (METRICS[id_].label, f"{result.value:.1%}")
+        for id_ in SUMMARY_METRICS
+        if (result := card.results.get(id_)) and result.value is not None
+    ]
+    text = (
+        f"Measured in {card.seconds:.0f} s. Intervals are 95\u00a0% confidence intervals; n is the number of images, "
+        "or of writers."
+    )
+    return Document("Scorecard", blocks, [Facts(facts), Text(text)], subject=f"Run {card.run_name}")
+
+
+def move_sliders(series: Mapping[str, Sequence[Scorecard]]) -> Sliders:
+    """Sliders over shift, scale and rotation for these networks, by label: the mean over the seeds of each. The
+    scorecards need all curves."""
+
+    def mean_curves(curve: str, key: str) -> np.ndarray:
+        return np.array([np.mean([card.curves[curve][key] for card in cards], axis=0) for cards in series.values()])
+
+    curves = next(iter(series.values()))[0].curves
+    return Sliders(
+        "Move a slider to see the accuracy on digits moved like the example. Shift, scale and rotation were measured "
+        "apart from one another.",
+        list(series),
+        load_dataset("digits", "test").images[EXAMPLE_DIGIT].numpy(),
+        np.array([np.mean([card.curves["shift_map"] for card in cards], axis=0) for cards in series.values()]),
+        curves["scale_curve"]["scale"],
+        mean_curves("scale_curve", "accuracy"),
+        curves["rotation_curve"]["degrees"],
+        mean_curves("rotation_curve", "accuracy"),
+    )
 
 
 def write_scorecard_page(card: Scorecard) -> str:
     """Writes the page, unless it is newer than the measurements. Returns its path."""
     file = scorecards_folder() / f"{card.run_name}-{card.file.stem[:6]}.html"
     if not file.exists() or file.stat().st_mtime < card.file.stat().st_mtime:
-        scorecard_document(card).write_html(file)
+        scorecard_document(card).write_html(file, output_folder("model_interpretation") / card.run_name)
     return shown(file)
 
 

@@ -1,28 +1,101 @@
 """Documents: every block as HTML and as Markdown, escaped text, and pages that work without a network."""
 
 import re
+from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from utils.document import (
     OVERVIEW,
+    Chart,
     Columns,
     Command,
+    Digit,
+    DigitMatrix,
     Document,
+    Facts,
     Gallery,
     Link,
+    MatrixCell,
     Picture,
     Section,
+    Sliders,
     Table,
     Text,
+    picture_file,
     picture_of,
     write_picture_page,
 )
-from utils.figures import as_png
+from utils.figures import MAX_PICTURE_BYTES
 
 HOSTILE = "<script>alert('&\"')</script>"
-ROWS = [["b", "10,000"], ["a", "9.5"], ["c", "-"]]
+LONG = "x" * 200
+ROWS = [["b", "10,000"], ["a", "9.5"], ["c", "-"], ["d", "2"], ["e", "3"], ["f", "4"]]
+DIGIT = np.arange(28 * 28, dtype=np.uint8).reshape(28, 28)
+
+
+def matrix(names, hostile=""):
+    """Cells for a third of all pairs of classes, with one or two digits each."""
+    cells = {
+        (row, column): MatrixCell(
+            row + column + 1,
+            [Digit(DIGIT, f"no. {row}{hostile}"), Digit(DIGIT, "no. 7")][: 1 + row % 2],
+            f"{row} read as {column}{hostile}",
+        )
+        for row in range(len(names))
+        for column in range(len(names))
+        if (row + column) % 3 != 1
+    }
+    return DigitMatrix(f"mistakes{hostile}", "true", "predicted", names, names, cells, is_confusion=True)
+
+
+def sliders(networks):
+    curves = np.full((len(networks), 3), 0.5)
+    shift_maps = np.linspace(0, 1, len(networks) * 9).reshape(-1, 3, 3)
+    return Sliders("moved digits", networks, DIGIT, shift_maps, [0.5, 1.0, 1.5], curves, [-10, 0, 10], curves)
+
+
+def specification(values):
+    """A chart with a point per value."""
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "data": {"values": values},
+        "mark": {"type": "circle", "size": 900},
+        "encoding": {
+            "x": {"field": "x", "type": "quantitative"},
+            "tooltip": [{"field": "run", "type": "nominal"}],
+        },
+        "width": "container",
+    }
+
+
+EVERY_BLOCK = [
+    Text("text"),
+    Command(["mnist report"]),
+    Facts([("accuracy", "99 %")]),
+    Section("first", [Columns([matrix("ab")]), Table(["name", "value"], ROWS, sortable=True)]),
+    Section("second", [sliders(["one", "other"]), Chart(specification([{"x": 1, "run": "r"}]), "a chart")]),
+    Picture(b"png", "a picture"),
+    Gallery("page.html", ["a.png"]),
+    Link("link", "page.html"),
+]
+
+
+class Elements(HTMLParser):
+    """All elements of a page: tag and attributes."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+
+    def of(self, *tags):
+        return [attributes for tag, attributes in self.found if tag in tags]
 
 
 def body_of(document):
@@ -33,37 +106,63 @@ def test_text_is_escaped_in_every_block():
     blocks = [
         Text(HOSTILE),
         Command([HOSTILE]),
-        Table([HOSTILE], [[HOSTILE]]),
+        Facts([(HOSTILE, HOSTILE)]),
+        Table([HOSTILE], [[HOSTILE], [Link(HOSTILE, HOSTILE)]]),
         Picture(b"png", HOSTILE),
         Link(HOSTILE, HOSTILE),
         Gallery(HOSTILE, [f"{HOSTILE}.png"]),
+        matrix([HOSTILE, LONG], HOSTILE),
+        sliders([HOSTILE]),
+        Chart(specification([{"x": 1, "run": HOSTILE}]), HOSTILE),
         Section(HOSTILE, [Columns([Text(HOSTILE)])]),
+        Section("other", []),
     ]
-    page = Document(HOSTILE, blocks).to_html()
-    assert "<script>" not in page and page.count("&lt;script&gt;alert(") == 11
+    page = Document(HOSTILE, blocks, [Text(HOSTILE)], subject=HOSTILE).to_html()
+    assert HOSTILE not in page and page.count("&lt;script&gt;alert(") >= 20
     assert "javascript:" not in body_of(Document("t", [Link("x", "javascript:alert(1)")]))
 
 
 def test_blocks_appear_in_order_with_nested_headings():
     inner = Section("inner", [Text("deep")])
-    body = body_of(Document("title", [Text("first"), Section("outer", [inner, Text("last")])]))
-    places = [body.index(part) for part in ("<h1>title</h1>", "first", "<h2>outer</h2>", "<h3>inner</h3>", "deep")]
+    body = body_of(Document("title", [Text("first"), Section("outer", [inner, Text("last")])], [Text("summary")]))
+    parts = ("<h1>title</h1>", "summary", "first", "<h2>outer</h2>", "<h3>inner</h3>", "deep")
+    places = [body.index(part) for part in parts]
     assert places == sorted(places) and body.index("last") > places[-1]
 
 
+def test_the_contents_list_the_sections():
+    page = Elements(Document("t", EVERY_BLOCK).to_html())
+    links = [link["href"] for link in page.of("a") if link.get("href", "").startswith("#section")]
+    ids = [section["id"] for section in page.of("section")]
+    assert len(links) == 2 and links == [f"#{id_}" for id_ in ids]
+    assert not Elements(Document("t", [Section("only", [])]).to_html()).of("nav")
+
+
+def test_a_page_has_landmarks_labels_and_alternative_texts():
+    page = Elements(Document("t", EVERY_BLOCK).to_html())
+    assert page.of("html")[0]["lang"] == "en" and len(page.of("main")) == len(page.of("h1")) == 1
+    assert page.of("a")[0] == {"class": "skip", "href": "#main"}
+    assert all("alt" in image for image in page.of("img"))
+    assert all(navigation.keys() & {"aria-label", "aria-labelledby"} for navigation in page.of("nav"))
+    assert all(head.get("scope") for head in page.of("th"))
+
+
 def test_a_page_is_self_contained():
-    figure = Figure(figsize=(1, 1))
-    page = Document("t", [picture_of(figure, "a square"), Table(["n"], ROWS[:1], sortable=True)]).to_html()
-    assert 'alt="a square"' in page and "data:image/png;base64,iVBOR" in page
-    links = re.findall(r'(?:src|href)="([^"]+)"', page)
-    assert links and all(link.startswith("data:") for link in links)
+    page = Document("t", EVERY_BLOCK).to_html()
+    elements = Elements(page)
+    assert not elements.of("link")[1:] and elements.of("link")[0]["href"] == "data:,"
+    assert all("src" not in script for script in elements.of("script"))
+    sources = [image["src"] for image in elements.of("img")]
+    assert all(source.startswith("data:") or source == "a.png" for source in sources) and len(sources) == 3
+    assert not re.search(r"@import|url\(http", page.partition("<body>")[0])
+    assert len(page) < 5_000_000
 
 
-def test_only_a_page_with_a_sortable_table_has_the_script_and_the_filter():
-    plain = Document("t", [Table(["name", "value"], ROWS)])
-    sortable = Document("t", [Section("s", [Columns([Table(["name", "value"], ROWS, sortable=True)])])])
-    assert "<script>" not in plain.to_html() and "<input" not in plain.to_html()
-    assert "<script>" in sortable.to_html() and sortable.to_html().count("<input") == 1
+def test_a_page_has_only_the_scripts_of_its_blocks():
+    plain, matrix_page = Document("t", [Text("a")]), Document("t", [Section("s", [Columns([matrix("ab")])])])
+    assert plain.scripts == [] and matrix_page.scripts == ["digits.js"]
+    assert len(plain.to_html()) < 20_000
+    assert Document("t", EVERY_BLOCK).scripts == ["table.js", "digits.js", "chart.js", "sliders.js"]
 
 
 def test_markdown_of_every_block():
@@ -72,78 +171,210 @@ def test_markdown_of_every_block():
         [
             Text("5 * 3 < 20"),
             Command(["mnist report", "mnist runs"]),
-            Table(["name", "a|b"], [["x", "1"]]),
-            Section("Results", [Columns([Picture(b"", "one", "study_one"), Picture(b"", "two", "2")])]),
+            Table(["name", "a|b"], [["x", "1"], [Link("y", "y.html"), "2"]]),
+            Section("Results", [Columns([Picture(b"", "one", "study_one"), Picture(b"", "two", "2", is_svg=True)])]),
             Link("the page", "some page.html"),
+            matrix("ab"),
         ],
+        summary=[Facts([("accuracy", "99 %"), ("seeds", "3")])],
     )
     assert document.to_markdown("docs/pictures") == "\n\n".join(
         [
+            "- accuracy: 99 %\n- seeds: 3",
             "5 \\* 3 &lt; 20",
             "```bash\nmnist report\nmnist runs\n```",
-            "| name | a\\|b |\n| --- | --- |\n| x | 1 |",
+            "| name | a\\|b |\n| --- | --- |\n| x | 1 |\n| [y](y.html) | 2 |",
             "## Results",
             "![one](docs/pictures/study_one.png)",
-            "![two](docs/pictures/2.png)",
+            "![two](docs/pictures/2.svg)",
             "[the page](some%20page.html)",
+            "mistakes (on the HTML page)",
         ]
     )
 
 
-def test_pictures_with_a_name_are_written_as_files(tmp_path):
-    named, unnamed = Picture(b"1", "named", name="one"), Picture(b"2", "unnamed")
-    Document("t", [Section("s", [Columns([named])]), unnamed]).write_pictures(tmp_path)
-    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"one.png": b"1"}
+def test_numbers_are_aligned_on_the_right():
+    rows = [["1", "99.5% ± 0.1%", "2 recipes differ", "-"], ["2", "-", "none", "-"], ["3", "+0.2 to 0.4", "", "-"]]
+    assert Table(["first", "number", "text", "empty"], rows).are_numbers == [False, True, False, False]
+    assert Table(["a", "b"], []).are_numbers == [False, False]
+
+
+def test_figures_are_svg_and_digits_png(tmp_path):
+    chart, digits = Figure(figsize=(4, 1)), Figure(figsize=(4, 1))
+    chart.add_subplot().plot([1, 2])
+    digits.add_subplot().imshow(DIGIT)
+    pictures = [picture_of(chart, "a chart", "chart"), picture_of(digits, "digits", "digits")]
+    Document("t", [Section("s", [Columns(pictures)]), Picture(b"2", "unnamed")]).write_pictures(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"chart.svg", "digits.png"}
+    assert [picture.width for picture in pictures] == [4 * 96] * 2
+    assert picture_file(tmp_path, "chart", "a chart") == pictures[:1]
+    assert picture_file(tmp_path, "digits", "digits") == pictures[1:]
+    assert picture_file(tmp_path, "other", "") == []
+
+
+def test_a_figure_with_many_points_is_a_small_png():
+    figure = Figure(figsize=(6, 4))
+    figure.add_subplot().scatter(*np.random.default_rng(0).normal(size=(2, 20_000)))
+    picture = picture_of(figure, "points")
+    assert not picture.is_svg and len(picture.content) <= MAX_PICTURE_BYTES
 
 
 def test_a_picture_page_updates_the_overview_of_its_run(tmp_path, capsys):
     run = tmp_path / "run"
     figures = {"00-first": Figure(figsize=(1, 1)), "01-second": Figure(figsize=(1, 1))}
-    write_picture_page(run / "features-conv 1" / "features.html", "run: conv 1", figures)
+    write_picture_page(run / "features-conv 1" / "features.html", "conv 1", figures, ["a note", Table(["n"], [["1"]])])
     assert "2 pictures and a page: " in capsys.readouterr().out
-    assert (run / "features-conv 1" / "00-first.png").read_bytes() == as_png(figures["00-first"])
+    assert (run / "features-conv 1" / "00-first.svg").exists()
+    page = (run / "features-conv 1" / "features.html").read_text()
+    assert "<p>a note</p>" in page and "<table>" in page and "Run run" in page
     overview = (run / OVERVIEW).read_text()
-    assert "<h2>features conv 1</h2>" in overview and "report.html" not in overview
-    assert 'href="features-conv%201/features.html"' in overview and 'src="features-conv%201/01-second.png"' in overview
-    (run / "report.html").write_text("report")
-    write_picture_page(run / "attribution" / "attribution.html", "run", figures)
+    assert "<h2>features conv 1</h2>" in overview
+    assert 'href="features-conv%201/features.html"' in overview and 'src="features-conv%201/01-second.svg"' in overview
+    Document("Metrics", []).write_html(run / "report.html", run)
+    write_picture_page(run / "attribution-7" / "attribution.html", "attribution", figures)
     overview = (run / OVERVIEW).read_text()
     assert overview.count("<img") == 4 and 'href="report.html"' in overview
 
 
+def links_of(page):
+    """URL of each link in the header of the page, the current page as an empty one."""
+    header = page.read_text().partition("<header")[2].partition("</header>")[0]
+    return {text: url for url, text in re.findall(r'<a (?:aria-current="page"|href="([^"]+)")>([^<]+)</a>', header)}
+
+
+def test_pages_of_a_run_link_to_one_another(home):
+    run = home / "pages" / "my run"
+    Document("Metrics", []).write_html(run / "report.html", run)
+    assert links_of(run / "report.html") == {}  # one page needs no links
+    write_picture_page(run / "features-a" / "features.html", "a", {})
+    write_picture_page(run / "features-b" / "features.html", "b", {})
+    assert links_of(run / "report.html") == {
+        "Overview": "overview.html", "Metrics": "", "Features": "features-b/features.html",
+    }  # fmt: skip
+    assert links_of(run / "features-a" / "features.html")["Features"] == ""
+    for page in run.rglob("*.html"):
+        assert all((page.parent / url).exists() for url in links_of(page).values() if url)
+
+
+def test_pages_of_the_study_link_to_one_another_and_to_the_run(home):
+    study, run = home / "study" / "output", home / "model_interpretation" / "output" / "fast_conv-1"
+    Document("Metrics", []).write_html(run / "report.html", run)
+    scorecard = study / "scorecards" / "fast_conv-1-abcdef.html"
+    Document("Scorecard", []).write_html(scorecard, run)
+    Document("Comparison", []).write_html(study / "comparison" / "comparison.html")
+    Document("Report", []).write_html(study / "report" / "report.html")
+    assert links_of(scorecard) == {
+        "Comparison": "../comparison/comparison.html", "Scorecards": "", "Report": "../report/report.html",
+        "Metrics": "../../../model_interpretation/output/fast_conv-1/report.html", "Scorecard": "",
+    }  # fmt: skip
+    assert links_of(study / "comparison" / "comparison.html")["Report"] == "../report/report.html"
+    assert links_of(run / "report.html")["Scorecard"].endswith("scorecards/fast_conv-1-abcdef.html")
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Opens a document in the browser. There must be no error and no request."""
+    complaints, pages = [], []
+
+    def show(document, **options):
+        file = tmp_path / "page.html"
+        document.write_html(file)
+        page = browser.new_page(**options)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: complaints.append(request.url) if request.url[:4] == "http" else None)
+        page.goto(file.as_uri())
+        pages.append(page)
+        return page
+
+    yield show
+    for page in pages:
+        page.close()
+    assert complaints == []
+
+
 @pytest.mark.browser
-def test_a_sortable_table_sorts_and_filters(browser, tmp_path):
-    Document("t", [Table(["name", "value"], ROWS, sortable=True)]).write_html(tmp_path / "page.html")
-    page = browser.new_page()
-    page.goto((tmp_path / "page.html").as_uri())
+def test_a_table_sorts_and_filters(opened):
+    page = opened(Document("t", [Table(["name", "value"], ROWS, sortable=True)]))
 
     def names():
-        return page.locator("tbody tr:visible td:first-child").all_inner_texts()
+        return page.locator("tbody tr:visible th").all_inner_texts()
 
-    page.locator("th").nth(1).click()
-    assert names() == ["a", "b", "c"]  # 9.5, 10,000 and text last
-    page.locator("th").nth(1).click()
-    assert names() == ["c", "b", "a"]
-    page.locator("th").nth(0).click()
-    assert names() == ["a", "b", "c"] and page.locator("th").nth(0).get_attribute("aria-sort") == "ascending"
-    page.locator("input").fill("10,0")
-    assert names() == ["b"]
-    page.close()
+    page.locator("thead button").nth(1).click()
+    assert names() == ["d", "e", "f", "a", "b", "c"]  # 2, 3, 4, 9.5, 10,000 and text last
+    page.locator("thead button").nth(1).click()
+    assert names() == ["c", "b", "a", "f", "e", "d"]
+    page.locator("thead button").nth(0).press("Enter")
+    assert names() == [*"abcdef"] and page.locator("thead th").nth(0).get_attribute("aria-sort") == "ascending"
+    page.get_by_label("Filter rows").fill("10,0")
+    assert names() == ["b"] and page.locator("output").inner_text() == "1 of 6 rows"
 
 
 @pytest.mark.browser
-def test_a_page_fits_a_phone(browser, tmp_path):
-    wide = Table([f"column {number}" for number in range(20)], [["value"] * 20], sortable=True)
-    picture = picture_of(Figure(figsize=(12, 3)), "a wide picture")
-    blocks = [Text("word" * 50), Command(["mnist " + "x" * 200]), wide, picture]
+def test_a_click_on_the_confusion_matrix_shows_the_digits(opened):
+    page = opened(Document("t", [matrix(["zero", "one"], HOSTILE)]))
+    assert page.locator(".digits .digit").count() == 0
+    page.get_by_role("button", name="1 read as 1").click()
+    assert page.locator(".digits p").inner_text() == f"1 read as 1{HOSTILE}"
+    assert page.locator(".digits figcaption").all_inner_texts() == [f"no. 1{HOSTILE}", "no. 7"]
+    page.get_by_role("button", name="0 read as 0").press("Enter")
+    assert page.locator(".digits figcaption").count() == 1
+
+
+@pytest.mark.browser
+def test_the_theme_follows_the_system_and_the_choice_is_remembered(opened):
+    page = opened(Document("t", [Text("text")]), color_scheme="dark")
+
+    def is_dark():
+        return page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 24, 29)"
+
+    assert is_dark()
+    page.get_by_role("button", name="Light mode").click()
+    assert not is_dark()
+    page.reload()
+    assert not is_dark() and page.get_by_role("button", name="Dark mode").is_visible()
+
+
+@pytest.mark.browser
+def test_a_point_of_a_chart_shows_its_run(opened):
+    page = opened(Document("t", [Chart(specification([{"x": 1, "run": HOSTILE}, {"x": 2, "run": "b"}]), "two runs")]))
+    page.locator(".mark-symbol path").first.hover()
+    page.locator("#vg-tooltip-element.visible").wait_for()
+    assert HOSTILE in page.locator("#vg-tooltip-element").inner_text()
+
+
+@pytest.mark.browser
+def test_sliders_show_the_accuracy_on_moved_digits(opened):
+    page = opened(Document("t", [sliders(["one", "other"])]))
+
+    def accuracies():
+        return page.locator(".bars .value").all_inner_texts()
+
+    assert accuracies() == ["23.5 %", "76.5 %"]  # the centres of the shift maps
+    page.get_by_label("shift to the right").fill("1")
+    page.get_by_label("shift up").fill("1")
+    assert accuracies() == ["11.8 %", "64.7 %"]  # the first row, the last column
+    page.get_by_label("scale").fill("1.5")
+    assert accuracies() == ["50.0 %"] * 2 and page.get_by_label("shift up").input_value() == "0"
+    page.get_by_role("button", name="Reset").click()
+    assert accuracies() == ["23.5 %", "76.5 %"]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("num_classes", [2, 26])
+def test_a_page_fits_a_phone(opened, num_classes):
+    wide = Table([f"column {number}" for number in range(20)], [[LONG, *["value"] * 19]] * 100, sortable=True)
+    figure = Figure(figsize=(12, 3))
+    figure.add_subplot().plot([1, 2])
+    picture = picture_of(figure, "a wide picture")
+    names = [f"{LONG}{number}" for number in range(num_classes)]
+    networks = [f"{LONG}{number}" for number in range(100)]
+    blocks = [Text("word" * 50), Command(["mnist " + LONG]), wide, picture, matrix(names), sliders(networks)]
     blocks.append(Columns([Section("left", [wide]), Section("right", [picture])]))
-    Document("a long title " + "x" * 80, blocks).write_html(tmp_path / "page.html")
-    page = browser.new_page(viewport={"width": 390, "height": 844})
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto((tmp_path / "page.html").as_uri())
+    blocks += [Section(LONG, [Chart(specification([{"x": 1, "run": "a"}]), "chart")]) for _ in range(2)]
+    page = opened(
+        Document(f"a long title {LONG}", blocks, [Facts([(LONG, LONG)])]), viewport={"width": 390, "height": 844}
+    )
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
-    page.close()
-    assert complaints == []
+    assert "is-wide" in page.locator(".table").first.get_attribute("class")
