@@ -38,7 +38,7 @@ def held_out_writers(
 
     Of NUM_DRAWS random sets of writers, the one with the nearest number of digits is taken; among equals, the one whose
     classes, counted separately for students and staff, are nearest to those of the whole (smallest chi-squared). For
-    5,000 of MNIST's 60,000 digits this gives exactly 5,000 digits by 45 writers.
+    5,000 of MNIST's 60,000 digits this gives exactly 5,000 digits by 44 writers.
     """
     names, index = np.unique(writers, return_inverse=True)
     cells = labels + (labels.max() + 1) * is_student(writers)
