@@ -1,4 +1,4 @@
-"""Learning curves of groups with confidence bands."""
+"""Learning curves of groups with bands over the seeds, and their test errors with intervals."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,41 +8,124 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from study.comparison.groups import RunGroup
-from utils.figures import COLORS, plain_axes
+from study.figures import (
+    LINE_INCHES,
+    MAX_CURVES,
+    MAX_ROWS,
+    PAGE_INCHES,
+    ROW_INCHES,
+    legend_below,
+    panel,
+    seed_curves,
+    title_inches,
+    wrapped,
+)
+from utils.document import Columns, Picture, picture_of
+from utils.figures import (
+    COLORS,
+    GREY,
+    figure_style,
+    interval_points,
+    percent_axis,
+    percent_tick,
+    plain_log_ticks,
+    set_title,
+)
 from utils.run import EpochMetrics
-from utils.statistics import mean_interval
 
-MAX_CURVES = len(COLORS)
+BANDS = "lines: means over the seeds; bands: Student's 95 % intervals, for at least three seeds; thin lines: two seeds"
+MIN_LOG_RATIO = 5  # of the largest and the smallest error
+LABEL_LENGTH = 42  # characters of a line of a group's label beside its points
 
 
-def learning_curves_figure(groups: Sequence[RunGroup]) -> Figure:
-    """Validation loss and error per epoch: the mean over the seeds with a band for its 95 % confidence interval."""
-    figure = Figure(figsize=(9.5, 4.2), layout="constrained")
-    curves: dict[str, tuple[Callable[[EpochMetrics], float], float]] = {  # with the largest possible value
-        "validation loss": (lambda row: row.val_loss, np.inf),
-        "validation error": (lambda row: 1 - row.val_accuracy, 1.0),
+def curve_pictures(groups: Sequence[RunGroup], prefix: str = "") -> Columns:
+    """The learning curves of the first MAX_CURVES groups. The names of the pictures begin with the prefix."""
+    some = f"; the first {MAX_CURVES} of {len(groups)} groups" if len(groups) > MAX_CURVES else ""
+    return Columns(
+        [
+            picture_of(figure, f"{name.capitalize()} per epoch ({BANDS}{some})", f"{prefix}{name.replace(' ', '_')}")
+            for name, figure in learning_curve_figures(groups[:MAX_CURVES]).items()
+        ]
+    )
+
+
+def accuracy_picture(groups: Sequence[RunGroup], prefix: str = "") -> Picture:
+    some = f"; the first {MAX_ROWS} of {len(groups)} groups" if len(groups) > MAX_ROWS else ""
+    text = (
+        "Test error of each group, the best validation accuracy on top: the mean over the seeds, and its 95 % "
+        f"confidence interval if there are enough seeds; grey: single seeds{some}"
+    )
+    return picture_of(accuracy_figure(groups), text, f"{prefix}test_error")
+
+
+def learning_curve_figures(groups: Sequence[RunGroup]) -> dict[str, Figure]:
+    """Validation loss and validation error per epoch: the mean over the seeds of each group with its band."""
+    return {
+        "validation loss": _learning_curve_figure(groups, "validation loss", lambda row: row.val_loss, np.inf),
+        "validation error": _learning_curve_figure(groups, "validation error", lambda row: 1 - row.val_accuracy, 1.0),
     }
-    for place, (name, (value_of, largest)) in enumerate(curves.items(), start=1):
-        axes = plain_axes(figure, 1, 2, place)
-        for group, colour in zip(groups, COLORS, strict=False):
-            mean, margin = _curve(group, value_of)
-            epochs = np.arange(1, len(mean) + 1)
-            axes.plot(epochs, mean, color=colour, marker="o" if len(epochs) == 1 else None, label=group.label)
-            lowest = min(mean) / 2  # a logarithmic axis cannot show a band that reaches 0
-            low, high = np.maximum(mean - margin, lowest), np.minimum(mean + margin, largest)
-            axes.fill_between(epochs, low, high, color=colour, alpha=0.18, linewidth=0)
-        axes.set(title=f"{name} (band: 95 % confidence interval)", xlabel="epoch", yscale="log")
-        axes.title.set_fontsize(10)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    lines, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(lines, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+
+
+@figure_style()
+def _learning_curve_figure(
+    groups: Sequence[RunGroup], name: str, value_of: Callable[[EpochMetrics], float], largest: float
+) -> Figure:
+    curves = [_values(group, value_of) for group in groups]
+    lowest = [float(values.mean(0).min()) for values in curves]
+    best = int(np.argmin(lowest))
+    text = f"{lowest[best]:.3g}" if largest == np.inf else f"{lowest[best]:.2%}"
+    epoch = int(curves[best].mean(0).argmin()) + 1
+    title = f"Lowest {name}: {text} after epoch {epoch}" + (f", {groups[best].label}" if len(groups) > 1 else "")
+    labels = [group.label for group in groups]
+    figure, axes = panel(title, labels)
+    is_log = min(lowest) > 0
+    for label, values, low, color in zip(labels, curves, lowest, COLORS, strict=False):
+        epochs = np.arange(1, values.shape[1] + 1)
+        # A logarithmic axis cannot show a band that reaches 0.
+        seed_curves(axes, epochs, values, label, color, (low / 2 if is_log else 0.0, largest))
+    axes.set(xlabel="epoch", ylabel=name, yscale="log" if is_log else "linear")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if is_log:
+        plain_log_ticks(axes)
+    if largest == 1.0:
+        percent_axis(axes)
+    legend_below(figure, labels)
     return figure
 
 
-def _curve(
-    group: RunGroup, value_of: Callable[[EpochMetrics], float]
-) -> tuple[Float64[np.ndarray, " epochs"], Float64[np.ndarray, " epochs"]]:
-    """Mean and margin per epoch, up to the last epoch that all seeds reached. The margin of a single seed is 0."""
+def _values(group: RunGroup, value_of: Callable[[EpochMetrics], float]) -> Float64[np.ndarray, "seeds epochs"]:
+    """Up to the last epoch that all seeds reached."""
     values = [[value_of(row) for row in run.metrics] for run in group.runs]
-    mean, margin = np.array([mean_interval(seeds) for seeds in zip(*values, strict=False)]).T
-    return mean, np.nan_to_num(margin)
+    return np.array(list(zip(*values, strict=False)), np.float64).T
+
+
+@figure_style()
+def accuracy_figure(groups: Sequence[RunGroup]) -> Figure:
+    """A row per group: the mean test error, the interval of groups with enough seeds, and each seed in grey."""
+    shown = groups[:MAX_ROWS]
+    first = shown[0]
+    intervals = [group.interval("test_accuracy") for group in shown]
+    title = f"{first.label}: {1 - intervals[0].value:.2%} of the test images wrong"
+    if len(groups) > 1:
+        title += ", the group with the best validation accuracy"
+    height = title_inches(title, PAGE_INCHES) + ROW_INCHES * len(shown) + 3 * LINE_INCHES
+    figure = Figure(figsize=(PAGE_INCHES, height), layout="constrained")
+    set_title(figure, title)
+    axes = figure.add_subplot()
+    errors = [1 - np.array(group.values("test_accuracy")) for group in shown]
+    for row, values in enumerate(errors):
+        if len(values) > 1:
+            axes.plot(values, [row] * len(values), "o", color=GREY, markersize=4, alpha=0.5, markeredgewidth=0)
+    lows, highs = (
+        [1 - getattr(it, end) if it.has_enough_seeds else np.nan for it in intervals] for end in ("high", "low")
+    )
+    names = [wrapped(group.label, LABEL_LENGTH) for group in shown]
+    interval_points(axes, names, [1 - it.value for it in intervals], lows, highs)
+    every = np.concatenate(errors)
+    if every.min() > 0 and every.max() / every.min() > MIN_LOG_RATIO:
+        axes.set_xscale("log")
+        plain_log_ticks(axes, "x")
+    axes.xaxis.set_major_formatter(percent_tick)
+    axes.margins(x=0.06)
+    axes.set_xlabel("test error")
+    return figure

@@ -7,7 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from study.comparison.figures import MAX_CURVES, learning_curves_figure
+from study.comparison.figures import accuracy_picture, curve_pictures
 from study.comparison.groups import (
     GROUP_HEADER,
     INTERVALS,
@@ -19,7 +19,7 @@ from study.comparison.groups import (
     group_rows,
     run_rows,
 )
-from utils.document import Block, Chart, Document, Facts, Link, Section, Table, Text, picture_of
+from utils.document import Block, Chart, Document, Facts, Link, Section, Table, Text
 from utils.errors import UserError
 from utils.figures import COLORS
 from utils.files import output_folder
@@ -32,9 +32,7 @@ DIFFERENCES = (
     "marks significant differences at a false discovery rate of 5 % over this table (Benjamini and Hochberg); their "
     "intervals take the selection into account (Benjamini and Yekutieli)."
 )
-EXPLANATION = (
-    f"Runs that differ only in seed form one group. {INTERVALS} Groups are sorted by validation accuracy."
-)
+EXPLANATION = f"Runs that differ only in seed form one group. {INTERVALS} Groups are sorted by validation accuracy."
 
 
 def comparison_document(
@@ -46,10 +44,9 @@ def comparison_document(
     blocks: list[Block] = []
     for dataset, members in parts.items():
         heading = "Groups" if len(parts) == 1 else f"Data set {dataset}"
-        some = f", the {MAX_CURVES} groups with the best validation accuracy" if len(members) > MAX_CURVES else ""
-        curves = picture_of(learning_curves_figure(members[:MAX_CURVES]), f"Learning curves{some}")
         table = Table(GROUP_HEADER, group_rows(members), sortable=True)
-        blocks.append(Section(heading, [table, *difference_blocks(members), runs_chart(members), curves]))
+        figures = [runs_chart(members), accuracy_picture(members), curve_pictures(members)]
+        blocks.append(Section(heading, [table, *difference_blocks(members), *figures]))
     if pair_blocks:
         blocks.append(Section("Comparison on the same test images", pair_blocks))
     rows = [[_linked(name, file), *cells] for name, *cells in run_rows(runs)]

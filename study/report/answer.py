@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from model_interpretation.metrics import CONTESTED_TEST_DIGITS, NUM_RATED_TEST_DIGITS
-from study.comparison.figures import MAX_CURVES
+from study.figures import MAX_CURVES
 from study.report.evidence import DAGGER, Network
 from study.scorecard import FULL, METRICS
 from utils.document import Block, Command, Table, Text, picture_of

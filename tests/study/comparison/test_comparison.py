@@ -11,7 +11,7 @@ import pytest
 from made_runs import made_predictions, make_run
 
 from study.comparison.compare import compare, compare_predictions, vote
-from study.comparison.figures import learning_curves_figure
+from study.comparison.figures import accuracy_figure, learning_curve_figures
 from study.comparison.groups import (
     csv_table,
     difference_text,
@@ -231,12 +231,32 @@ def test_different_test_images_cannot_be_compared():
         compare_predictions([made_predictions([True] * 4)], [made_predictions([True] * 5)])
 
 
-def test_learning_curves_have_a_mean_and_a_band_per_group():
-    groups = groups_of(*(make_run(f"a{seed}", LINEAR.with_seed(seed)) for seed in range(2)), make_run("b", FC))
-    loss, error = learning_curves_figure(groups).axes
-    assert len(loss.lines) == len(loss.collections) == 2
-    curves = {line.get_label(): line.get_ydata() for line in error.lines}
-    np.testing.assert_allclose(curves[recipe_label(LINEAR)], [1 - 0.805] * 2)
+def test_learning_curves_have_a_mean_per_group_and_students_band_for_three_seeds():
+    runs = [make_run(f"a{seed}", LINEAR.with_seed(seed)) for seed in range(3)]
+    groups = groups_of(*runs, make_run("b", FC))
+    axes = learning_curve_figures(groups)["validation error"].axes[0]
+    curves = {line.get_label(): line.get_ydata() for line in axes.lines}
+    errors = np.array([[1 - row.val_accuracy for row in run.metrics] for run in runs])
+    np.testing.assert_allclose(curves[recipe_label(LINEAR)], errors.mean(0))
+    assert len(axes.lines) == 2 and len(axes.collections) == 1  # a single seed has no band
+    margin = 4.302653 * errors.std(0, ddof=1) / np.sqrt(3)  # Student's t for two degrees of freedom
+    ends = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert (ends.min(), ends.max()) == pytest.approx(((errors.mean(0) - margin)[0], (errors.mean(0) + margin)[0]))
+
+
+@pytest.mark.parametrize("num_groups", [1, 2, 8, 40])
+def test_the_figures_of_a_comparison_name_every_group_inside_the_picture(num_groups):
+    recipes = [with_changes(num_epochs=2 + number, learning_rate=0.1 / (1 + number)) for number in range(num_groups)]
+    groups = groups_of(*(make_run(f"r{number}", recipe) for number, recipe in enumerate(recipes)))
+    figures = [accuracy_figure(groups), *learning_curve_figures(groups[:7]).values()]
+    assert len(figures[0].axes[0].get_yticks()) == min(num_groups, 30)
+    for figure in figures:
+        figure.draw_without_rendering()
+        names = figures[0].axes[0].get_yticklabels() if figure is figures[0] else []
+        texts = [*names, *(text for legend in figure.legends for text in legend.get_texts())]
+        boxes = [text.get_window_extent() for text in (*texts, figure._suptitle)]
+        assert min(box.x0 for box in boxes) >= 0 and max(box.x1 for box in boxes) <= figure.bbox.width
+        assert min(box.y0 for box in boxes) >= 0 and max(box.y1 for box in boxes) <= figure.bbox.height
 
 
 def test_damaged_and_unfinished_runs_are_listed_and_do_not_stop_the_others(home, capsys):
