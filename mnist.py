@@ -42,6 +42,7 @@ GROUPS = {
         "interpret": Command("evaluate", "confusion matrices, metrics and mistakes of runs"),
         "scorecard": Command("evaluate", "robustness, calibration, other data sets, OOD detection"),
         "compare": Command("evaluate", "compare runs over seeds: table, page, CSV, LaTeX, significance"),
+        "tensorboard": Command("evaluate", "compare runs in TensorBoard: what differs, curves, means over seeds"),
         "runs": Command("evaluate", "list all runs"),
     },
     "Understand": {
@@ -118,7 +119,7 @@ def help_text() -> str:
     lines = ["usage: mnist COMMAND [options]      mnist COMMAND --help explains each option, with examples"]
     for group, commands in GROUPS.items():
         lines += ["", f"{group}:", *(f"  {name:17} {command.summary}" for name, command in commands.items())]
-    return "\n".join([*lines, "", "Runs are folders in runs/; look at them with: tensorboard --logdir runs"])
+    return "\n".join([*lines, "", "Runs are folders in runs/; compare them with: mnist tensorboard"])
 
 
 if __name__ == "__main__":

@@ -115,9 +115,9 @@ def scorecard(options: ScorecardOptions) -> str:
 class CompareOptions:
     """Compare runs: accuracy over seeds, learning curves and significance.
 
-    Runs that differ only in seed form one group, with means and 95 % confidence intervals over the seeds. Two groups,
-    or two runs, are also compared on the same test images: McNemar's exact test and a paired bootstrap. Prints a table
-    and writes a page, CSV and LaTeX.
+    Runs that differ only in seed form one group, with means and, from five seeds on, 95 % confidence intervals that hold
+    for other seeds and other writers. Two groups, or two runs, are also compared on the same test images. Prints a
+    table and writes a page, CSV and LaTeX.
 
     Examples:
       mnist compare
@@ -154,3 +154,43 @@ def runs(_options: RunsOptions) -> str:
 
     list_runs()
     return "compare" if Run.all() else "quickstart"
+
+
+@dataclass(frozen=True)
+class TensorboardOptions:
+    """Compare runs in TensorBoard: settings that differ, curves, and means over seeds.
+
+    Runs have readable names made of what differs, such as 'fast_conv lr=0.01 s0'. Runs that differ only in seed are one
+    row of the page HParams, and a run named '(mean)' has their mean curves with 95 % intervals, which the page Custom
+    Scalars draws as bands. Runs that are being trained appear and grow. Ctrl-C stops the server.
+
+    Examples:
+      mnist tensorboard
+      mnist tensorboard --model fast_conv --since 2h
+      mnist tensorboard RUN1 RUN2 RUN3 --port 0
+    """
+
+    runs: Annotated[SeveralRuns, tyro.conf.arg(help="Runs by folder or name; by default all runs in runs/.")] = ()
+    model: str | None = None
+    """Only runs of this model."""
+    dataset: str | None = None
+    """Only runs of this data set."""
+    since: Annotated[str | None, tyro.conf.arg(metavar="TIME")] = None
+    """Only runs that began later: a date such as 2026-11-20, or so long ago: 30m, 2h, 3d, 1w."""
+    last: int | None = None
+    """Only the last N of these runs."""
+    port: int = 6006
+    """Port on this machine; 0 takes a free one."""
+
+
+def tensorboard(options: TensorboardOptions) -> str:
+    if options.last is not None and options.last < 1:
+        raise UserError(f"--last {options.last}: expected 1 or more")
+
+    from study.tensorboard.server import filtered_runs, parse_since, serve_tensorboard
+
+    since = parse_since(options.since) if options.since else None
+    serve_tensorboard(
+        lambda: filtered_runs(options.runs, options.model, options.dataset, since, options.last), options.port
+    )
+    return "compare"

@@ -1,7 +1,6 @@
 """Metrics, confusion matrices, mistakes, calibration and history of runs: pictures, metrics.json, report.html and
 TensorBoard figures for each run."""
 
-import io
 import json
 import sys
 from collections.abc import Sequence
@@ -10,9 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
 from torch import nn
-from torch.utils.tensorboard import SummaryWriter
 
 from model_interpretation.metrics import (
     CONTESTED_TEST_DIGITS,
@@ -39,6 +36,7 @@ from utils.document import (
     write_overview,
 )
 from utils.errors import UserError
+from utils.event_files import png_value, replace_events
 from utils.evaluation import predict
 from utils.figures import (
     as_png,
@@ -123,11 +121,11 @@ def interpret_run(run: Run, model: nn.Module, output: Path, splits: Sequence[str
         write_whole(folder / picture.file_name, picture.content)
     report_document(run, metrics, matrices, pictures).write_html(folder / REPORT, folder)
     write_overview(folder)
-    with SummaryWriter(str(run.path), filename_suffix=".interpretation") as writer:
-        for name, figure in figures.items():
-            png = as_png(figure) if pictures[name].is_svg else pictures[name].content
-            pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
-            writer.add_image(f"interpretation/{name}", pixels, epoch, dataformats="HWC")
+    values = [
+        png_value(f"interpretation/{name}", as_png(figure) if pictures[name].is_svg else pictures[name].content)
+        for name, figure in figures.items()
+    ]
+    replace_events(run.path, "interpretation", values, epoch)
     lines = [f"  {name:45}" + "".join(f"{value:>20}" for value in values)
              for name, *values in [["", *metrics], *headline_rows(metrics)]]  # fmt: skip
     track.write("\n".join([run.name, *lines, f"  report and pictures: {shown(folder / REPORT)}\n"]))

@@ -17,12 +17,19 @@ from typing import Any
 from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import ListValue, Value
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar.metadata import CONFIG_SUMMARY_TAG
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+from tensorboard.plugins.text.plugin_data_pb2 import TextPluginData
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from utils.files import make_folder
+from utils.recipe import FIELDS, Execution, Recipe
+from utils.run import Run
 
 PREFIX = "events.out.tfevents"
 SESSION_TAGS = (metadata.SESSION_START_INFO_TAG, metadata.SESSION_END_INFO_TAG, metadata.EXPERIMENT_TAG)
@@ -31,16 +38,42 @@ MAX_SCALAR_RECORD = 32_000  # bytes; longer records hold pictures, graphs and em
 MAX_CHOICES = 20  # values of a setting that are offered as check boxes; more numbers are an interval
 
 
+TRAINING, SESSION, FINAL, SCORECARD = "training", "session", "final", "scorecard"
+"""The kinds of event files of a run: curves; hyperparameters; results and status; metrics of the scorecard."""
+FINAL_LABELS = {
+    "final/test_accuracy": "test accuracy",
+    "final/val_accuracy": "validation accuracy",
+    "final/best_val_accuracy": "best validation accuracy",
+    "final/test_error_rate": "test error rate",
+    "final/test_loss": "test loss",
+    "final/train_seconds": "training, s",
+    "final/num_parameters": "parameters",
+}
+"""The columns of the HParams page."""
+EXECUTION_SETTINGS = ("device", "precision", "compile", "threads")
+
+
 class EventFile:
     """A new event file, to be closed. `kind` is the end of its name, such as `training` or `scorecard`."""
 
-    def __init__(self, folder: Path, kind: str, purge_step: int | None = None) -> None:
-        """`purge_step`: TensorBoard forgets what earlier files of the folder have from this step on."""
+    def __init__(
+        self,
+        folder: Path,
+        kind: str,
+        purge_step: int | None = None,
+        written: float | None = None,
+        started: float | None = None,
+    ) -> None:
+        """`purge_step`: TensorBoard forgets what earlier files of the folder have from this step on. `written` is the
+        time in the file's name: TensorBoard reads the files of a folder in the order of their names. `started` is the
+        time by which TensorBoard sorts runs. Both are in seconds, by default now."""
         make_folder(folder)
-        name = f"{PREFIX}.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}.{kind}"
-        self.file = (folder / name).open("wb")
+        now = time.time()
+        written, started = (now if it is None else it for it in (written, started))
+        self.path = folder / f"{PREFIX}.{written:.6f}.{socket.gethostname()}.{os.getpid()}.{kind}"
+        self.file = self.path.open("wb")
         self.records = RecordWriter(self.file)
-        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        self._write(Event(wall_time=started, file_version="brain.Event:2"))
         if purge_step is not None:
             self.purge(purge_step)
 
@@ -77,6 +110,13 @@ def replace_events(folder: Path, kind: str, values: Iterable[Summary.Value], ste
         path.unlink()
 
 
+def log_scorecard(run: Run, results: Mapping[str, float]) -> None:
+    """Writes metrics of the scorecard by id into the run's results, in place of earlier ones."""
+    values = {f"scorecard/{metric_id}": value for metric_id, value in results.items()}
+    if values:
+        replace_events(run.path / "results", SCORECARD, scalars(values), run.summary.num_epochs_run)
+
+
 def event_files(folder: Path) -> list[Path]:
     """The event files of a folder, without those of its subfolders, in the order of their names."""
     try:
@@ -99,12 +139,43 @@ def scalars(values: Mapping[str, float]) -> list[Summary.Value]:
     return [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
 
 
-def picture(tag: str, png: bytes) -> Summary.Value:
+def png_value(tag: str, png: bytes) -> Summary.Value:
     """The content of a PNG file, unchanged."""
     width, height = struct.unpack(">II", png[16:24])
     return Summary.Value(
         tag=tag, image=Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
     )
+
+
+def text(tag: str, markdown: str) -> Summary.Value:
+    """Text for the page Text."""
+    plugin = SummaryMetadata.PluginData(plugin_name="text", content=TextPluginData(version=0).SerializeToString())
+    shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)])
+    tensor = TensorProto(dtype="DT_STRING", string_val=[markdown.encode()], tensor_shape=shape)
+    return Summary.Value(tag=tag, tensor=tensor, metadata=SummaryMetadata(plugin_data=plugin))
+
+
+def chart_layout(categories: Mapping[str, Mapping[str, Sequence[str]]], has_margins: bool = False) -> Summary.Value:
+    """The charts of the page Custom Scalars: category -> title -> tags of the lines; with margins, the tags of the line
+    and of the lower and upper end of its band."""
+    layout = layout_pb2.Layout()
+    for category, charts in categories.items():
+        part = layout.category.add(title=category)
+        for title, tags in charts.items():
+            if has_margins:
+                value, lower, upper = tags
+                part.chart.add(title=title).margin.series.add(value=value, lower=lower, upper=upper)
+            else:
+                part.chart.add(title=title).multiline.tag.extend(tags)
+    plugin = SummaryMetadata.PluginData(plugin_name="custom_scalars")
+    tensor = TensorProto(dtype="DT_STRING", string_val=[layout.SerializeToString()], tensor_shape=TensorShapeProto())
+    return Summary.Value(tag=CONFIG_SUMMARY_TAG, tensor=tensor, metadata=SummaryMetadata(plugin_data=plugin))
+
+
+def hyperparameters(recipe: Recipe, execution: Execution) -> dict[str, Any]:
+    """What the HParams page may show: the recipe without the seed, by which it groups, and the resolved execution."""
+    settings = {name: getattr(recipe, name) for name in FIELDS if name != "seed"}
+    return settings | {name: getattr(execution, name) for name in EXECUTION_SETTINGS}
 
 
 def session_start(settings: Mapping[str, Any], group: str) -> Summary.Value:

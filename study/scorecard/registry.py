@@ -43,6 +43,18 @@ BRIEF = (
 )
 # Everything but the metrics that only exist for the brief scorecard.
 FULL = tuple(id_ for id_ in METRICS if not id_.endswith("_1000"))
+# The columns of TensorBoard's HParams page.
+MAIN = (
+    "rotation_40",
+    "shift_4px",
+    "spatial_worst_case",
+    "corruptions_mean",
+    "corruptions_mean_1000",
+    "usps_accuracy",
+    "ood_far_energy",
+    "ood_near_energy",
+    "robust_linf_0.1",
+)
 MAX_SUGGESTIONS = 5
 
 

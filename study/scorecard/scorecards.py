@@ -12,11 +12,12 @@ from study.scorecard.cache import Scorecard, ScorecardCache, cache_file, scoreca
 from study.scorecard.corruptions import ranks_of
 from study.scorecard.evaluator import Curve, Evaluator, Metric, MetricResult
 from study.scorecard.figures import scorecard_blocks
-from study.scorecard.registry import CURVES, FULL, METRICS, get_metric
+from study.scorecard.registry import CURVES, FULL, MAIN, METRICS, get_metric
 from utils.data.datasets import class_names, load_dataset
 from utils.data.splits import DIGIT_NAMES
 from utils.document import Block, Command, Document, Facts, Section, Sliders, Table, Text
 from utils.errors import UserError
+from utils.event_files import log_scorecard
 from utils.files import output_folder, shown
 from utils.run import Run
 from utils.runtime import choose_device
@@ -48,7 +49,8 @@ def evaluate(
 def scorecard(run: Run, metrics: Sequence[str] = FULL, device: str = "auto") -> Scorecard:
     """These metrics of the run; with all metrics of the full scorecard also the curves. Measures what the cache lacks.
 
-    Raises UserError for an unknown metric id or device, and if the run is unfinished, damaged, or not of digits.
+    The main metrics also become columns in TensorBoard. Raises UserError for an unknown metric id or device, and if the
+    run is unfinished, damaged, or not of digits.
     """
     chosen: list[Metric | Curve] = [get_metric(metric_id) for metric_id in dict.fromkeys(metrics)]
     if set(FULL) <= set(metrics):
@@ -66,6 +68,8 @@ def scorecard(run: Run, metrics: Sequence[str] = FULL, device: str = "auto") -> 
             started = time.perf_counter()
             value = asdict(item.measure(evaluator)) if isinstance(item, Metric) else item.compute(evaluator)
             cache.put(item, value, time.perf_counter() - started)
+    main = _scorecard_from(cache, run, [METRICS[metric_id] for metric_id in MAIN]).results
+    log_scorecard(run, {metric_id: result.value for metric_id, result in main.items() if result.value is not None})
     return _scorecard_from(cache, run, chosen)
 
 

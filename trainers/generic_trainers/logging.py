@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from statistics import fmean
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile, schedule
@@ -16,7 +17,7 @@ from utils.data.csv_digits import CsvName
 from utils.files import program, shown
 from utils.recipe import Execution, Recipe
 from utils.run import EpochMetrics, Run
-from utils.statistics import mean_interval
+from utils.statistics import total_interval
 
 
 @runtime_checkable
@@ -141,11 +142,13 @@ def report_seed(run: Run) -> None:
 
 
 def report_seeds(runs: Sequence[Run]) -> None:
-    """Prints the mean accuracy of several seeds with its confidence interval."""
+    """Prints the mean accuracy of several seeds, with the total interval if there are enough."""
     if len(runs) > 1:
-        mean, half_width = mean_interval([run.summary.test_accuracy for run in runs])
+        predictions = [run.predictions("test") for run in runs]
+        interval = total_interval(np.stack([it.is_correct for it in predictions]), predictions[0].writers)
+        ends = f" ({interval.low:.2%} to {interval.high:.2%})" if interval.has_enough_seeds else ""
         seconds = sum(run.summary.train_seconds for run in runs)
-        print(f"mean {_test_set(runs[0])} accuracy of {len(runs)} seeds {mean:.2%} ± {half_width:.2%}, "
+        print(f"mean {_test_set(runs[0])} accuracy of {len(runs)} seeds {interval.value:.2%}{ends}, "
               f"{seconds:.1f} s of training")  # fmt: skip
 
 

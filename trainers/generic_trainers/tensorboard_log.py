@@ -25,7 +25,7 @@ from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.compat.proto.versions_pb2 import VersionDef
 from torch import Tensor, fx, nn
 from torch.utils.tensorboard._pytorch_graph import graph as traced_graph
-from torch.utils.tensorboard.summary import custom_scalars, histogram, pr_curve_raw, text
+from torch.utils.tensorboard.summary import histogram, pr_curve_raw
 
 from models.layers import first_layer_filters
 from trainers.generic_trainers.basic_trainer import BasicTrainer
@@ -41,20 +41,26 @@ from utils.data.datasets import ImageSet
 from utils.errors import UserError
 from utils.event_files import (
     FAILURE,
+    FINAL,
+    FINAL_LABELS,
+    SESSION,
     SUCCESS,
+    TRAINING,
     EventFile,
+    chart_layout,
     files_of_kind,
-    picture,
+    hyperparameters,
+    png_value,
     replace_events,
     scalars,
     session_end,
     session_start,
+    text,
 )
 from utils.predictions import Predictions
 from utils.recipe import Execution
 from utils.run import EpochMetrics, Run, RunSummary
 
-TRAINING, SESSION, FINAL = "training", "session", "final"  # kinds of event files
 EPOCH_TAGS = {
     "loss/train": "train_loss",
     "loss/val": "val_loss",
@@ -64,28 +70,17 @@ EPOCH_TAGS = {
     "grad_norm": "grad_norm",
     "images_per_second": "images_per_second",
 }
-FINAL_LABELS = {
-    "final/test_accuracy": "test accuracy",
-    "final/val_accuracy": "validation accuracy",
-    "final/best_val_accuracy": "best validation accuracy",
-    "final/test_error_rate": "test error rate",
-    "final/test_loss": "test loss",
-    "final/train_seconds": "training, s",
-    "final/num_parameters": "parameters",
-}
-"""The columns of the HParams page."""
-LAYOUT = {
+LAYOUT = {  # TensorBoard shows the last chart of a category first
     "training over validation": {
-        "loss": ["Multiline", ["loss/train", "loss/val"]],
-        "accuracy": ["Multiline", ["accuracy/train", "accuracy/val"]],
-        "error rate": ["Multiline", ["error_rate/train", "error_rate/val"]],
+        "error rate": ["error_rate/train", "error_rate/val"],
+        "loss": ["loss/train", "loss/val"],
+        "accuracy": ["accuracy/train", "accuracy/val"],
     },
     "optimization": {
-        "learning rate": ["Multiline", ["learning_rate"]],
-        "gradient norm": ["Multiline", ["grad_norm"]],
+        "gradient norm": ["grad_norm"],
+        "learning rate": ["learning_rate"],
     },
 }
-EXECUTION_SETTINGS = ("device", "precision", "compile", "threads")
 NUM_MISTAKES = 20
 NUM_THRESHOLDS = 51  # of a precision-recall curve
 NUM_ACTIVATION_IMAGES = 256
@@ -106,14 +101,12 @@ class TensorBoardLog:
         self.file = EventFile(run.path, TRAINING, purge_step=epochs_so_far[-1].epoch if epochs_so_far else None)
         for path in files_of_kind(self.results_folder, FINAL):  # of a failure before the run was resumed
             path.unlink()
-        settings = {name: value for name, value in run.recipe.to_json().items() if name != "seed"}
-        settings |= {name: getattr(execution, name) for name in EXECUTION_SETTINGS}
-        replace_events(self.results_folder, SESSION, [session_start(settings, run.recipe.hash)], 0)
+        start = session_start(hyperparameters(run.recipe, execution), run.recipe.hash)
+        replace_events(self.results_folder, SESSION, [start], 0)
         if epochs_so_far:
             self._write_metrics(epochs_so_far[-1])
         else:
-            values = [*custom_scalars(LAYOUT).value, *text("run", settings_text(run)).value]
-            self.file.write(values, 0)
+            self.file.write([chart_layout(LAYOUT), text("run", settings_text(run))], 0)
             with warnings.catch_warnings(), contextlib.suppress(Exception):  # such a model has no graph
                 warnings.simplefilter("ignore")
                 self.file.write_graph(model_graph(model))
@@ -148,7 +141,7 @@ class TensorBoardLog:
             title = (
                 f"{validation_set.name}, epoch {epoch}: {counts.sum() - np.trace(counts):,} of {counts.sum():,} wrong"
             )
-            values.append(picture("validation/confusion_matrix", confusion_picture(counts, names, title)))
+            values.append(png_value("validation/confusion_matrix", confusion_picture(counts, names, title)))
         if self.execution.log_histograms:
             values += histograms(trainer)
         self.file.write(values, epoch)
@@ -167,7 +160,7 @@ class TensorBoardLog:
     def finish(self, summary: RunSummary, model: nn.Module, test_set: ImageSet, predictions: Predictions) -> None:
         """Writes pictures, precision-recall curves and verdict of the evaluated model, and the final results."""
         values = [*pictures(model, test_set, predictions), *pr_curves(predictions, test_set.class_names)]
-        self.file.write([*values, *text("verdict", verdict_text(self.run, summary)).value], summary.best_epoch)
+        self.file.write([*values, text("verdict", verdict_text(self.run, summary))], summary.best_epoch)
         self.file.close()
         fields = {**asdict(summary), "test_error_rate": 1 - summary.test_accuracy}
         results = scalars({tag: float(fields[tag.removeprefix("final/")]) for tag in FINAL_LABELS})
@@ -179,18 +172,12 @@ class TensorBoardLog:
             return
         epoch = len(self.trainer.metrics) if self.trainer else 0
         reason = " ".join(str(error).split()) if isinstance(error, UserError) else f"{type(error).__name__} {error}"
-        self.file.write(text("verdict", f"stopped after epoch {epoch}: {reason.strip()}").value, epoch)
+        self.file.write([text("verdict", f"stopped after epoch {epoch}: {reason.strip()}")], epoch)
         self.file.close()
         self._end(FAILURE, [], epoch)
 
     def _end(self, status: int, results: list[Summary.Value], step: int) -> None:
         replace_events(self.results_folder, FINAL, [*results, session_end(status)], step)
-
-
-def log_scorecard(run: Run, results: dict[str, float]) -> None:
-    """Writes the metrics of a scorecard into the run's results, in place of earlier ones."""
-    values = scalars({f"scorecard/{metric_id}": value for metric_id, value in results.items()})
-    replace_events(run.path / "results", "scorecard", values, run.summary.num_epochs_run)
 
 
 # Texts.
@@ -295,7 +282,7 @@ def pictures(model: nn.Module, test_set: ImageSet, predictions: Predictions) -> 
     filters = first_layer_filters(model)
     if filters is not None:
         drawn["filters/first_layer"] = filters_picture(filters, "weights of the first layer")
-    return [picture(tag, png) for tag, png in drawn.items()]
+    return [png_value(tag, png) for tag, png in drawn.items()]
 
 
 def pr_curves(predictions: Predictions, class_names: tuple[str, ...]) -> list[Summary.Value]:
