@@ -19,8 +19,8 @@ from utils.errors import UserError
 
 def test_the_interval_of_the_difference_by_hand():
     # Mean 2, standard deviation 1: 4 - 2 plus and minus t * sqrt(1 + 1/3); at two degrees of freedom the 95 % quantile
-    # of t is 1.8 / sqrt(0.19).
-    width = 1.8 / math.sqrt(2 * 0.05 * 0.95 * 2) * math.sqrt(4 / 3)
+    # of t is 0.9 * sqrt(2 / (4 * 0.95 * 0.05)).
+    width = 0.9 * math.sqrt(2 / 0.19) * math.sqrt(4 / 3)
     assert difference_interval(4.0, [1.0, 2.0, 3.0]) == pytest.approx((2 - width, 2 + width))
 
 
