@@ -48,7 +48,7 @@ ALL_METHODS = "all"
 NUM_DIGITS_PER_MEAN = 20  # test digits of each class
 MAX_CLASSES = 10  # rows of the maps per class; of more classes, the most probable ones are shown
 MAP_INCHES = 1.15
-SCALE = "attribution, relative to the largest of the map: blue opposes the class, orange supports it"
+SCALE = "blue opposes the class, orange supports it"
 MAP_NOTE = (
     "Orange pixels raise the logit of the class, blue pixels lower it. Saliency and Grad-CAM show only how strong the "
     "effect is, in orange. Each map has a colour scale of its own; the line is the outline of the digit. A map shows "
@@ -59,9 +59,11 @@ CHECK_NOTES = (
     "the ink shows the digit rather than the network.",
     "Deletion: mean probability of the class while pixels are set to black, the highest attribution first; lower is "
     "better. Insertion: the same while pixels are restored on a black image; higher is better.",
-    "Infidelity: squared error of the logit change that the map predicts for pixel noise, after the best scaling, as a "
-    "fraction of that of a map of zeros; 0 is perfect. Contributions are divided by the pixels first (Yeh et al. "
-    "2019). Sensitivity: largest relative change of the map after a small change of the digit; lower is better.",
+    "Infidelity: squared error of the drop of the logit that the map predicts, after the best scaling, as a fraction "
+    "of that of a map of zeros; 0 is perfect. Contributions are divided by the pixels first (Yeh et al. 2019). Noise: "
+    "for noise on all pixels; it tests the effect of small changes. Squares: for squares of 8 x 8 pixels set to black; "
+    "it tests the effect of removing ink. Sensitivity: largest relative change of the map after a small change of the "
+    "digit; lower is better.",
     f"Random weights: rank correlation of the map with those of {NUM_RANDOM_NETWORKS} networks with independent random "
     "weights. Null: the same between these random networks; it comes from the digit and the method alone. z: the "
     "difference of the two in standard deviations of a random network. Near 0, the trained network's map is as unlike "
@@ -73,7 +75,8 @@ CHECK_NOTES = (
     f"{NUM_CASCADE_NETWORKS} random networks. A map that depends on the weights falls to its null, the dotted line.",
 )
 CHECK_HEADER = (
-    "map", "deletion", "insertion", "infidelity", "sensitivity", "random weights", "null", "z", "other seeds",
+    "map", "deletion", "insertion", "infidelity, noise", "infidelity, squares", "sensitivity", "random weights", "null",
+    "z", "other seeds",
 )  # fmt: skip
 
 
@@ -142,7 +145,8 @@ def check_row(name: str, checked: CheckedMap, sibling_maps: list[Float[Tensor, "
     """The results of the checks of one method or baseline, for `CHECK_HEADER`."""
     correlations = [rank_correlation(checked.map.cpu(), map) for map in sibling_maps]
     test = checked.randomisation
-    values = [checked.deletion_area, checked.insertion_area, checked.infidelity, checked.sensitivity, test.trained,
+    values = [checked.deletion_area, checked.insertion_area, checked.noise_infidelity, checked.square_infidelity,
+              checked.sensitivity, test.trained,
               test.null]  # fmt: skip
     return [
         _shown(name) + (" (empty map)" if checked.is_empty else ""),
@@ -200,7 +204,8 @@ def cascade_figure(checked: dict[str, CheckedMap]) -> Figure:
     axes = figure.add_subplot()
     steps = ["none", *next(iter(checked.values())).cascade]
     for number, (name, result) in enumerate(checked.items()):
-        color, style = (GREY, "--") if name in BASELINES else (COLORS[number % len(COLORS)], "-")
+        color = GREY if name in BASELINES else COLORS[number % len(COLORS)]
+        style = {"ink": "--", "noise": "-."}.get(name, "-")
         axes.plot([1.0, *result.cascade.values()], style, marker="o", color=color, label=_shown(name))
         if name not in BASELINES:
             axes.axhline(result.randomisation.null, color=color, linewidth=1, linestyle=":")
@@ -209,8 +214,8 @@ def cascade_figure(checked: dict[str, CheckedMap]) -> Figure:
     figure.legend(loc="outside right center")
     kept = {name: list(result.cascade.values())[-1] for name, result in checked.items() if name not in BASELINES}
     most = max(kept, key=kept.__getitem__)
-    finding = f"with random weights in all layers, {_shown(most)} still correlates by {kept[most]:.2f}"
-    set_title(figure, f"{finding}; dotted: null of each method")
+    finding = f"All layers random: {_shown(most)} still correlates by {kept[most]:.2f}"
+    set_title(figure, f"{finding} (dotted: null of each method)")
     return figure
 
 
@@ -241,7 +246,7 @@ def means_figure(model: nn.Module, methods: dict[str, Method], test_set: ImageSe
         maps.append(torch.stack([method(model, pixels, classes).mean(0) for method in methods.values()]))
         digits.append(pixels.mean(0)[0])
     rows = [test_set.class_names[label] for label in present]
-    title = f"mean maps over {NUM_DIGITS_PER_MEAN} test digits of each class"
+    title = f"Mean maps over {NUM_DIGITS_PER_MEAN} test digits of each class"
     return _map_grid(methods, list(torch.stack(maps, dim=1)), torch.stack(digits), rows, title)
 
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -27,18 +28,25 @@ from utils.data.batches import to_pixels
 from utils.data.datasets import ImageSet
 from utils.document import write_picture_page
 from utils.figures import (
+    GREY,
     INK,
+    LIGHT_GREY,
     digit_grid_figure,
     elided,
+    figure_style,
     filters_figure,
     name_ticks,
-    plain_axes,
     plain_log_ticks,
+    set_title,
 )
 from utils.predictions import Predictions
 from utils.run import Run
 from utils.track import track
 
+# Colour-blind safe: the muted scheme of Paul Tol 2021, https://personal.sron.nl/~pault/, and a dark grey.
+CLASS_COLORS = (
+    "#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#4a5568",
+)  # fmt: skip
 NUM_MAPPED = 3000  # digits in the t-SNE map
 MANY_MISTAKES = 200  # more are drawn smaller
 LABEL_DISTANCE = 0.06  # least distance of two class labels, as a fraction of the map's width
@@ -70,7 +78,7 @@ def show_embeddings(run: Run, model: nn.Module, output: Path) -> None:
         figures["neighbours"] = neighbours_figure(predictions, mistakes, test_set, train_set, nearest)
     filters = first_layer_filters(model)
     if filters is not None:
-        figures["filters"] = filters_figure(filters, "first-layer weights")
+        figures["filters"] = filters_figure(filters, "First-layer weights, one tile per filter")
     figures["curvature"] = curvature_figure(model, train_set)
     write_picture_page(output / run.name / "embeddings" / "embeddings.html", "Embeddings of the test digits", figures)
 
@@ -103,15 +111,14 @@ def write_projector(
 # The map.
 
 
-def class_colours(num_classes: int) -> Float[np.ndarray, "classes 4"]:
+def class_colors(num_classes: int) -> Float[np.ndarray, "classes 4"]:
     """One colour per class. More than ten classes get colours of a cycle, which neighbouring classes nearly share."""
-    return (
-        colormaps["tab10"](range(10))[:num_classes]
-        if num_classes <= 10
-        else colormaps["hsv"](np.linspace(0, 1, num_classes, endpoint=False))
-    )
+    if num_classes <= len(CLASS_COLORS):
+        return to_rgba_array(CLASS_COLORS[:num_classes])
+    return colormaps["hsv"](np.linspace(0, 1, num_classes, endpoint=False))
 
 
+@figure_style()
 def map_figure(embeddings: Float[Tensor, "n width"], predictions: Predictions, test_set: ImageSet) -> Figure:
     """The first two principal components of all digits beside t-SNE of a sample with as many mistakes as fit."""
     wrong, correct = np.flatnonzero(~predictions.is_correct), np.flatnonzero(predictions.is_correct)
@@ -121,21 +128,19 @@ def map_figure(embeddings: Float[Tensor, "n width"], predictions: Predictions, t
     pca = PCA(2, random_state=0).fit(embeddings.numpy())
     tsne = TSNE(2, init="pca", perplexity=perplexity, random_state=0)
     share = pca.explained_variance_ratio_.sum()
-    colours = class_colours(len(test_set.class_names))
+    colors = class_colors(len(test_set.class_names))
     names = [elided(name) for name in test_set.class_names]
 
-    figure = Figure(figsize=(11.5, 5.8), layout="constrained")
-    title = f"{test_set.name}: embeddings, coloured by true class. Mistakes have a ring in the colour of the prediction"
-    figure.suptitle(title, parse_math=False)
+    figure = Figure(figsize=(9.6, 5.6), layout="constrained")
+    rings = f"{len(wrong):,} mistakes, ringed in the colour of the prediction" if len(wrong) else "no mistakes"
+    set_title(figure, f"{test_set.name}: embeddings, coloured by true class; {rings}")
     left, right = figure.subplots(1, 2)
     everything, places = np.arange(len(embeddings)), pca.transform(embeddings.numpy())
-    _draw_places(left, f"PCA, {share:.0%} of the variance", places, predictions, everything, colours, names)
+    _draw_places(left, f"PCA, {share:.0%} of the variance", places, predictions, everything, colors, names)
     places = tsne.fit_transform(embeddings[sample].numpy())
-    _draw_places(right, f"t-SNE, perplexity {perplexity:.0f}", places, predictions, sample, colours, names)
-    handles = [Line2D([], [], marker="o", linestyle="", color=colour) for colour in colours]
-    legend = figure.legend(handles, names, loc="outside right center", title="class", frameon=False, fontsize=9)
-    for entry in legend.get_texts():
-        entry.set_parse_math(False)
+    _draw_places(right, f"t-SNE, perplexity {perplexity:.0f}", places, predictions, sample, colors, names)
+    handles = [Line2D([], [], marker="o", linestyle="", color=color) for color in colors]
+    figure.legend(handles, names, loc="outside lower center", ncols=10, handletextpad=0.1, columnspacing=1.2)
     return figure
 
 
@@ -145,7 +150,7 @@ def _draw_places(
     places: Float[np.ndarray, "n 2"],
     predictions: Predictions,
     indices: Int64[np.ndarray, " n"],
-    colours: Float[np.ndarray, "classes 4"],
+    colors: Float[np.ndarray, "classes 4"],
     names: list[str],
 ) -> None:
     """The digits at these indices as points, with the class names at the medians if they are short."""
@@ -153,10 +158,10 @@ def _draw_places(
     labels, predicted = predictions.labels[indices], predictions.predicted[indices]
     is_wrong = labels != predicted
     x, y = places.T
-    axes.scatter(x[~is_wrong], y[~is_wrong], s=5, c=colours[labels[~is_wrong]], alpha=0.5, linewidths=0)
+    axes.scatter(x[~is_wrong], y[~is_wrong], s=5, c=colors[labels[~is_wrong]], alpha=0.5, linewidths=0)
     size, width = (12, 0.8) if is_wrong.sum() > MANY_MISTAKES else (30, 1.6)
     axes.scatter(
-        x[is_wrong], y[is_wrong], s=size, c=colours[labels[is_wrong]], edgecolors=colours[predicted[is_wrong]],
+        x[is_wrong], y[is_wrong], s=size, c=colors[labels[is_wrong]], edgecolors=colors[predicted[is_wrong]],
         linewidths=width,
     )  # fmt: skip
     if max(map(len, names)) <= 2:
@@ -167,8 +172,8 @@ def _draw_places(
                 x_label, y_label, names[label], fontsize=14, weight="bold", color=INK, ha="center", va="center",
                 bbox={"boxstyle": "circle,pad=0.12", "facecolor": "white", "alpha": 0.75, "edgecolor": "none"},
             )  # fmt: skip
-    axes.set(xticks=[], yticks=[])
-    axes.set_title(f"{title}: {len(indices):,} digits, {is_wrong.sum():,} mistakes", fontsize=10)
+    axes.set(xticks=[], yticks=[], title=f"{title}: {len(indices):,} digits")
+    axes.spines[:].set(visible=True, color=LIGHT_GREY)
 
 
 def spread_apart(places: Float[np.ndarray, "n 2"], distance: float) -> Float[np.ndarray, "n 2"]:
@@ -206,13 +211,15 @@ def neighbours_figure(
         images += [test_set.images[index], *train_set.images[neighbours]]
         true, predicted = names[predictions.labels[index]], names[predictions.predicted[index]]
         separator = "\n" if max(len(true), len(predicted)) > 3 else " "
-        captions.append(f"no. {index}\n{true}{separator}!= {predicted}")
+        captions.append(f"no. {index}\n{true}{separator}≠ {predicted}")
         captions += [names[label] for label in train_set.labels[neighbours].tolist()]
     title = (
-        "left: the most confident mistakes, true != predicted; right: the training digits with the nearest embeddings "
-        "and their labels (a near digit is not necessarily the cause of the mistake)"
+        "Left: the most confident mistakes, true ≠ predicted. Right: the training digits with the nearest embeddings "
+        "and their labels; a near digit is not necessarily the cause of the mistake"
     )
-    return digit_grid_figure(torch.stack(images), captions, columns=1 + nearest.shape[1], title=title)
+    figure = digit_grid_figure(torch.stack(images), captions, columns=1 + nearest.shape[1], title=title)
+    figure.axes[0].axvline(1 / (1 + nearest.shape[1]) * figure.axes[0].get_xlim()[1], color=GREY, linewidth=1)
+    return figure
 
 
 # The curvature of the loss: the largest eigenvalues of the Fisher information.
@@ -256,6 +263,7 @@ def fisher_eigenvalues(
     return np.sort(eigenvalues)[::-1].clip(min=0)
 
 
+@figure_style()
 def curvature_figure(model: nn.Module, train_set: ImageSet) -> Figure:
     """The largest Fisher eigenvalues over the training digits of each class: all digits for a small model, else a
     sample."""
@@ -266,19 +274,24 @@ def curvature_figure(model: nn.Module, train_set: ImageSet) -> Figure:
         images = train_set.images[train_set.labels == label][:limit]
         eigenvalues[label] = fisher_eigenvalues(model, model_pixels(model, images), NUM_EIGENVALUES)
     sample = "all training digits" if is_exact else f"{NUM_CURVATURE_DIGITS} training digits per class"
-    figure = Figure(figsize=(11, 4.4), layout="constrained")
-    figure.suptitle(f"curvature of the loss: largest eigenvalues of the Fisher information, {sample}")
-    colours = class_colours(train_set.num_classes)
-    spectra, largest = plain_axes(figure, 1, 2, 1), plain_axes(figure, 1, 2, 2)
+    colors = class_colors(train_set.num_classes)
+    names = [elided(name) for name in train_set.class_names]
+    figure = Figure(figsize=(9.6, 4.2), layout="constrained")
+    spectra, largest = figure.subplots(1, 2)
     for label, values in eigenvalues.items():
-        spectra.plot(range(1, len(values) + 1), values, "o-", color=colours[label], markersize=3.5)
-    spectra.set(yscale="log" if min(values.min() for values in eigenvalues.values()) > 0 else "linear")
-    if spectra.get_yscale() == "log":
+        spectra.plot(range(1, len(values) + 1), values, "o-", color=colors[label], label=names[label])
+    if min(values.min() for values in eigenvalues.values()) > 0:
+        spectra.set_yscale("log")
         plain_log_ticks(spectra)
     spectra.xaxis.set_major_locator(MaxNLocator(integer=True))
-    spectra.set(xlabel="rank of the eigenvalue", ylabel="eigenvalue", title="colours: the classes on the right")
+    spectra.set(xlabel="rank of the eigenvalue", ylabel="eigenvalue")
     present = list(eigenvalues)
-    largest.bar(range(len(present)), [values[0] for values in eigenvalues.values()], color=colours[present])
-    name_ticks(largest.xaxis, [train_set.class_names[label] for label in present])
+    largest.bar(range(len(present)), [values[0] for values in eigenvalues.values()], color=colors[present])
+    name_ticks(largest.xaxis, [names[label] for label in present])
     largest.set(xlabel="class", ylabel="largest eigenvalue")
+    largest.grid(visible=False, axis="x")
+    figure.legend(loc="outside lower center", ncols=10, columnspacing=1.2)
+    sharpest = max(present, key=lambda label: float(eigenvalues[label][0]))
+    finding = f"The loss is most curved for {names[sharpest]}: largest Fisher eigenvalue {eigenvalues[sharpest][0]:.3g}"
+    set_title(figure, f"{finding} ({sample})")
     return figure

@@ -219,7 +219,7 @@ def control_figure(
     is_one_channel = len(channels) > 1 and bool((channels == channels[0]).all())
     optimized = visualizer.optimize(channels) if is_one_channel else visualizer.best_images(channels)
     num_higher = int((optimized.activations >= references.activations[channels]).sum())
-    title = f"control, random weights: {num_higher} of {len(channels)} images reach the best digit (image / best digit)"
+    title = f"Control, random weights: {num_higher} of {len(channels)} images reach the best digit (image / best digit)"
     return _sheet(optimized, references, channels, title)
 
 
@@ -244,7 +244,7 @@ def layer_figures(visualizer: FeatureVisualizer) -> dict[str, Figure]:
             references.images.numpy(),
             [f"{channel}: {activation:.1f}" for channel, activation in enumerate(references.activations.tolist())],
             COLUMNS,
-            "training digit with the highest mean activation of each channel (channel: activation)",
+            "Training digit with the highest mean activation of each channel (channel: activation)",
             cmap="gray",
             limits=(0, 1),
         ),
@@ -253,7 +253,7 @@ def layer_figures(visualizer: FeatureVisualizer) -> dict[str, Figure]:
 
 def channel_figures(visualizer: FeatureVisualizer, channels: Int64[Tensor, " n"]) -> dict[str, Figure]:
     """Several different images of one channel."""
-    title = f"channel {int(channels[0])} (image / best digit)"
+    title = f"Channel {int(channels[0])} (image / best digit)"
     return {"images": _sheet(visualizer.optimize(channels), visualizer.references, channels, title)}
 
 
@@ -300,14 +300,14 @@ def _activation_figure(activations: Float[Tensor, " channels"], top: Tensor) -> 
     axes.grid(visible=False, axis="x")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     listed = ", ".join(map(str, top.tolist()))
-    set_title(figure, f"of {len(activations)} channels, the digit activates these most (blue): {listed}")
+    set_title(figure, f"Of {len(activations)} channels, the digit activates these most (blue): {listed}")
     return figure
 
 
 @figure_style()
 def _collage(digit: ChosenDigit, activations: Tensor, top: Tensor, optimized: ChannelImages) -> Figure:
     """The digit, dimmed under a 3 x 3 grid, beside the images of the channels that it activates most."""
-    figure = Figure(figsize=(1.6 * (1 + len(top)), 2.3), layout="constrained")
+    figure = Figure(figsize=(1.6 * (1 + len(top)), 2.2), layout="constrained")
     first, *others = figure.subplots(1, 1 + len(top))
     first.imshow(0.55 * digit.image.numpy() / 255, cmap="gray", vmin=0, vmax=1)
     for place in (28 / 3 - 0.5, 56 / 3 - 0.5):

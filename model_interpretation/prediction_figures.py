@@ -126,11 +126,11 @@ def curve_figures(metrics: Sequence[EpochMetrics], epoch: int) -> dict[str, Figu
         if name == "loss":
             axes.set(yscale="log", ylabel="loss, nats per image")
             plain_log_ticks(axes)
-            set_title(figure, f"validation loss {final.val_loss:.4f} with the final weights")
+            set_title(figure, f"Validation loss {final.val_loss:.4f} with the final weights")
         else:
             axes.set_ylabel("accuracy")
             percent_axis(axes)
-            set_title(figure, f"validation accuracy {percent_tick(final.val_accuracy)} with the final weights")
+            set_title(figure, f"Validation accuracy {percent_tick(final.val_accuracy)} with the final weights")
         axes.legend(loc="best")
         figures[name] = figure
     return figures

@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from PIL import Image
 from torch import Tensor
 
@@ -349,7 +349,7 @@ def tiled_figure(
         axes.text((column + 0.5) * (width + gap), 0, name, ha="center", va="bottom", fontsize=9.5)
     if scale:
         bar_axes = axes_at(0.06 * figure_width, 0.42, min(3.0, 0.88 * figure_width), 0.1)
-        bar = figure.colorbar(picture, cax=bar_axes, orientation="horizontal", label=scale)
+        bar = figure.colorbar(picture, cax=bar_axes, orientation="horizontal", label=scale, ticks=MaxNLocator(4))
         bar.outline.set_visible(False)  # type: ignore[operator]
     figure.suptitle(lines, x=0.01, ha="left", y=1 - 0.06 / figure_height, va="top")
     return figure

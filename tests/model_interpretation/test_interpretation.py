@@ -108,7 +108,7 @@ def test_curves_show_each_epoch():
     assert list(loss.lines[0].get_ydata()) == [1, 1 / 2, 1 / 3]
     assert list(accuracy.lines[1].get_ydata()) == pytest.approx([0.81, 0.82, 0.83])
     assert "final weights: epoch 2" in [text.get_text() for text in loss.get_legend().get_texts()]
-    assert figures["accuracy"].get_suptitle() == "validation accuracy 82% with the final weights"
+    assert figures["accuracy"].get_suptitle() == "Validation accuracy 82% with the final weights"
 
 
 def test_ticks_of_the_curves_are_plain_numbers():
