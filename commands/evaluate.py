@@ -115,8 +115,8 @@ def scorecard(options: ScorecardOptions) -> str:
 class CompareOptions:
     """Compare runs: accuracy over seeds, learning curves and significance.
 
-    Runs that differ only in seed form one group, with means and, from five seeds on, 95 % confidence intervals that hold
-    for other seeds and other writers. Two groups, or two runs, are also compared on the same test images. Prints a
+    Runs that differ only in seed form one group, with means and, from five seeds on, 95 % confidence intervals that
+    hold for other seeds and other writers. Two groups, or two runs, are also compared on the same test images. Prints a
     table and writes a page, CSV and LaTeX.
 
     Examples:

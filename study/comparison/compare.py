@@ -67,9 +67,10 @@ class PairedComparison:
         points, low, high = (100 * value for value in (difference.value, difference.low, difference.high))
         images = f"{len(self.votes[0].labels):,} images"
         clusters = f"{images} by {self.num_writers} writers" if self.num_writers else f"{images} as independent images"
+        networks = "two networks" if self.sizes == (1, 1) else f"{sizes} seeds"
         texts = [
             f"{first} minus {second}: {points:+.2f} percentage points of test accuracy, 95 % confidence interval "
-            f"{low:+.2f} to {high:+.2f}, {p_value_text(difference.p_value)} ({sizes} seeds, {clusters})."
+            f"{low:+.2f} to {high:+.2f}, {p_value_text(difference.p_value)} ({networks}, {clusters})."
         ]
         if self.sizes == (1, 1):
             texts.append(

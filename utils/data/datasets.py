@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Int64, UInt8
-from sklearn.datasets import load_digits, load_svmlight_file
 from torch import Tensor
 
 from utils.data.array_files import DamagedFile, as_images, as_labels, read_idx, read_npz
@@ -151,6 +150,8 @@ def _load_usps(name: str, split: str) -> ImageSet:
 
 
 def _read_usps(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.datasets import load_svmlight_file  # takes half a second to import
+
     try:
         if path.suffix == ".bz2":
             values, labels = load_svmlight_file(str(path), n_features=256, dtype=np.float32)
@@ -163,6 +164,8 @@ def _read_usps(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _load_bundled(name: str, split: str) -> ImageSet:
     """The digits in scikit-learn: 8 x 8 values from 0 to 16, without a test split."""
+    from sklearn.datasets import load_digits  # takes half a second to import
+
     digits = load_digits()
     originals = (digits.images * (255 / 16)).round().astype(np.uint8)
     labels = torch.from_numpy(digits.target.astype(np.int64))

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Int64
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from utils.data.writers import held_out_writers
@@ -144,6 +143,8 @@ def _cannot_hold_out(image_set: ImageSet, count: int, advice: str) -> UserError:
 
 def _stratified_indices(image_set: ImageSet, count: int, seed: int) -> tuple[Tensor, Tensor] | None:
     """Ascending indices of `count` images and of the others. None if a part would miss a class."""
+    from sklearn.model_selection import train_test_split  # takes half a second to import
+
     labels = image_set.labels.numpy()
     sizes = {"train_size": count, "test_size": len(labels) - count}
     try:
