@@ -36,8 +36,8 @@ from utils.document import (
     write_overview,
 )
 from utils.errors import UserError
-from utils.event_files import png_value, replace_events
 from utils.evaluation import predict
+from utils.event_files import png_value, replace_events
 from utils.figures import (
     as_png,
     elided,

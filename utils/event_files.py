@@ -50,7 +50,7 @@ FINAL_LABELS = {
     "final/num_parameters": "parameters",
 }
 """The columns of the HParams page."""
-EXECUTION_SETTINGS = ("device", "precision", "compile", "threads")
+EXECUTION_SETTINGS = ("device", "precision")
 
 
 class EventFile:

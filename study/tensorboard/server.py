@@ -88,7 +88,9 @@ def report(view: View) -> str:
     lines = aligned([header, *rows[:MAX_ROWS]])
     if more > 0:
         lines.append(f"... and {more} more groups: page Text, run (all groups)")
-    lines.append("means over the seeds with 95 % intervals (Student's t); their curves are the runs named (mean)")
+    lines.append(
+        "means over the seeds with 95 % intervals (Student's t), the best on validation first; curves: runs named (mean)"
+    )
     return "\n".join([*lines, *view.notes])
 
 

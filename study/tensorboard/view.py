@@ -48,7 +48,8 @@ MARGIN_CHARTS = {  # TensorBoard shows the last one first
     "validation error rate": "error_rate/val",
     "validation accuracy": "accuracy/val",
 }
-HEADER = ["group", "seeds", "test accuracy", "validation accuracy", "training s"]
+HEADER = ["group", "seeds", "test accuracy", "validation accuracy", "training, s"]
+TABLE_FIELDS = ("test_accuracy", "val_accuracy", "train_seconds")  # of the run summary
 
 
 @dataclass
@@ -179,20 +180,13 @@ class View:
             by_seed = {m.run.recipe.seed: summary for m in members if (summary := _summary(m.run))}
             summaries = list(by_seed.values())
             seeds = f"{len(summaries)}" + (f" of {len(members)}" if len(summaries) < len(members) else "")
-            cells = ["", "", ""]
-            order = 0.0
+            cells, accuracy = ["", "", ""], 0.0
             if summaries:
-                fields = ("test_accuracy", "val_accuracy", "train_seconds")
-                mean, margin = student(
-                    np.array([[getattr(summary, name) for name in fields] for summary in summaries], float)
-                )
-                formats = ("{:.2%}", "{:.2%}", "{:.1f}")
-                cells = [
-                    form.format(value) + ("" if np.isnan(half) else f" ± {form.format(half)}")
-                    for form, value, half in zip(formats, mean, margin, strict=True)
-                ]
-                order = float(mean[1])
-            rows.append((members[0].run.recipe.dataset, -order, [group, seeds, *cells]))
+                values = np.array([[getattr(summary, name) for name in TABLE_FIELDS] for summary in summaries], float)
+                means, margins = student(values)
+                cells = [_interval_text(*cell) for cell in zip(TABLE_FIELDS, means, margins, strict=True)]
+                accuracy = float(means[1])
+            rows.append((members[0].run.recipe.dataset, -accuracy, [group, seeds, *cells]))
         return HEADER, [row for *_, row in sorted(rows)]
 
     def _named(self, runs: Sequence[Run]) -> list[ShownRun]:
@@ -276,6 +270,14 @@ def _summary(run: Run) -> RunSummary | None:
         return run.summary if run.is_finished else None
     except UserError:
         return None
+
+
+def _interval_text(field: str, mean: float, margin: float) -> str:
+    """The mean and the ends of its interval; an accuracy as 97.59% (95.48% to 99.70%), at most 100 %."""
+    is_fraction = field.endswith("accuracy")
+    form, highest = ("{:.2%}", 1.0) if is_fraction else ("{:.1f}", np.inf)
+    ends = (form.format(end) for end in np.clip([mean - margin, mean + margin], 0, highest))
+    return form.format(mean) + ("" if np.isnan(margin) else " ({} to {})".format(*ends))
 
 
 def _show(source: Path, target: Path, describes_experiment: bool) -> None:

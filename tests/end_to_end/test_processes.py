@@ -154,7 +154,7 @@ def tensorboard(home, command):
 
     def has_loaded():
         try:
-            return len(ask("plugin/images/tags")) == 2
+            return len(ask("plugin/images/tags")) == 2 and len(ask("runs")) == 4
         except OSError:
             return False
 
@@ -167,13 +167,14 @@ def tensorboard(home, command):
 
 
 def test_tensorboard_shows_two_runs(tensorboard):
-    assert tensorboard("runs") == ["run0", "run1"]
+    assert set(tensorboard("runs")) == {"run0", "run1", "run0/results", "run1/results"}
     tags = tensorboard("plugin/scalars/tags")
     expected = {
         "loss/train",
         "loss/val",
         "accuracy/train",
         "accuracy/val",
+        "error_rate/val",
         "learning_rate",
         "grad_norm",
         "images_per_second",
@@ -183,14 +184,15 @@ def test_tensorboard_shows_two_runs(tensorboard):
         points = tensorboard(f"plugin/scalars/scalars?run={run}&tag=accuracy%2Fval")
         assert [step for _, step, _ in points] == [1, 2]
         pictures = tensorboard("plugin/images/tags")[run]
-        assert set(pictures) == {"test/confusion_matrix", "test/worst_mistakes", "filters/first_layer"}
+        drawn = {"confusion_matrix", "worst_mistakes", "reliability"}
+        assert set(pictures) == {*(f"test/{name}" for name in drawn), "filters/first_layer"}
         assert tensorboard("plugin/graphs/info")[run]["run_graph"]
     layout = tensorboard("plugin/custom_scalars/layout")
     charts = [chart for category in layout["category"] for chart in category["chart"]]
     assert ["loss/train", "loss/val"] in [chart["multiline"]["tag"] for chart in charts]
     experiment = tensorboard("plugin/hparams/experiment", {"experimentName": ""})
     names = {info["name"] for info in experiment["hparamInfos"]}
-    assert {"model", "learning_rate", "seed"} <= names
+    assert {"model", "learning_rate", "device"} <= names and "seed" not in names
     groups = tensorboard(
         "plugin/hparams/session_groups",
         {

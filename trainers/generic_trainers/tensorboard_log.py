@@ -82,6 +82,7 @@ LAYOUT = {  # TensorBoard shows the last chart of a category first
     },
 }
 NUM_MISTAKES = 20
+NUM_FILTERS = 32
 NUM_THRESHOLDS = 51  # of a precision-recall curve
 NUM_ACTIVATION_IMAGES = 256
 
@@ -281,7 +282,8 @@ def pictures(model: nn.Module, test_set: ImageSet, predictions: Predictions) -> 
         drawn["test/worst_mistakes"] = digits_picture(test_set.images[mistakes].cpu().numpy(), captions, title)
     filters = first_layer_filters(model)
     if filters is not None:
-        drawn["filters/first_layer"] = filters_picture(filters, "weights of the first layer")
+        title = f"weights of the first layer, {min(len(filters), NUM_FILTERS)} filters"
+        drawn["filters/first_layer"] = filters_picture(filters[:NUM_FILTERS], title)
     return [png_value(tag, png) for tag, png in drawn.items()]
 
 
