@@ -36,7 +36,7 @@ from utils.data.downloads import DataFile, read_file
 from utils.data.mnist_c import MNIST_C, corrupt
 from utils.errors import UserError, exit_on_user_error
 from utils.evaluation import predict_logits, score
-from utils.figures import INK, save_figure
+from utils.figures import figure_style, save_figure, set_title
 from utils.files import shown
 from utils.run import Run
 from utils.track import track
@@ -159,15 +159,16 @@ def markdown(values: dict[str, Any]) -> str:
     return markdown_table(header, rows)
 
 
+@figure_style()
 def side_by_side(sets: dict[str, ImageSet]) -> Figure:
     """The first digits under each corruption: the published generator above, ours below."""
-    figure = Figure(figsize=(12.6, 6.8), layout="constrained")
-    figure.suptitle("MNIST-C: the published generator above, ours below (seed 0)", fontsize=13, color=INK)
+    figure = Figure(figsize=(9.4, 5.4), layout="constrained")
+    set_title(figure, "MNIST-C: the published generator above, ours below (seed 0)")
     clean = sets["identity"].images[:NUM_SHOWN]
     for place, name in enumerate(MNIST_C, start=1):
         axes = figure.add_subplot(math.ceil(len(MNIST_C) / 3), 3, place)
         _draw_rows(axes, torch.stack([sets[name].images[:NUM_SHOWN], corrupt(clean, name, seed=0)]))
-        axes.set_title(name, fontsize=10, color=INK, pad=3)
+        axes.set_title(name.replace("_", " "), pad=3)
     return figure
 
 

@@ -4,16 +4,21 @@ import json
 import math
 import re
 import shlex
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from models.registry import build_model, num_parameters
 from study.comparison.groups import plain_table
+from study.figures import PAGE_INCHES, title_inches, wrapped
 from study.scorecard import BRIEF, Scorecard, scorecard
 from study.scorecard.ood import SCORE_LABELS
 from study.sweeps.executors import LocalExecutor
@@ -22,7 +27,7 @@ from trainers.recipes import seeds_text
 from trainers.train import load_splits
 from utils.document import Document, Table, Text, picture_of
 from utils.errors import UserError, brief
-from utils.figures import COLORS, INK, use_plain_style
+from utils.figures import COLORS, GREY, INK, figure_style, set_title
 from utils.files import shown, study_folder, write_whole
 from utils.recipe import Execution, Recipe
 from utils.runtime import describe_environment, resolve_execution
@@ -118,6 +123,19 @@ EXPLANATION = (
     "the networks, and all are compared with the same runs of the baseline."
 )
 LINEAR_POINTS = 1  # percentage points: beyond, the axis is logarithmic, so that small and large effects are visible
+EFFECTS_CAPTION = (
+    "Effects of each property, in percentage points above the baseline: means with 95 % intervals; for "
+    "out-of-distribution (OOD) images the effects on the four scores. The scale is logarithmic beyond "
+    f"{LINEAR_POINTS} point"
+)
+PANELS_PER_ROW = 5
+EFFECT_ROW_INCHES = 0.31
+EFFECT_COLORS = {  # of the line, and of the inside of the point
+    "significantly better": (COLORS[0], COLORS[0]),
+    "significantly worse": (COLORS[1], COLORS[1]),
+    "not significant": (GREY, GREY),
+    "control, not tested": (GREY, "white"),
+}
 
 
 @dataclass(frozen=True)
@@ -137,7 +155,7 @@ class VariantResult:
     def name(self) -> str:
         return f"{self.property}: {self.label}"
 
-    @property
+    @cached_property
     def is_control(self) -> bool:
         """Whether the effect is known beforehand, so that it shows the size of effects and is not tested."""
         return self.property in CONTROLS
@@ -320,7 +338,7 @@ def _arguments(properties: Sequence[str], seeds: Sequence[int], num_epochs: int)
 def _write_study(results: AblationResults, folder: Path) -> None:
     results.write(folder)
     rows = effect_rows(results)
-    picture = picture_of(effects_figure(results), "Effects of each property", "effects")
+    picture = picture_of(effects_figure(results), EFFECTS_CAPTION, "effects")
     made = (
         f"Made by {results.command}: {len(results.variants)} networks, seeds {', '.join(map(str, results.seeds))}, "
         f"{results.num_epochs} epochs."
@@ -365,31 +383,81 @@ def _ood_text(results: AblationResults, variant: VariantResult, images: str) -> 
     return f"{min(differences):+.2f} to {max(differences):+.2f}{' *' if scores_agree(effects) else ''}"
 
 
+@figure_style()
 def effects_figure(results: AblationResults) -> Figure:
-    """A row per variant, a panel per metric: the difference from the baseline with its confidence interval."""
-    figure = Figure(figsize=(13, 1.2 + 0.27 * len(results.others)), layout="constrained")
-    panels = figure.subplots(1, len(MEASURES), sharey=True)
-    for axes, (metric, heading) in zip(panels, MEASURES.items(), strict=True):
-        for row, variant in enumerate(results.others):
-            if effect := results.effects.get((variant.name, metric)):
-                difference, low, high = effect.points
-                colour = "#9aa5b1" if not effect.is_significant else COLORS[0] if difference > 0 else COLORS[1]
-                axes.plot([low, high], [row, row], color=colour, linewidth=2)
-                axes.plot(difference, row, "o", color=colour, markersize=4.5)
-        axes.axvline(0, color=INK, linewidth=0.8)
-        axes.set_xscale("symlog", linthresh=LINEAR_POINTS)
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.margins(x=0.08)
-        axes.set_title(heading, fontsize=10)
-        use_plain_style(axes)
-        axes.spines["left"].set_visible(False)
-        axes.tick_params(axis="y", length=0)
-        axes.tick_params(axis="x", labelsize=8)
-    panels[0].set_yticks(range(len(results.others)), [variant.name for variant in results.others], fontsize=9)
-    panels[0].set_ylim(len(results.others) - 0.5, -0.5)
-    figure.supxlabel(
-        f"percentage points above {results.baseline.model}, logarithmic beyond {LINEAR_POINTS}; "
-        "green better, red worse, grey not significant",
-        fontsize=9,
-    )
+    """A row per variant, a panel per measured metric: the difference from the baseline with its confidence interval, or
+    the differences by each of the four scores for out-of-distribution images."""
+    panels: dict[str, dict[str, list[Effect]]] = {}
+    for metric, heading in MEASURES.items():
+        found = {variant.name: results.effects.get((variant.name, metric)) for variant in results.others}
+        panels[heading] = {name: [effect] for name, effect in found.items() if effect}
+    for images, heading in OOD_MEASURES.items():
+        panels[heading] = {variant.name: results.ood_effects(variant, images) for variant in results.others}
+    panels = {heading: effects for heading, effects in panels.items() if any(effects.values())}
+    columns = min(PANELS_PER_ROW, len(panels))
+    num_rows = -(-len(panels) // columns)
+    title = _effects_title(results)
+    height = num_rows * (1.1 + EFFECT_ROW_INCHES * len(results.others)) + title_inches(title, PAGE_INCHES) + 0.5
+    figure = Figure(figsize=(min(PAGE_INCHES, 3.0 + 1.6 * columns), height), layout="constrained")
+    set_title(figure, title)
+    grid = figure.subplots(num_rows, columns, sharey=True, squeeze=False).flatten()
+    for axes in grid[len(panels) :]:
+        axes.axis("off")
+    for axes, (heading, effects) in zip(grid, panels.items(), strict=False):
+        _draw_effects(axes, results, effects)
+        axes.set_title(textwrap.fill(heading, 18))
+        axes.set_xlabel("points")
+    names = [wrapped(variant.name, 30) for variant in results.others]
+    grid[0].set_yticks(range(len(names)), names)
+    grid[0].set_ylim(len(names) - 0.5, -0.5)
+    handles = [Line2D([], [], marker="o", color=color, markerfacecolor=face) for color, face in EFFECT_COLORS.values()]
+    figure.legend(handles, list(EFFECT_COLORS), loc="outside lower left", ncols=2)
     return figure
+
+
+def _effects_title(results: AblationResults) -> str:
+    """How many effects on the test accuracy, or on the first measured metric, are significant, and the largest."""
+    for metric, heading in MEASURES.items():
+        effects = [(variant, results.effects.get((variant.name, metric))) for variant in results.others]
+        tested = [(variant, effect) for variant, effect in effects if effect and not variant.is_control]
+        significant = [(abs(effect.difference), variant, effect) for variant, effect in tested if effect.is_significant]
+        if significant:
+            _, variant, effect = max(significant, key=lambda item: item[0])
+            return (
+                f"{len(significant)} of {len(tested)} changes have a significant effect ({heading}), the largest: "
+                f"{variant.name} ({100 * effect.difference:+.1f} points)"
+            )
+        if tested:
+            return f"None of {len(tested)} changes has a significant effect ({heading})"
+    return "Effects of each property"
+
+
+def _draw_effects(axes: Axes, results: AblationResults, effects: Mapping[str, Sequence[Effect]]) -> None:
+    """A row per variant: one effect with its interval, or several effects and the line that joins them."""
+    largest = 0.0
+    for row, variant in enumerate(results.others):
+        found = effects.get(variant.name, [])
+        if not found:
+            continue
+        points = [100 * effect.difference for effect in found]
+        low, high = found[0].points[1:] if len(found) == 1 else (min(points), max(points))
+        is_significant = scores_agree(found)
+        kind = "control, not tested" if variant.is_control else "not significant"
+        if is_significant:
+            kind = "significantly better" if points[0] > 0 else "significantly worse"
+        color, face = EFFECT_COLORS[kind]
+        axes.hlines(row, low, high, color=color, linewidth=2 if len(found) == 1 else 1)
+        axes.plot(points, [row] * len(points), "o", color=color, markerfacecolor=face)
+        largest = max(largest, *map(abs, points))
+    axes.axvline(0, color=INK, linewidth=0.8)
+    if largest > LINEAR_POINTS:
+        axes.set_xscale("symlog", linthresh=LINEAR_POINTS)
+        ticks = (1, 10) if largest > 5 else (1, 3)
+        axes.set_xticks([*(-tick for tick in reversed(ticks)), 0, *ticks])
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda value, _position: f"{value:+g}" if value else "0")
+    axes.margins(x=0.08)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)

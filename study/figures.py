@@ -15,12 +15,13 @@ from utils.statistical_figures import heat_map
 from utils.statistics import mean_interval
 
 PANEL_INCHES = 4.6  # width: two panels fit beside each other on a wide page, and one fits a phone
+WIDE_PANEL_INCHES = 6.0
 PAGE_INCHES = 9.4  # width of a page
 PANEL_HEIGHT_INCHES = 3.1  # without title and legend
 LINE_INCHES = 0.19  # height of a line of text
 LABEL_CHARACTER_INCHES = 0.076
 ROW_LABEL_LENGTH = 28  # characters of a line of a network's label beside a heat map or points
-ROW_INCHES, CELL_INCHES = 0.38, 0.42
+ROW_INCHES, CELL_INCHES = 0.38, 0.44
 MAX_CURVES = len(COLORS)
 MAX_ROWS = 30  # networks of a heat map, groups of a comparison
 MIN_BAND_SEEDS = 3  # Student's interval of two seeds is nine standard deviations wide to either side
@@ -38,27 +39,27 @@ def title_inches(title: str, width: float) -> float:
     return LINE_INCHES * len(textwrap.wrap(title, max(10, int(width / CHARACTER_INCHES)))) + 0.1
 
 
-def panel(title: str, labels: Sequence[str] = (), height: float = PANEL_HEIGHT_INCHES) -> tuple[Figure, Axes]:
+def panel(
+    title: str, labels: Sequence[str] = (), height: float = PANEL_HEIGHT_INCHES, width: float = PANEL_INCHES
+) -> tuple[Figure, Axes]:
     """A figure with one pair of axes and this title. It is higher by the legend that `legend_below` makes of these
-    labels, so that no axes shrink."""
-    rows = sum(len(wrapped(label, _legend_length()).split("\n")) for label in labels) if len(labels) > 1 else 0
-    total = height + title_inches(title, PANEL_INCHES) + LINE_INCHES * rows
-    figure = Figure(figsize=(PANEL_INCHES, total), layout="constrained")
+    labels, so that the axes do not shrink."""
+    rows = sum(len(_legend_text(label, width).split("\n")) for label in labels) if len(labels) > 1 else 0
+    figure = Figure(figsize=(width, height + title_inches(title, width) + LINE_INCHES * rows), layout="constrained")
     set_title(figure, title)
     return figure, figure.add_subplot()
 
 
-def _legend_length() -> int:
-    return int((PANEL_INCHES - 0.7) / LABEL_CHARACTER_INCHES)
-
-
 def legend_below(figure: Figure, labels: Sequence[str]) -> None:
-    """One line per label below the axes, in the order of `COLORS`; nothing for a single label."""
+    """One entry per label below the axes, in this order; nothing for a single label."""
     handles = dict(zip(*reversed(figure.axes[0].get_legend_handles_labels()), strict=True))
-    names = [label for label in labels if label in handles]
-    if len(names) > 1:
-        texts = [wrapped(name, _legend_length()) for name in names]
-        figure.legend([handles[name] for name in names], texts, loc="outside lower left")
+    if len(labels) > 1:
+        texts = [_legend_text(label, figure.get_figwidth()) for label in labels]
+        figure.legend([handles[label] for label in labels], texts, loc="outside lower left")
+
+
+def _legend_text(label: str, width: float) -> str:
+    return wrapped(label, int((width - 0.7) / LABEL_CHARACTER_INCHES))
 
 
 def seed_curves(
@@ -78,7 +79,7 @@ def seed_curves(
     line_with_band(axes, x, mean, label=label, color=color)
     if len(values) > 1:
         for seed in values:
-            axes.plot(x, seed, color=color, linewidth=0.8, alpha=0.6)
+            axes.plot(x, seed, color=color, linewidth=0.8, alpha=0.6, marker="." if len(seed) == 1 else None)
 
 
 @figure_style()
@@ -88,6 +89,7 @@ def networks_figure(
     cmap: str | Colormap = SEQUENTIAL,
     limits: tuple[float, float] = (0.0, 1.0),
     num_summaries: int = 0,
+    label_length: int = ROW_LABEL_LENGTH,
 ) -> Figure:
     """Heat maps of fractions in percent, one below the other: networks as rows, conditions as columns. The last
     `num_summaries` columns are means, apart from the others.
@@ -96,10 +98,10 @@ def networks_figure(
     """
     tables = {heading: table[:MAX_ROWS] for heading, table in tables.items()}
     first = next(iter(tables.values()))
-    rows = [wrapped(str(name)) for name in first.index]
+    rows = [wrapped(str(name), label_length) for name in first.index]
     label_inches = LABEL_CHARACTER_INCHES * max(len(line) for row in rows for line in row.split("\n")) + 0.2
     columns = [str(name) for name in first.columns]
-    width = max(PANEL_INCHES, min(PAGE_INCHES, label_inches + max(CELL_INCHES, 0.5) * len(columns) + 0.2))
+    width = max(PANEL_INCHES, min(PAGE_INCHES, label_inches + CELL_INCHES * len(columns) + 0.2))
     names_inches = 0.72 * LABEL_CHARACTER_INCHES * max(map(len, columns)) + 0.3
     height = title_inches(title, width) + names_inches
     height += sum(ROW_INCHES * len(table) + (0.32 if heading else 0.08) for heading, table in tables.items())

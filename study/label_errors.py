@@ -15,16 +15,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from model_interpretation.metrics import CONTESTED_TEST_DIGITS, NUM_RATED_TEST_DIGITS
 from model_interpretation.predict import load_test_predictions
 from study.comparison.groups import RunGroup, group_runs
+from study.figures import panel
 from study.scorecard import finished_mnist_runs
 from trainers.recipes import recipe_label, training_command
 from utils.data import ImageSet, load_dataset
 from utils.document import Block, Command, Document, Section, Table, Text, picture_of
 from utils.errors import UserError
-from utils.figures import COLORS, digit_grid_figure, plain_axes
+from utils.figures import digit_grid_figure, figure_style
 from utils.files import shown, study_folder, write_whole
 from utils.predictions import Predictions
 from utils.run import Run
@@ -35,8 +37,8 @@ MIN_VAL_ACCURACY = 0.99  # the mistakes of weaker networks say little about the 
 NUM_SUBSETS = 200
 NUM_SHOWN = 48
 DESCRIPTIONS = {
-    "hardest_digits": "The hardest test digits: label, most frequent wrong prediction, fraction of networks that are "
-    "wrong; * marks a label that human raters rejected",
+    "hardest_digits": "The hardest test digits: number, label, most frequent wrong prediction, fraction of networks "
+    "that are wrong; * marks a label that human raters rejected",
     "missed_by_all": "Number of digits that all of k randomly chosen networks get wrong",
 }
 
@@ -240,18 +242,24 @@ def _hardest_digits_figure(errors: LabelErrors) -> Figure:
     indices = errors.hardest_first[:NUM_SHOWN]
     indices = indices[errors.error_rate[indices] > 0]
     captions = [
+        f"no. {index}{' *' if index in CONTESTED_TEST_DIGITS else ''}\n"
         f"{int(errors.test_set.labels[index])} as {errors.most_frequent_error[index]}, {errors.error_rate[index]:.0%}"
-        + (" *" if index in CONTESTED_TEST_DIGITS else "")
         for index in indices
     ]
-    title = "label as wrong prediction, networks that are wrong; *: human raters rejected the label"
+    num_missed, num_shown_rejected = int((errors.error_rate == 1).sum()), len({*indices} & {*CONTESTED_TEST_DIGITS})
+    title = (
+        f"{num_missed} test digits are wrong in all networks; human raters rejected {num_shown_rejected} of the "
+        f"{len(indices)} hardest labels (*)"
+    )
     return digit_grid_figure(errors.test_set.images[indices], captions, columns=8, title=title)
 
 
+@figure_style()
 def _missed_by_all_figure(errors: LabelErrors) -> Figure:
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-    axes = plain_axes(figure)
-    numbers = range(1, len(errors.num_missed_by_all) + 1)
-    axes.plot(numbers, errors.num_missed_by_all, color=COLORS[0], marker="o", markersize=3)
+    num_missed = errors.num_missed_by_all
+    title = f"One network misses {num_missed[0]:.0f} digits; {num_missed[-1]:.0f} are missed by all {len(num_missed)}"
+    figure, axes = panel(title)
+    axes.plot(range(1, len(num_missed) + 1), num_missed, marker="o", markersize=3)
     axes.set(xlabel="randomly chosen networks", ylabel="digits that all of them get wrong", ylim=(0, None))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     return figure

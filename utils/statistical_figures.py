@@ -7,11 +7,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from seaborn.utils import relative_luminance
 
 from utils.figures import SEQUENTIAL, elided, figure_style, name_ticks, percent_tick, set_title
 from utils.predictions import Predictions
 
 CELL_INCHES = 0.36
+MAX_DARK_LUMINANCE = 0.18  # of cells with white text: black and white have the same contrast there
 MIN_DARKEST = 5  # mistakes of the darkest cell: fewer are never dark
 
 
@@ -36,6 +38,11 @@ def heat_map(
         cbar_kws={"label": scale, "pad": 0.02, "format": percent_tick if style.endswith("%}") else None},
         xticklabels=False, yticklabels=False,
     )  # fmt: skip
+    mesh = axes.collections[0]
+    for text in axes.texts:  # seaborn's white texts on cells of medium brightness have too little contrast
+        column, row = (int(place) for place in text.get_position())
+        cell_color = mesh.cmap(mesh.norm(table.iat[row, column]))
+        text.set_color("white" if relative_luminance(cell_color) < MAX_DARK_LUMINANCE else "black")
     axes.set_facecolor("#f5f7fa")  # of empty cells
     axes.grid(visible=False)
     axes.set(xlabel="", ylabel="")

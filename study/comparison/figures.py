@@ -35,7 +35,7 @@ from utils.run import EpochMetrics
 
 BANDS = "lines: means over the seeds; bands: Student's 95 % intervals, for at least three seeds; thin lines: two seeds"
 MIN_LOG_RATIO = 5  # of the largest and the smallest error
-LABEL_LENGTH = 42  # characters of a line of a group's label beside its points
+LABEL_LENGTH = 50  # characters of a line of a group's label beside its points
 
 
 def curve_pictures(groups: Sequence[RunGroup], prefix: str = "") -> Columns:

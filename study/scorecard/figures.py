@@ -173,9 +173,8 @@ def shift_maps_figure(series: Series) -> Figure:
         axes.set_title(labels[label], fontsize=9)
         axes.set(xticks=(-10, 0, 10), yticks=(-10, 0, 10))
         axes.grid(visible=False)
-        axes.label_outer(remove_inner_ticks=False)
-    figure.supxlabel("shift to the right, pixels", fontsize=9.5)
-    figure.supylabel("shift up, pixels", fontsize=9.5)
+        axes.set(xlabel="right, pixels", ylabel="up, pixels")
+        axes.label_outer()
     bar = figure.colorbar(image, ax=list(panels), label=f"accuracy (line: {ENOUGH:.0%})", shrink=0.8)
     percent_axis(bar.ax)
     return figure
@@ -198,7 +197,7 @@ def accuracies_figure(series: Series, metric_ids: Sequence[str]) -> Figure:
         return _points_figure(next(iter(series.values())), names, title)
     rows = {label: [_mean(cards, id_) for id_ in names] for label, cards in series.items()}
     table = pd.DataFrame.from_dict(rows, orient="index", columns=[names[id_] for id_ in names])
-    averages = table[[names[id_] for id_ in shown]].mean(axis=1, skipna=False).dropna()
+    averages = (table[names[summaries[0]]] if summaries else table.mean(axis=1, skipna=False)).dropna()
     if len(averages):
         title += f" on average; highest mean: {averages.idxmax()}, {averages.max():.1%}"
     return networks_figure({"": table}, title, num_summaries=len(summaries))
@@ -250,7 +249,7 @@ def ood_figure(series: Series, distance: str) -> Figure:
     tables = {SCORE_LABELS[score]: table[measured] for score, table in auroc.items()}
     if len(series) == 1:
         tables = {"": pd.concat(list(tables.values())).set_axis(list(tables), axis=0)}
-    return networks_figure(tables, title, DIVERGING.reversed(), (0.0, 1.0), num_summaries=1)
+    return networks_figure(tables, title, DIVERGING.reversed(), (0.0, 1.0), num_summaries=1, label_length=20)
 
 
 # Curves.
