@@ -48,7 +48,7 @@ GROUPS = {
     "Understand": {
         "activations": Command("understand", "each layer's activations for one digit"),
         "features": Command("understand", "images that maximise a layer's channels"),
-        "attribution": Command("understand", "which pixels decide, with sanity checks"),
+        "attribution": Command("understand", "attribution maps, with checks and baselines"),
         "embeddings": Command("understand", "map of the test set, neighbours, filters, curvature"),
         "explain": Command("understand", "all of these on one page"),
     },

@@ -49,7 +49,8 @@ class FeaturesOptions(DigitOptions):
     """Draw images that maximise the activation of a layer's channels (feature visualisation).
 
     Each caption shows the mean activation that the image reaches and the highest of any training digit. With --id or
-    --image, the channels are those that the digit activates most. Writes PNG files and a page.
+    --image, the channels are those that the digit activates most. A control shows the same for a network with random
+    weights. Writes the pictures and a page.
 
     Examples:
       mnist features
@@ -85,11 +86,12 @@ def features(options: FeaturesOptions) -> str:
 
 @dataclass(frozen=True)
 class AttributionOptions(DigitOptions):
-    """Draw which pixels decide the prediction for a digit, by several attribution methods.
+    """Draw attribution maps of a digit by several methods, and check the maps.
 
-    Maps for the predicted class and for all ten classes, with sanity checks: deletion and insertion curves, infidelity,
-    sensitivity, and the rank correlation with random weights and with other seeds of the same recipe. Writes PNG files
-    and a page.
+    Maps for the predicted class and for all ten classes, beside two baselines: the digit itself and noise. The checks
+    are deletion and insertion curves, infidelity, sensitivity, the rank correlation with networks with random weights
+    against that between random networks, cascading randomisation, and the rank correlation with other seeds of the same
+    recipe. Writes the pictures and a page.
 
     Examples:
       mnist attribution

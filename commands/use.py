@@ -74,7 +74,7 @@ def _run_and_id(words: tuple[str, ...]) -> tuple[str | None, int | None]:
 class DrawOptions:
     """Serve a page for this machine only, on which you draw a digit or drop a photo and see the prediction.
 
-    The page shows the class probabilities while you draw, every preprocessing step, which pixels decide, and the
+    The page shows the class probabilities while you draw, every preprocessing step, an attribution map, and the
     activations of each layer. It offers all finished runs and compares two of them. Ctrl-C stops the server.
 
     Examples:

@@ -27,7 +27,7 @@ from model_interpretation.predict import ChosenDigit, load_run_split
 from model_interpretation.random_networks import random_networks
 from models.registry import load_trained
 from utils.data.datasets import ImageSet, class_names
-from utils.document import Table, write_picture_page
+from utils.document import Block, Table, write_picture_page
 from utils.errors import UserError
 from utils.figures import (
     COLORS,
@@ -112,7 +112,7 @@ def attribute(
     rows = [check_row(name, checked[name], _sibling_maps(each, siblings, pixels, label))
             for name, each in all_methods.items()]  # fmt: skip
     file = output / run.name / f"attribution-{digit.slug}" / "attribution.html"
-    notes = [MAP_NOTE, Table(CHECK_HEADER, rows), *CHECK_NOTES]
+    notes: list[str | Block] = [MAP_NOTE, Table(CHECK_HEADER, rows), *CHECK_NOTES]
     write_picture_page(file, f"Attribution maps and their checks: {digit.title}", figures, notes)
 
 

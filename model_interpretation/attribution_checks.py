@@ -25,8 +25,9 @@ with needs_extra("study"):
 PIXELS_PER_STEP = 28  # of the deletion and insertion curves
 NUM_RANDOM_NETWORKS = 8
 NUM_CASCADE_NETWORKS = 3  # random networks whose layers replace those of the trained network
-NOISE_STD = 0.1  # pixel noise of the infidelity check
+NOISE_STD = 0.03  # pixel noise of the infidelity check
 NUM_NOISE_SAMPLES = 200
+SQUARE_SIDE, SQUARE_STRIDE = 8, 2  # pixels; the squares that the other infidelity check sets to black
 
 
 def ink(_model: nn.Module, pixels: Pixels, _classes: Classes) -> Maps:
@@ -53,8 +54,10 @@ class CheckedMap:
     """Probability of the class while pixels are set to black, the highest attribution first. Good maps fall early."""
     insertion: Float[np.ndarray, " steps"]
     """Probability of the class while pixels are restored on a black image. Good maps rise early."""
-    infidelity: float
-    """See `normalised_infidelity`: 0 is perfect, 1 is a map of zeros."""
+    noise_infidelity: float
+    """See `normalised_infidelity`, for pixel noise: 0 is perfect, 1 is a map of zeros."""
+    square_infidelity: float
+    """The same for squares of the digit that are set to black."""
     sensitivity: float
     """Largest relative change of the map for a small change of the digit (Yeh et al. 2019, arXiv 1901.09392)."""
     randomisation: "Randomisation"
@@ -115,7 +118,8 @@ def check_method(
         map=map,
         deletion=_probability_curve(model, pixels, map, label, starts_black=False),
         insertion=_probability_curve(model, pixels, map, label, starts_black=True),
-        infidelity=infidelity(model, method, pixels, label, seed),
+        noise_infidelity=infidelity(model, method, pixels, label, pixel_noise(pixels, seed)),
+        square_infidelity=infidelity(model, method, pixels, label, squares(pixels)),
         sensitivity=sensitivity,
         randomisation=randomisation(map, [map_of(network) for network in random_models]),
         cascade=cascading_randomisation(model, random_models[:NUM_CASCADE_NETWORKS], map_of),
@@ -169,18 +173,35 @@ def cascading_randomisation(
 # Infidelity.
 
 
+def pixel_noise(pixels: Float[Tensor, "1 1 28 28"], seed: int = 0) -> Float[Tensor, "changes 1 28 28"]:
+    """Normal noise on all pixels."""
+    generator = torch.Generator().manual_seed(seed)
+    return (NOISE_STD * torch.randn(NUM_NOISE_SAMPLES, 1, 28, 28, generator=generator)).to(pixels.device)
+
+
+def squares(pixels: Float[Tensor, "1 1 28 28"]) -> Float[Tensor, "changes 1 28 28"]:
+    """The digit inside a square and 0 outside, for squares at all places: to subtract it sets the square to black."""
+    starts = torch.arange(0, 28 - SQUARE_SIDE + 1, SQUARE_STRIDE, device=pixels.device)
+    places = torch.arange(28, device=pixels.device)
+    is_inside = (places >= starts[:, None]) & (places < starts[:, None] + SQUARE_SIDE)  # (starts, 28)
+    masks = is_inside[:, None, :, None] & is_inside[None, :, None, :]
+    return pixels * masks.reshape(-1, 1, 28, 28)
+
+
 @torch.no_grad()
 def infidelity(
-    model: nn.Module, method: Method, pixels: Float[Tensor, "1 1 28 28"], label: int, seed: int = 0
+    model: nn.Module,
+    method: Method,
+    pixels: Float[Tensor, "1 1 28 28"],
+    label: int,
+    changes: Float[Tensor, "changes 1 28 28"],
 ) -> float:
-    """The normalised infidelity of the method's map for pixel noise (Yeh et al. 2019, arXiv 1901.09392): how badly the
-    map predicts the change of the logit.
+    """The normalised infidelity of the method's map (Yeh et al. 2019, arXiv 1901.09392): how badly the map predicts the
+    drop of the logit when these changes are subtracted from the digit.
 
     The map must be signed and local, a change of the logit per change of a pixel. An unsigned method is replaced by its
     signed form, and a map that is multiplied by the pixels is divided by them.
     """
-    generator = torch.Generator().manual_seed(seed)
-    changes = (NOISE_STD * torch.randn(NUM_NOISE_SAMPLES, 1, 28, 28, generator=generator)).to(pixels.device)
     with torch.enable_grad():
         map = method.local_maps(model, pixels, torch.tensor([label], device=pixels.device))
     predicted = (changes[:, 0] * map).sum((1, 2))

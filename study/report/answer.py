@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from model_interpretation.metrics import CONTESTED_TEST_DIGITS, NUM_RATED_TEST_DIGITS
-from study.figures import MAX_CURVES
+from study.figures import MAX_CURVES, WIDE_PANEL_INCHES, legend_below, panel
 from study.report.evidence import DAGGER, Network
 from study.scorecard import FULL, METRICS
 from utils.document import Block, Command, Table, Text, picture_of
-from utils.figures import COLORS, LIGHT_GREY, figure_style, percent_axis, set_title
+from utils.figures import COLORS, figure_style, percent_axis
 from utils.statistics import difference_interval
 
 # Accuracies under conditions that nobody chose to defeat a network.
@@ -40,18 +42,29 @@ class NumFailed:
         return f"{self.estimate}" + (f" ({self.lowest} to {self.highest})" if self.lowest < self.highest else "")
 
 
-def num_failed(network: Network, conditions: Sequence[str], threshold: float) -> NumFailed:
-    """Counts the conditions whose accuracy is below the threshold. Without enough seeds for an interval, the range is
-    the estimate alone."""
-    means, lows, highs = [], [], []
-    for metric in conditions:
-        interval = network.interval(metric)
-        if interval is not None:
-            has_interval = interval.has_enough_seeds and not np.isnan(interval.low)
-            means.append(interval.value)
-            lows.append(interval.low if has_interval else interval.value)
-            highs.append(interval.high if has_interval else interval.value)
-    return NumFailed(*(int((np.array(values) < threshold).sum()) for values in (means, highs, lows)))
+@dataclass(frozen=True)
+class Accuracies:
+    """A network's mean accuracy under each condition with the ends of its interval. Without enough seeds for an
+    interval its ends are the mean."""
+
+    means: Float64[np.ndarray, " conditions"]
+    lows: Float64[np.ndarray, " conditions"]
+    highs: Float64[np.ndarray, " conditions"]
+
+    @staticmethod
+    def of(network: Network, conditions: Sequence[str]) -> "Accuracies":
+        rows = []
+        for metric in conditions:
+            interval = network.interval(metric)
+            if interval is not None:
+                has_interval = interval.has_enough_seeds and not np.isnan(interval.low)
+                ends = (interval.low, interval.high) if has_interval else (interval.value, interval.value)
+                rows.append((interval.value, *ends))
+        return Accuracies(*np.array(rows, dtype=np.float64).reshape(-1, 3).T)
+
+    def num_failed(self, threshold: float) -> NumFailed:
+        """Counts the conditions whose accuracy is below the threshold."""
+        return NumFailed(*(int((values < threshold).sum()) for values in (self.means, self.highs, self.lows)))
 
 
 def tied_with_the_first(networks: Sequence[Network]) -> list[Network]:
@@ -110,9 +123,9 @@ def _test_set_sentences(first: Network, tied: Sequence[Network]) -> str:
 
 def _condition_sentences(networks: Sequence[Network], tied: Sequence[Network], conditions: Sequence[str]) -> list[str]:
     first = networks[0]
-    parts = []
+    parts, of_tied = [], [Accuracies.of(network, conditions) for network in tied]
     for threshold in (0.90, 0.95, 0.99):
-        counts = [num_failed(network, conditions, threshold).estimate for network in tied]
+        counts = [accuracies.num_failed(threshold).estimate for accuracies in of_tied]
         spread = f" ({min(counts)} to {max(counts)})" if min(counts) < max(counts) else ""
         parts.append(f"below {100 * threshold:g} % under {counts[0]}{spread}")
     lowest = min(conditions, key=first.mean)
@@ -123,10 +136,11 @@ def _condition_sentences(networks: Sequence[Network], tied: Sequence[Network], c
     ]
     shared = measured_conditions(networks)
     if len(networks) > 1 and shared:
-        fewest = min(networks, key=lambda network: num_failed(network, shared, 0.95).estimate)
+        at_95 = {network.label: Accuracies.of(network, shared).num_failed(0.95) for network in networks}
+        fewest = min(at_95, key=lambda label: at_95[label].estimate)
         sentences.append(
-            f"Of all {len(networks)} networks of this report, {fewest.label} is below 95 % under the fewest of the "
-            f"{len(shared)} conditions that all have, {num_failed(fewest, shared, 0.95)}."
+            f"Of all {len(networks)} networks of this report, {fewest} is below 95 % under the fewest of the "
+            f"{len(shared)} conditions that all have, {at_95[fewest]}."
         )
     return sentences
 
@@ -139,22 +153,27 @@ def _adversarial_sentences(first: Network) -> list[str]:
 @figure_style()
 def thresholds_figure(networks: Sequence[Network], conditions: Sequence[str]) -> Figure:
     """The number of conditions below the threshold over the threshold: the first network with its band, the others."""
-    figure = Figure(figsize=(7.5, 4), layout="constrained")
-    axes = figure.add_subplot()
-    for number, network in reversed(list(enumerate(networks[:MAX_CURVES]))):
-        counts = [num_failed(network, conditions, threshold) for threshold in CURVE_THRESHOLDS]
-        color = COLORS[number % len(COLORS)]
+    shown = networks[:MAX_CURVES]
+    accuracies = {network.label: Accuracies.of(network, conditions) for network in shown}
+    counts = {label: list(map(each.num_failed, CURVE_THRESHOLDS)) for label, each in accuracies.items()}
+    at_95 = {label: each.num_failed(0.95).estimate for label, each in accuracies.items()}
+    first, fewest = shown[0].label, min(at_95, key=at_95.__getitem__)
+    title = f"{first} is below 95 % in {at_95[first]} of {len(conditions)} conditions"
+    if at_95[fewest] < at_95[first]:
+        title += f", {fewest} in {at_95[fewest]}"
+    figure, axes = panel(title, list(counts), width=WIDE_PANEL_INCHES)
+    for number, (label, by_threshold) in reversed(list(enumerate(counts.items()))):
+        color = COLORS[number]
         if number == 0:
-            low, high = [count.lowest for count in counts], [count.highest for count in counts]
+            low, high = [count.lowest for count in by_threshold], [count.highest for count in by_threshold]
             axes.fill_between(CURVE_THRESHOLDS, low, high, step="post", color=color, alpha=0.2, linewidth=0)
-        axes.step(CURVE_THRESHOLDS, [count.estimate for count in counts], where="post", color=color,
-                  linewidth=2 if number == 0 else 1, label=network.label)  # fmt: skip
-    axes.axhline(len(conditions), color=LIGHT_GREY, linewidth=0.8)
+        axes.step(CURVE_THRESHOLDS, [count.estimate for count in by_threshold], where="post", color=color,
+                  linewidth=2.4 if number == 0 else 1.2, label=label)  # fmt: skip
     percent_axis(axes, "x")
-    axes.set(xlabel="threshold of the accuracy", ylabel="conditions below the threshold", xlim=(0.5, 1), ylim=(0, None))
-    at_95 = num_failed(networks[0], conditions, 0.95).estimate
-    set_title(axes, f"{networks[0].label}: {at_95} of {len(conditions)} conditions below 95 %")
-    figure.legend(*(items[::-1] for items in axes.get_legend_handles_labels()), loc="outside lower center", ncols=1)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel="threshold of the accuracy", ylabel="conditions below the threshold", xlim=(0.5, 1),
+             ylim=(0, len(conditions) + 0.3))  # fmt: skip
+    legend_below(figure, list(counts))
     return figure
 
 
@@ -169,7 +188,7 @@ def conditions_blocks(networks: Sequence[Network]) -> list[Block]:
     blocks: list[Block] = []
     if shared:
         header = ("network", *(f"below {100 * threshold:g} %" for threshold in THRESHOLDS))
-        rows = [[network.label, *(str(num_failed(network, shared, threshold)) for threshold in THRESHOLDS)]
+        rows = [[network.label, *map(str, map(Accuracies.of(network, shared).num_failed, THRESHOLDS))]
                 for network in networks]  # fmt: skip
         note = (
             f"Number of the {len(shared)} conditions that all networks have in which the mean accuracy is below the "

@@ -14,7 +14,7 @@ from study.report.sections import (
     input_section,
     label_errors_section,
 )  # fmt: skip
-from utils.document import Document, Text
+from utils.document import Block, Document, Text
 from utils.errors import UserError
 from utils.files import shown, write_whole
 
@@ -42,7 +42,7 @@ def _write(folder: Path, evidence: Evidence) -> None:
         f"Written by 'mnist report' on {date.today().isoformat()} from {runs} and {origin}. 'mnist report --from "
         "report.json' computes it again from the results of each seed, which are in report.json."
     )
-    blocks = [
+    blocks: list[Block] = [
         Text(text),
         input_section(evidence.inspection),
         fitting_section(evidence.networks),

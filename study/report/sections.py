@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from study.ablation import (
+    EFFECTS_CAPTION,
     EXPLANATION,
     HEADER,
     MEASURES,
@@ -34,8 +35,8 @@ INTERVALS = (
     f"writers; fewer than {MIN_SEEDS} seeds have no interval, because they are too few for a claim"
 )
 TUNING = (
-    "Tuning differs: fast_conv was found by a long search, judged by 10,000 training digits that hold nearly all of "
-    "the validation digits (benchmarks/SPEED_LOG.md), so its validation accuracy is favourable; the other recipes are "
+    "Tuning differs: fast_conv was found by a long search, judged by 10,000 training digits that overlap with the "
+    "validation digits (benchmarks/SPEED_LOG.md), so its validation accuracy is favourable; the other recipes are "
     "textbook settings or variations of it."
 )
 
@@ -46,9 +47,12 @@ def _missing_study(title: str, command: str) -> Section:
 
 # Input inspection.
 
+# Picture of `mnist inspect` -> description.
 INSPECTION_PICTURES = {
-    "mnist_centring_size_slant": "Position, size and slant of the training digits",
-    "mnist_label_distribution": "Number of digits per class",
+    "mnist_label_distribution": "Number of digits of each class",
+    "mnist_centring": "Distance of the digits' centre of mass from the image centre",
+    "mnist_size": "Height and width of the digits",
+    "mnist_slant": "Slant of the digits of each class",
     "mnist_typical_and_unusual": "The most typical and the most unusual digits of each class, by the distance to their "
     "nearest neighbours",
 }
@@ -178,14 +182,14 @@ def generalisation_section(networks: Sequence[Network]) -> Section:
     complete = [network for network in networks if network.has_curves]
     some = "" if len(complete) == len(networks) else f"; {len(complete)} of the {len(networks)} networks"
     series = {network.label: network.cards for network in complete}
-    blocks = [
-        *_trade_off(networks),
-        *conditions_blocks(networks),
-        *(block for text, metrics in METRIC_TABLES.items() for block in _metric_table(networks, text, metrics)),
-        *([move_sliders({network.label: network.cards for network in complete})] if complete else []),
-        *(scorecard_blocks(series, "study_", some) if series else []),
-        *_scorecard_notes(networks),
-    ]
+    parts: dict[str, list[Block]] = {
+        "Conditions": [*_trade_off(networks), *conditions_blocks(networks)],
+        "Metrics": [block for text, ids in METRIC_TABLES.items() for block in _metric_table(networks, text, ids)],
+        "Moved digits": [move_sliders(series)] if series else [],
+        "Figures": scorecard_blocks(series, "study_", some) if series else [],
+        "Sources and commands": _scorecard_notes(networks),
+    }
+    blocks = [Section(title, part) for title, part in parts.items() if part]
     return Section("Generalisation beyond the test set", blocks)
 
 
@@ -251,11 +255,14 @@ def ablation_section(results: AblationResults | None) -> Section:
         f"{', '.join(map(str, results.seeds))}. Listed are the significant effects in percentage points, with one "
         "family of tests per measure. The learning rate was not tuned for any of the networks."
     )
-    effects = [Text(_significant_effects(results, metric, heading)) for metric, heading in MEASURES.items()]
-    effects += [Text(_agreed_ood_effects(results, images, heading)) for images, heading in OOD_MEASURES.items()]
-    figure = picture_of(effects_figure(results), "Effect of each property, one panel per metric", "study_ablation")
+    effects = [_significant_effects(results, metric, heading) for metric, heading in MEASURES.items()]
+    effects += [_agreed_ood_effects(results, images, heading) for images, heading in OOD_MEASURES.items()]
+    if len(results.seeds) < MIN_SEEDS:
+        effects = [f"{len(results.seeds)} seeds are too few to state an effect: expected at least {MIN_SEEDS}."]
+    figures = [picture_of(effects_figure(results), EFFECTS_CAPTION, "study_ablation")] if results.effects else []
     table = Table(HEADER, effect_rows(results))
-    return Section(title, [text, *effects, figure, Text(EXPLANATION), table, Command([results.command])])
+    blocks = [text, *map(Text, effects), *figures, Text(EXPLANATION), table, Command([results.command])]
+    return Section(title, blocks)
 
 
 def _significant_effects(results: AblationResults, metric: str, heading: str) -> str:

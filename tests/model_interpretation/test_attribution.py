@@ -91,7 +91,7 @@ def test_a_digit_and_a_picture_get_pictures_and_a_page(copied_run, tmp_path, dig
     attribute_digit(copied_run, 3, None, tmp_path, means=True)
     folder = tmp_path / copied_run.name / "attribution-test-3"
     assert {path.name for path in folder.iterdir()} == {
-        "attribution.html", "decision.png", "classes.png", "cascade.png", "means.png",
+        "attribution.html", "decision.png", "classes.png", "cascade.svg", "means.png",
     }  # fmt: skip
     page = (folder / "attribution.html").read_text()
     for column in ("infidelity", "random weights", "null", ">z<"):

@@ -12,8 +12,10 @@ from model_interpretation.attribution_checks import (
     check_method,
     infidelity,
     normalised_infidelity,
+    pixel_noise,
     randomisation,
     rank_correlation,
+    squares,
 )
 from model_interpretation.attribution_methods import METHODS, Method
 from model_interpretation.random_networks import random_networks
@@ -55,29 +57,38 @@ def test_normalised_infidelity_by_hand():
 
 @pytest.mark.parametrize("name", ["saliency", "guided_backprop"])
 def test_the_gradient_of_a_linear_network_has_no_infidelity(linear, pixels, name):
-    assert infidelity(linear[0], METHODS[name], pixels, 4) < 1e-6
+    for changes in (pixel_noise(pixels), squares(pixels)):
+        assert infidelity(linear[0], METHODS[name], pixels, 4, changes) < 1e-6
 
 
 def test_contributions_are_divided_by_the_pixels(linear):
     """Without black pixels, weight times pixel is as good as the weight."""
     grey = torch.linspace(0.2, 0.9, 784).view(1, 1, 28, 28)
-    assert infidelity(linear[0], METHODS["integrated_gradients"], grey, 4) < 1e-6
+    changes = pixel_noise(grey)
+    assert infidelity(linear[0], METHODS["integrated_gradients"], grey, 4, changes) < 1e-6
     undivided = Method(METHODS["integrated_gradients"].function)
-    assert infidelity(linear[0], undivided, grey, 4) > 0.05
+    assert infidelity(linear[0], undivided, grey, 4, changes) > 0.05
 
 
 def test_a_map_of_zeros_is_no_better_than_any_method(pixels):
     (model,) = random_networks("C(4,3)-P2-FC10", 10, torch.device("cpu"))
-    zeros = infidelity(model, ZEROS, pixels, 4)
-    assert zeros == 1
-    for method in METHODS.values():
-        assert infidelity(model, method, pixels, 4) <= zeros
+    for changes in (pixel_noise(pixels), squares(pixels)):
+        assert infidelity(model, ZEROS, pixels, 4, changes) == 1
+        for method in METHODS.values():
+            assert infidelity(model, method, pixels, 4, changes) <= 1
 
 
 def test_the_scale_of_a_map_does_not_matter(linear, pixels):
     half = Method(lambda model, images, classes: 0.01 * METHODS["occlusion"](model, images, classes), True)
-    full = infidelity(linear[0], METHODS["occlusion"], pixels, 4)
-    assert infidelity(linear[0], half, pixels, 4) == pytest.approx(full, rel=1e-3)
+    full = infidelity(linear[0], METHODS["occlusion"], pixels, 4, squares(pixels))
+    assert infidelity(linear[0], half, pixels, 4, squares(pixels)) == pytest.approx(full, rel=1e-3)
+
+
+def test_squares_are_the_digit_inside_each_square(pixels):
+    changes = squares(pixels)
+    assert len(changes) == 11 * 11
+    assert torch.equal(changes[0, 0, :8, :8], pixels[0, 0, :8, :8]) and changes[0].sum() == pixels[0, 0, :8, :8].sum()
+    assert torch.equal(changes[12, 0, 2:10, 2:10], pixels[0, 0, 2:10, 2:10])  # second row, second column
 
 
 # Random weights.
@@ -174,9 +185,9 @@ def test_the_gradient_of_a_linear_network_is_not_sensitive(linear, random_linear
 
 def test_a_row_has_a_dash_where_there_is_no_z_and_marks_an_empty_map(linear, random_linear, pixels):
     empty = check_method(linear[0], ZEROS, pixels, 4, random_linear)
-    assert empty.is_empty and empty.infidelity == 1
+    assert empty.is_empty and empty.noise_infidelity == empty.square_infidelity == 1
     row = check_row("my_method", empty, [])
-    assert row[0] == "my method (empty map)" and row[3] == "1.00" and row[-2:] == ["-", "no run"]
+    assert row[0] == "my method (empty map)" and row[3:5] == ["1.00", "1.00"] and row[-2:] == ["-", "no run"]
 
 
 def test_rank_correlation_uses_absolute_values_and_ignores_blank_pixels():

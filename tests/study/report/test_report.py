@@ -11,7 +11,7 @@ from made_runs import make_run
 from study.ablation import BASELINE, AblationResults, VariantResult
 from study.comparison.groups import RunGroup
 from study.label_errors import label_errors_folder, study_label_errors
-from study.report.answer import ADVERSARIAL, CONDITIONS, num_failed
+from study.report.answer import ADVERSARIAL, CONDITIONS, Accuracies
 from study.report.evidence import Network, is_trained_on
 from study.report.report import write_report
 from study.report.sections import METRIC_TABLES, ablation_section
@@ -129,39 +129,34 @@ def test_other_files_are_refused_as_source(home, command, content, message):
 
 
 def network_with(accuracies: dict[str, list[float]], recipe: Recipe | None = None) -> Network:
-    """A network with these accuracies of its seeds, each with an interval of two points."""
+    """A network with these accuracies of its seeds, with intervals of 0.2 points, and 2 points for USPS."""
     recipe = recipe or Recipe("linear", num_epochs=1)
     num_seeds = len(next(iter(accuracies.values())))
     runs = [make_run(f"{recipe.model}-{recipe.rotation_degrees}-s{seed}", recipe.with_seed(seed), 0.9)
             for seed in range(num_seeds)]  # fmt: skip
-    cards = [
-        Scorecard(
-            run.name,
-            {
-                metric: MetricResult(values[seed], values[seed] - 0.02, values[seed] + 0.02, 500)
-                for metric, values in accuracies.items()
-            },
-            {},
-            0.0,
-            run.path,
-        )
-        for seed, run in enumerate(runs)
-    ]
+    cards = []
+    for seed, run in enumerate(runs):
+        results = {}
+        for metric, values in accuracies.items():
+            margin = 0.02 if metric == "usps_accuracy" else 0.002
+            results[metric] = MetricResult(values[seed], values[seed] - margin, values[seed] + margin, 500)
+        cards.append(Scorecard(run.name, results, {}, 0.0, run.path))
     return Network(RunGroup("linear", runs), cards)
 
 
 def test_failed_conditions_are_counted_for_every_threshold(home):
     metrics = ["usps_accuracy", "rotation_20", "rotation_40"]
     network = network_with({"usps_accuracy": [0.94] * 5, "rotation_20": [0.99] * 5, "rotation_40": [0.5] * 5})
-    assert str(num_failed(network, metrics, 0.90)) == "1"
-    assert str(num_failed(network, metrics, 0.95)) == "2 (1 to 2)"  # the interval of 94 % contains 95 %
-    assert str(num_failed(network, metrics, 0.93)) == "1 (1 to 2)"
-    assert str(num_failed(network, metrics, 0.999)) == "3 (2 to 3)"
+    accuracies = Accuracies.of(network, metrics)
+    assert str(accuracies.num_failed(0.90)) == "1"
+    assert str(accuracies.num_failed(0.95)) == "2 (1 to 2)"  # the interval of 94 % contains 95 %
+    assert str(accuracies.num_failed(0.93)) == "1 (1 to 2)"
+    assert str(accuracies.num_failed(0.999)) == "3"
 
 
 def test_too_few_seeds_have_no_range(home):
     network = network_with({"usps_accuracy": [0.94] * 3})
-    assert str(num_failed(network, ["usps_accuracy"], 0.95)) == "1"
+    assert str(Accuracies.of(network, ["usps_accuracy"]).num_failed(0.95)) == "1"
     assert network.text("usps_accuracy") == "94.00%"
 
 
@@ -221,7 +216,7 @@ def test_ablation_runs_are_shown_in_their_own_section_only(partly_measured, home
 
 def test_the_ablation_section_lists_significant_effects_only():
     def variant(property, label, test_accuracies):
-        values = {"test_accuracy": test_accuracies, "usps_accuracy": [0.8, 0.9, 0.85]}
+        values = {"test_accuracy": test_accuracies, "usps_accuracy": [0.8, 0.9, 0.85, 0.8, 0.9]}
         values |= {f"ood_kmnist_{score}": [value + more for value in values["test_accuracy"]]
                    for score, more in zip(SCORE_LABELS, (0.0, 0.01, 0.02, 0.03), strict=True)}  # fmt: skip
         values |= {f"ood_near_{score}": values["test_accuracy"] for score in SCORE_LABELS}
@@ -230,13 +225,13 @@ def test_the_ablation_section_lists_significant_effects_only():
 
     results = AblationResults(
         "mnist ablation",
-        [0, 1, 2],
+        [10, 11, 12, 13, 14],
         4,
         [
-            variant(BASELINE.property, BASELINE.label, [0.900, 0.901, 0.902]),
-            variant("depth", "more", [0.950, 0.951, 0.952]),
-            variant("width", "less", [0.800, 0.801, 0.802]),
-            variant("kernel", "other", [0.899, 0.902, 0.901]),
+            variant(BASELINE.property, BASELINE.label, [0.900, 0.901, 0.902, 0.901, 0.901]),
+            variant("depth", "more", [0.950, 0.951, 0.952, 0.951, 0.951]),
+            variant("width", "less", [0.800, 0.801, 0.802, 0.801, 0.801]),
+            variant("kernel", "other", [0.899, 0.902, 0.901, 0.901, 0.902]),
         ],
     )
     texts = [block.text for block in ablation_section(results).blocks if isinstance(block, Text)]
@@ -246,6 +241,11 @@ def test_the_ablation_section_lists_significant_effects_only():
     assert "where the four scores agree: increased by depth (more) +5.0 to +5.0. Decreased by width (less)" in kmnist
     (near,) = (text for text in texts if text.startswith("OOD near"))
     assert "increased by nothing. Decreased by nothing. For 2 others only some scores" in near
+
+    few = replace(results, seeds=[10, 11, 12])
+    texts = [block.text for block in ablation_section(few).blocks if isinstance(block, Text)]
+    assert "3 seeds are too few to state an effect: expected at least 5." in texts
+    assert not any("increased by" in text for text in texts)
 
 
 def test_a_report_without_scorecards_names_the_command(tmp_path):
