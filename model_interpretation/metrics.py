@@ -7,7 +7,7 @@ from jaxtyping import Float64, Int64
 from sklearn.metrics import log_loss, precision_recall_fscore_support, r2_score
 
 from utils.predictions import Predictions
-from utils.statistics import share_interval
+from utils.statistics import share_interval, total_interval
 
 # MNIST test digits (counted from 0) whose label was confirmed by fewer than 3 of 5 human raters: cleanlab's
 # label-errors project, Amazon Mechanical Turk (Northcutt et al. 2021, arXiv 2103.14749). About 100 of the 10,000 test
@@ -29,7 +29,11 @@ def classification_metrics(
     classes = list(range(len(class_names)))
     labels, predicted = predictions.labels, predictions.predicted
     num_correct = int(predictions.is_correct.sum())
-    ci_low, ci_high = share_interval(num_correct, len(labels))
+    if predictions.writers is None:
+        ci_low, ci_high = share_interval(num_correct, len(labels))
+    else:
+        interval = total_interval(predictions.is_correct[None], predictions.writers)
+        ci_low, ci_high = interval.low, interval.high
     precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, labels=classes, zero_division=0)
     uncontested = np.delete(predictions.is_correct, list(contested))
     top_2 = predictions.probabilities.argsort(axis=1, kind="stable")[:, -2:]

@@ -47,10 +47,10 @@ def load_shared_split(runs: Sequence[Run], split: str) -> ImageSet:
     sources = {(r.dataset, r.validation_size, r.train_size, r.validation) for r in recipes}
     if len({source[0] if split == "test" else source for source in sources}) > 1:
         raise UserError(f"these runs have different {split} digits: {sorted(sources)}")
-    dataset, *sizes = next(iter(sources))
+    dataset, validation_size, train_size, validation = next(iter(sources))
     if split == "test":
         return load_dataset(dataset, "test")
-    train_set, validation_set = load_training_sets(dataset, *sizes)
+    train_set, validation_set = load_training_sets(dataset, validation_size, train_size, validation)
     return train_set if split == "train" else validation_set
 
 

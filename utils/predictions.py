@@ -5,6 +5,7 @@ import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
@@ -60,8 +61,10 @@ class Predictions:
     def save(self, path: Path) -> None:
         """Writes `logits`, `labels` and, if known, `writers` as npz."""
         content = io.BytesIO()
-        writers = {} if self.writers is None else {"writers": self.writers}
-        np.savez_compressed(content, logits=self.logits, labels=self.labels, **writers)
+        arrays: dict[str, Any] = {"logits": self.logits, "labels": self.labels}
+        if self.writers is not None:
+            arrays["writers"] = self.writers
+        np.savez_compressed(content, **arrays)
         write_whole(path, content.getvalue())
 
 

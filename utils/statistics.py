@@ -79,16 +79,6 @@ def fcr_level(significant: Sequence[bool]) -> float:
     return 1 - (1 - LEVEL) * sum(significant) / len(significant) if any(significant) else LEVEL
 
 
-def probability_first_beats_second(first: Sequence[float], second: Sequence[float]) -> float:
-    """The probability that a run of the first has a larger value than a run of the second.
-
-    It is the fraction of all pairs of seeds, where a tie counts one half: A of Vargha and Delaney (2000), U / (n m) of
-    Mann and Whitney (1947), recommended for networks by Bouthillier et al. (2021, arXiv 2103.03098).
-    """
-    values, others = np.asarray(first)[:, None], np.asarray(second)
-    return float(((values > others) + 0.5 * (values == others)).mean())
-
-
 def share_interval(count: int, total: int) -> tuple[float, float]:
     """The interval of a proportion, given `count` successes in `total` trials (Wilson 1927)."""
     from scipy.stats import binomtest

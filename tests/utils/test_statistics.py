@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy.special import expit
-from scipy.stats import mannwhitneyu, norm, ttest_ind
+from scipy.stats import norm, ttest_ind
 
 from utils.data.writers import mnist_writers
 from utils.statistics import (
@@ -22,7 +22,6 @@ from utils.statistics import (
     p_value_text,
     paired_bootstrap,
     percentile_interval,
-    probability_first_beats_second,
     share_interval,
     total_difference,
     total_interval,
@@ -90,20 +89,6 @@ def test_welch_interval_of_unequal_groups_has_95_percent_coverage():
 def test_difference_interval_of_single_or_constant_values():
     assert all(map(math.isnan, difference_interval([0.9], [0.8, 0.7])))
     assert difference_interval([0.5, 0.5], [0.25, 0.25]) == (0.25, 0.25)
-
-
-def test_probability_of_beating_equals_the_hand_computed_one():
-    # Pairs won by 3: both; by 2: one and a tie; by 1: a tie (1 against 1) and a loss.
-    assert probability_first_beats_second([1, 2, 3], [1, 2]) == pytest.approx((0.5 + 1.5 + 2) / 6)
-    assert probability_first_beats_second([1, 2], [1, 2, 3]) == pytest.approx(1 - (0.5 + 1.5 + 2) / 6)
-    assert probability_first_beats_second([5, 6], [1, 2]) == 1 and probability_first_beats_second([2], [1, 2]) == 0.75
-
-
-def test_probability_of_beating_equals_mann_whitney_u_over_all_pairs():
-    generator = np.random.default_rng(0)
-    first, second = generator.integers(0, 9, size=12).tolist(), generator.integers(0, 9, size=7).tolist()
-    expected = mannwhitneyu(first, second).statistic / (12 * 7)
-    assert probability_first_beats_second(first, second) == pytest.approx(expected)
 
 
 def test_mcnemar_equals_a_published_table():
