@@ -94,7 +94,8 @@ def digits_matrix(
             count = int((image_set.labels == row).sum()) if kind in ("train", "test") else len(indices)
             digits = [Digit(image_set.images[index].numpy(), f"no. {index}") for index in indices.tolist()]
             if digits:
-                cells[row, column] = MatrixCell(count, digits, f"{name}: {title}")
+                some = f"{count:,}" if count == len(digits) else f"{len(digits)} of {count:,}"
+                cells[row, column] = MatrixCell(count, digits, f"{name}: {some}, {title}")
     return DigitMatrix(
         "Number of images, and examples", "class", "split, or kind of image", names, list(columns), cells
     )
@@ -113,7 +114,7 @@ def _label_errors_section(test: ImageSet) -> Section:
         place = digit["label"], digit["most_frequent_error"]
         members.setdefault(place, []).append(Digit(test.images[digit["index"]].numpy(), caption))
     cells = {
-        (label, read): MatrixCell(len(digits), digits, f"label {label}, most often read as {read}")
+        (label, read): MatrixCell(len(digits), digits, f"label {label}, most often read as {read}: {len(digits)}")
         for (label, read), digits in sorted(members.items())
     }
     names = list(test.class_names)

@@ -24,6 +24,7 @@ OUTSIDE = (
     "benchmarks/*.md",
     "benchmarks/output/*.png",
     "data_inspection/output/*.png",
+    "data_inspection/output/*.svg",
     "notebooks/*.ipynb",
 )
 LINK = re.compile(r"(?<=\]\()([^)\s#:]+)")

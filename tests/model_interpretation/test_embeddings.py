@@ -69,7 +69,7 @@ def test_the_page_the_overview_and_the_projector(command, copied_run, tmp_path):
     run = Run(copied_run)
     show_embeddings(run, load_trained(run), tmp_path)
     folder = tmp_path / run.name
-    pictures = {"map.png", "neighbours.png", "filters.png", "curvature.png"}
+    pictures = {"map.svg", "neighbours.png", "filters.png", "curvature.svg"}
     assert {file.name for file in (folder / "embeddings").iterdir()} == {*pictures, "embeddings.html"}
     overview = (folder / OVERVIEW).read_text()
     assert all(f'src="embeddings/{name}"' in overview for name in pictures)
