@@ -4,7 +4,8 @@
 
 For each recipe, an epoch of the bare loop and an epoch of the trainer alternate. `training` counts only the steps;
 `whole epoch` adds validation on both sides, and for the trainer metrics.jsonl, checkpoints, TensorBoard and the
-progress bar. Writes benchmarks/output/trainer_overhead.json.
+progress bar. TensorBoard's part is also measured alone, as seconds of the processor: per epoch, and once per run.
+Writes benchmarks/output/trainer_overhead.json.
 """
 
 import statistics
@@ -18,16 +19,36 @@ import torch.nn.functional as F
 from benchmarks.results import CPU, markdown_table, runs_to_throw_away, script_parser, spread, write
 from models.registry import build_model
 from trainers import BasicTrainer, Execution
-from trainers.generic_trainers.logging import TensorBoardLog
+from trainers.generic_trainers.tensorboard_log import TensorBoardLog
 from trainers.recipes import get_recipe
-from trainers.train import initial_model
+from trainers.train import DataSplits, evaluate_and_write, initial_model
 from utils.data.augmentation import transform
-from utils.data.datasets import ImageSet, load_training_sets
-from utils.run import Run
+from utils.data.datasets import ImageSet, load_dataset, load_training_sets
+from utils.run import EpochMetrics, Run
 from utils.runtime import describe_environment, memory_format
 
 CASES = {"fc": 55_000, "conv": 11_000}  # recipe -> training images, enough for an epoch of a few seconds
 PARTS = ("training", "epoch")  # of a pair of measurements
+
+
+class TimedLog(TensorBoardLog):
+    """Measures the processor time of TensorBoard's events."""
+
+    def __init__(self, trainer: BasicTrainer, run: Run) -> None:
+        started = time.process_time()
+        super().__init__(run, trainer.execution, trainer.model, trainer)
+        self.run_seconds = time.process_time() - started
+        self.epoch_seconds: list[float] = []
+
+    def epoch_done(self, metrics: EpochMetrics) -> None:
+        started = time.process_time()
+        super().epoch_done(metrics)
+        self.epoch_seconds.append(time.process_time() - started)
+
+    def finish(self, *arguments: Any) -> None:
+        started = time.process_time()
+        super().finish(*arguments)
+        self.run_seconds += time.process_time() - started
 
 
 class BareLoop:
@@ -74,7 +95,8 @@ def measure(name: str, num_pairs: int) -> dict[str, Any]:
     train_set = whole.subset(torch.arange(num_images), "benchmark")
     trainer = BasicTrainer(initial_model(recipe), train_set, validation_set, recipe, Execution(device="cpu"))
     trainer.run = Run.create(f"overhead-{name}", recipe, describe_environment(trainer.execution))
-    trainer.callbacks.append(TensorBoardLog(trainer.run, trainer.model, []))
+    log = TimedLog(trainer, trainer.run)
+    trainer.callbacks.append(log)
     bare = BareLoop(trainer, train_set, validation_set)
     pairs = []
     with trainer.progress.shown():
@@ -93,20 +115,26 @@ def measure(name: str, num_pairs: int) -> dict[str, Any]:
                     "our_epoch": time.perf_counter() - validated,
                 }
             )
-    return {"recipe": name, "num_digits": num_images, "pairs": pairs[1:]}
+    splits = DataSplits(train_set, validation_set, load_dataset(recipe.dataset, "test"))
+    evaluate_and_write(trainer.run, trainer.metrics, splits, trainer.execution, log, trainer.seconds)
+    tensorboard = {"epoch": statistics.median(log.epoch_seconds), "run": log.run_seconds}
+    return {"recipe": name, "num_digits": num_images, "pairs": pairs[1:], "tensorboard_seconds": tensorboard}
 
 
 def markdown(values: dict[str, Any]) -> str:
     """The table of the README: medians, and the ratios of the pairs with their range."""
+    header = ["recipe", "bare loop, s per epoch", "training, ours / bare", "whole epoch, ours / bare"]
     rows = []
     for result in values["results"]:
         pairs = result["pairs"]
         bare = statistics.median(pair["bare_training"] for pair in pairs)
         ratios = [spread([pair[f"our_{part}"] / pair[f"bare_{part}"] for pair in pairs]) for part in PARTS]
         rows.append([f"`{result['recipe']}`, {result['num_digits']:,} digits", f"{bare:.2f}", *ratios])
-    return markdown_table(
-        ("recipe", "bare loop, s per epoch", "training, ours / bare", "whole epoch, ours / bare"), rows
-    )
+    if all("tensorboard_seconds" in result for result in values["results"]):  # not measured before 2026-11-21
+        header += ["TensorBoard, ms per epoch", "TensorBoard, ms per run"]
+        for row, result in zip(rows, values["results"], strict=True):
+            row += [f"{1000 * result['tensorboard_seconds'][part]:.1f}" for part in ("epoch", "run")]
+    return markdown_table(header, rows)
 
 
 def main() -> None:

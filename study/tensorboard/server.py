@@ -89,7 +89,7 @@ def report(view: View) -> str:
     if more > 0:
         lines.append(f"... and {more} more groups: page Text, run (all groups)")
     lines.append(
-        "means over the seeds with 95 % intervals (Student's t), the best on validation first; curves: runs named (mean)"
+        "means over the seeds with 95 % intervals (Student's t), best on validation first; curves: runs named (mean)"
     )
     return "\n".join([*lines, *view.notes])
 

@@ -46,7 +46,7 @@ def test_a_run_is_a_folder(finished_run):
 def test_train_and_evaluate(command, home):
     code, printed, _ = command("train", "linear", *QUICK, "--seed", "3", "--run-name", "mine", "--batch-size", "32")
     assert code == 0
-    assert "test accuracy" in printed and "tensorboard --logdir" in printed and "mine" in printed
+    assert "test accuracy" in printed and "mnist tensorboard" in printed and "mine" in printed
     config = json.loads((home / "runs" / "mine" / "config.json").read_text())
     assert (config["seed"], config["batch_size"]) == (3, 32)
     summary = json.loads((home / "runs" / "mine" / "summary.json").read_text())

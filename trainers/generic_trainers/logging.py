@@ -122,7 +122,7 @@ def describe_training(
 def report_run(run: Run) -> None:
     """Prints the result of a finished run and where to look at it."""
     report_result(run)
-    print(f"run: {shown(run.path)}\ncurves and pictures: {program('tensorboard')} --logdir {shown(run.path.parent)}")
+    print(f"run: {shown(run.path)}\ncurves and pictures: {program('mnist')} tensorboard")
 
 
 def report_result(run: Run) -> None:

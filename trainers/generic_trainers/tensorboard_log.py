@@ -81,8 +81,8 @@ LAYOUT = {  # TensorBoard shows the last chart of a category first
         "learning rate": ["learning_rate"],
     },
 }
-NUM_MISTAKES = 20
-NUM_FILTERS = 32
+NUM_MISTAKES = 12
+NUM_FILTERS = 20
 NUM_THRESHOLDS = 51  # of a precision-recall curve
 NUM_ACTIVATION_IMAGES = 256
 

@@ -1,8 +1,8 @@
 """Pictures for TensorBoard as PNG files, drawn with Pillow in a few milliseconds each. Matplotlib takes some 60 ms for
 a picture, which would be most of the time of a small run.
 
-TensorBoard shows a picture about 480 pixels wide, so the pictures are drawn at that width with letters of 13 pixels or
-more.
+TensorBoard shows a picture at most some 250 pixels high, so the pictures are about 350 pixels high and their letters 15
+pixels.
 """
 
 import io
@@ -17,9 +17,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from utils.predictions import Predictions
 
-WIDTH = 480
+WIDTH = 360
 MARGIN = 10
-TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 17, 15, 13
+TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 16, 15, 12
 INK, GRID = (31, 41, 51), (220, 224, 228)
 BLUE, PALE_BLUE, ORANGE, WHITE = (0, 114, 178), (219, 234, 247), (230, 110, 0), (255, 255, 255)
 MAX_NAME = 12  # characters of a class name
@@ -31,8 +31,7 @@ def confusion_picture(counts: Int64[np.ndarray, "classes classes"], class_names:
     """True classes as rows, predicted classes as columns. The colour shows the mistakes: the darkest cell is the most
     frequent one."""
     num_classes = len(counts)
-    cell = 40 if num_classes <= 12 else 28
-    size = TEXT_SIZE if cell == 40 else SMALL_SIZE - 2
+    cell, size = (29, TEXT_SIZE) if num_classes <= 12 else (24, SMALL_SIZE)
     names = [short(name) for name in class_names]
     label_width = max(int(font(size).getlength(name)) for name in names) + 8
     vertical = label_width > cell
@@ -56,14 +55,15 @@ def confusion_picture(counts: Int64[np.ndarray, "classes classes"], class_names:
         x, y = left + column * cell, top + row * cell
         canvas.draw.rectangle((x, y, x + cell, y + cell), colour, GRID)
         if counts[row, column]:
-            canvas.text((x + cell / 2, y + cell / 2), str(counts[row, column]), size, anchor="mm")
+            number = str(counts[row, column])
+            canvas.text((x + cell / 2, y + cell / 2), number, size if len(number) <= 3 else SMALL_SIZE, anchor="mm")
     return canvas.png()
 
 
 def digits_picture(images: UInt8[np.ndarray, "n 28 28"], captions: Sequence[str], title: str) -> bytes:
     """Digits row by row, dark on white, each with a caption of one or two lines below."""
     longest = max(font(SMALL_SIZE).getlength(line) for caption in captions for line in caption.split("\n"))
-    scale = 3
+    scale = 2
     tile = max(28 * scale, math.ceil(longest)) + 8
     columns = max(1, (WIDTH - 2 * MARGIN) // tile)
     num_lines = max(caption.count("\n") + 1 for caption in captions)
@@ -83,7 +83,7 @@ def filters_picture(filters: Float[np.ndarray, "n height width"], title: str) ->
     """First-layer weights, one tile per filter on one colour scale: blue is negative, white zero, orange positive."""
     limit = float(np.abs(filters).max()) or 1.0
     num_filters, height, width = filters.shape
-    scale = max(3, 48 // width)
+    scale = max(2, 52 // width)
     step = width * scale + 8
     columns = (WIDTH - 2 * MARGIN) // step
     canvas = Canvas(f"{title}\nblue {-limit:.2g}, white 0, orange {limit:.2g}", WIDTH)
@@ -101,7 +101,7 @@ def reliability_picture(predictions: Predictions, set_name: str) -> bytes:
     """The accuracy of the predictions in ten intervals of confidence, with their numbers of images."""
     confidence, accuracy = predictions.confidence, predictions.accuracy
     canvas = Canvas(f"{set_name}: {accuracy:.2%} right, {confidence.mean():.2%} sure on average", WIDTH)
-    left, right, height = 70, WIDTH - 20, 300
+    left, right, height = 74, WIDTH - 24, 210
     bottom = canvas.top + 20 + height
     canvas.resize(bottom + 60)
     for percent in range(0, 101, 20):
@@ -119,7 +119,7 @@ def reliability_picture(predictions: Predictions, set_name: str) -> bytes:
             x, top = left + number * step, bottom - height * float(is_correct.mean())
             colour = BLUE if len(is_correct) >= FEW_IMAGES else blend(WHITE, BLUE, 0.4)
             canvas.draw.rectangle((x + 2, top, x + step - 2, bottom), colour)
-            canvas.text((x + step / 2, min(top, bottom) - 9), f"{len(is_correct):,}", SMALL_SIZE - 2, anchor="mm")
+            canvas.text((x + step / 2, min(top, bottom) - 9), f"{len(is_correct):,}", SMALL_SIZE, anchor="mm")
     canvas.draw.line((left, bottom, right, bottom - height), ORANGE, 2)
     return canvas.png()
 
