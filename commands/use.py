@@ -1,5 +1,6 @@
 """Commands that use a trained network. Each parses its options and calls one library function."""
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +66,8 @@ def _run_and_id(words: tuple[str, ...]) -> tuple[str | None, int | None]:
     is_id = last is not None and re.fullmatch(r"-?\d{1,18}", last) and (names or not (runs_folder() / last).exists())
     if not is_id and last is not None:
         names.append(last)
+    if names and os.path.isfile(names[0]):  # noqa: PTH113 - a name that no disk can hold is no file either
+        raise UserError(f"'{names[0]}' is a file, not a run.\nFor a picture: mnist predict --image {names[0]}")
     if len(names) > 1:
         raise UserError(f"'{' '.join(words)[:80]}': expected mnist predict [RUN] [ID], ID being a number from 0")
     return (names[0] if names else None), (int(last) if is_id and last else None)

@@ -47,5 +47,8 @@ def _listen(port: int) -> socket.socket:
         listener.listen()
     except (OSError, OverflowError) as error:
         listener.close()
-        raise UserError(f"cannot serve on port {port}: {error}; choose another --port") from None
+        reason = getattr(error, "strerror", None) or str(error).removesuffix(".")
+        raise UserError(
+            f"cannot serve on port {port}: {reason}. Choose another --port from 1 to 65535, or 0 for a free one"
+        ) from None
     return listener

@@ -1,5 +1,6 @@
 """The registered recipes (one file each in specific_trainers/), and recipes and seeds as text."""
 
+import difflib
 import importlib
 import re
 import shlex
@@ -9,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from models.registry import MODELS
 from utils.data.csv_digits import CsvName
 from utils.errors import UserError
 from utils.files import runs_folder
@@ -38,8 +40,12 @@ def recipe_help(name: str) -> str:
 def _trainer_module(name: str) -> ModuleType:
     names = recipe_names()
     if name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
+        is_model = name in MODELS or ("-" in name and name.endswith("FC10"))
+        meant = [f"--model {shlex.quote(name)}"] if is_model else close
+        hint = f"\nDid you mean {meant[0]}?" if meant else ""
         raise UserError(
-            f"unknown trainer '{name}': expected one of {', '.join(names)}, or --model NAME for any other network"
+            f"unknown trainer '{name}': expected one of {', '.join(names)}, or --model NAME for any other network{hint}"
         )
     return importlib.import_module(f"trainers.specific_trainers.{name}_trainer")
 
@@ -77,7 +83,8 @@ def recipe_label(recipe: Recipe) -> str:
     if name is None:
         is_registered = recipe.model in [get_recipe(known).model for known in recipe_names()]
         name = f"{recipe.model} by the default recipe" if is_registered else recipe.model
-    return ", ".join([name, *(f"{field.replace('_', ' ')} {value}" for field, value in changes.items())])
+    texts = {field: f"{value:.6g}" if isinstance(value, float) else value for field, value in changes.items()}
+    return ", ".join([name, *(f"{field.replace('_', ' ')} {text}" for field, text in texts.items())])
 
 
 def run_label(recipe: Recipe) -> str:

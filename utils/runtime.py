@@ -69,7 +69,7 @@ def choose_device(name: str) -> torch.device:
     except RuntimeError:
         device = None
     if device is None or (str(device) not in available and device.type not in available):
-        raise UserError(f"device '{name}' is not on this machine: expected auto or one of {', '.join(available)}")
+        raise UserError(f"device '{name}' is not on this machine: expected one of auto, {', '.join(available)}")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(f"device '{name}' is not on this machine: it has {torch.cuda.device_count()} CUDA device(s)")
     return device

@@ -153,7 +153,9 @@ def _read_toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"cannot read {shown(file)}: {error.strerror}") from None
+        raise UserError(
+            f"cannot read {shown(file)}: {error.strerror}. Expected a TOML file as in docs/cluster.md"
+        ) from None
     except ValueError as error:
         raise UserError(f"{shown(file)} is not valid TOML: {error}") from None
 

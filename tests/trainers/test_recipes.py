@@ -29,8 +29,17 @@ def test_every_registered_recipe_has_a_model_and_a_help_text():
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
-    with pytest.raises(UserError, match="unknown trainer 'resnet': expected one of conv, deep_conv,"):
-        get_recipe("resnet")
+    with pytest.raises(UserError, match="unknown trainer 'fastconv': expected one of conv, deep_conv,"):
+        get_recipe("fastconv")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("fastconv", "fast_conv"), ("standard_conv", "--model standard_conv"), ("FC32-FC10", "--model FC32-FC10")],
+)
+def test_an_unknown_name_is_refused_with_what_was_meant(name, meant):
+    with pytest.raises(UserError, match=rf"\nDid you mean {meant}\?$"):
+        get_recipe(name)
 
 
 def test_recipe_of_a_model_is_its_first_registered_one_or_the_default():

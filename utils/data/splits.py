@@ -136,7 +136,7 @@ def _held_out_count(image_set: ImageSet, held_out: float) -> int:
 
 def _cannot_hold_out(image_set: ImageSet, count: int, advice: str) -> UserError:
     return UserError(
-        f"cannot hold {count:,} digits out of the {len(image_set):,} of {image_set.name}: "
+        f"cannot hold out {count:,} of the {len(image_set):,} images of {image_set.name}: "
         f"expected at least one of each class in both parts.\n{advice}".rstrip()
     )
 

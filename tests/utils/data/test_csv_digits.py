@@ -37,7 +37,7 @@ def test_csv_without_a_test_file_holds_out_a_fraction(tmp_path):
 
 
 def test_too_few_digits_for_a_test_set_are_refused(tmp_path):
-    with pytest.raises(UserError, match=r"cannot hold 4 digits .*\nThe test set is 20% of all digits: add digits"):
+    with pytest.raises(UserError, match=r"cannot hold out 4 of .*\nThe test set is 20% of all digits: add digits"):
         load_dataset(f"csv:{write_csv(tmp_path / 'a.csv')}", "test")
 
 
