@@ -193,10 +193,12 @@ def accuracies_figure(series: Series, metric_ids: Sequence[str]) -> Figure:
     names = {id_: METRICS[id_].label for id_ in (*shown, *summaries)}
     lowest = shown[-1]
     title = f"Lowest accuracy: {names[lowest]}, {means[lowest]:.1%}"
+    if lowest.endswith("_adapted"):
+        title = f"With adapted batch statistics, l{title[1:]}"
     if len(series) == 1:
         return _points_figure(next(iter(series.values())), names, title)
     rows = {label: [_mean(cards, id_) for id_ in names] for label, cards in series.items()}
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=[names[id_] for id_ in names])
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=[names[id_] for id_ in names]).dropna(how="all")
     averages = (table[names[summaries[0]]] if summaries else table.mean(axis=1, skipna=False)).dropna()
     if len(averages):
         title += f" on average; highest mean: {averages.idxmax()}, {averages.max():.1%}"
@@ -272,7 +274,8 @@ def curve_figure(series: Series, curve: str, x: str, x_label: str, neutral: floa
             ranges[label] = (grid[low], grid[high])
     if ranges:
         widest = max(ranges, key=lambda label: ranges[label][1] - ranges[label][0])
-        title = f"{ENOUGH:.0%} accuracy from {ranges[widest][0]:g} to {ranges[widest][1]:g}"
+        name, unit = curve.removesuffix("_curve"), f" {x}" if x == "degrees" else ""
+        title = f"{ENOUGH:.0%} accuracy for {name}s from {ranges[widest][0]:g} to {ranges[widest][1]:g}{unit}"
         title += f" with {widest}, the widest range" if len(series) > 1 else ""
     else:
         title = f"Below {ENOUGH:.0%} accuracy at every {curve.removesuffix('_curve')}"
