@@ -3,6 +3,7 @@
 import contextlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -36,7 +37,10 @@ def serve_tensorboard(choose: Callable[[], Sequence[Run]], port: int = 6006) -> 
     if not choose():
         raise UserError(f"no run to show in {shown(runs_folder())}: 'mnist train' creates one")
     view = View(folder, choose)
-    log = folder.with_suffix(".log")
+    log = folder / "tensorboard.log"
+    for name in ("SIGTERM", "SIGHUP"):  # like Ctrl-C, so that neither TensorBoard nor the view is left behind
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     # TensorBoard takes seconds to start, in which the view is made.
     with log.open("w") as output, start_tensorboard(folder, port, output) as process:
         try:

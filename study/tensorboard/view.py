@@ -227,7 +227,7 @@ class View:
         if old and changed and changed[0] <= max(old.curves, default=0):
             file.purge(changed[0])
         for step in sorted(step for step in curves if changed and step >= changed[0]):
-            values = {}
+            values: dict[str, float] = {}
             for tag, point in curves[step].items():
                 values |= {tag: point.mean, **{f"{end}/{tag}": value for end, value in point._asdict().items()}}
             file.write(scalars(values), step)

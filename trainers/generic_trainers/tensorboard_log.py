@@ -236,7 +236,7 @@ def confusion_counts(
 def histograms(trainer: BasicTrainer) -> list[Summary.Value]:
     """The distributions of weights, of the last step's gradients, and of each layer's activations for some validation
     digits."""
-    arrays = {}
+    arrays: dict[str, Tensor] = {}
     for name, parameter in trainer.model.named_parameters():
         arrays[f"weights/{name}"] = parameter
         if parameter.grad is not None:

@@ -55,8 +55,8 @@ def confusion_picture(counts: Int64[np.ndarray, "classes classes"], class_names:
         x, y = left + column * cell, top + row * cell
         canvas.draw.rectangle((x, y, x + cell, y + cell), colour, GRID)
         if counts[row, column]:
-            number = str(counts[row, column])
-            canvas.text((x + cell / 2, y + cell / 2), number, size if len(number) <= 3 else SMALL_SIZE, anchor="mm")
+            count = str(counts[row, column])
+            canvas.text((x + cell / 2, y + cell / 2), count, size if len(count) <= 3 else SMALL_SIZE, anchor="mm")
     return canvas.png()
 
 

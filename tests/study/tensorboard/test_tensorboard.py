@@ -447,4 +447,4 @@ def test_the_pages_in_a_browser(fifty_home, browser):
         page.close()
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 0
-        assert not [path for path in views.iterdir() if path.is_dir()]
+        assert not list(views.iterdir())
