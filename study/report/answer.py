@@ -14,7 +14,7 @@ from study.report.evidence import DAGGER, Network
 from study.scorecard import FULL, METRICS
 from utils.document import Block, Command, Table, Text, picture_of
 from utils.figures import COLORS, figure_style, percent_axis
-from utils.statistics import difference_interval
+from utils.statistics import MIN_SEEDS, difference_interval
 
 # Accuracies under conditions that nobody chose to defeat a network.
 CONDITIONS = (
@@ -112,6 +112,10 @@ def _test_set_sentences(first: Network, tied: Sequence[Network]) -> str:
             "label human raters rejected"
         )
     text += f". Only about {NUM_RATED_TEST_DIGITS} labels were ever rated, so the highest possible accuracy is unknown."
+    num_seeds = len(first.seeds)
+    if num_seeds < MIN_SEEDS:
+        seeds = "1 seed is" if num_seeds == 1 else f"{num_seeds} seeds are"
+        text += f" {seeds} too few for an interval or a claim: at least {MIN_SEEDS} are needed."
     if len(tied) > 1:
         names = "; ".join(network.label for network in tied[1:])
         text += (

@@ -22,7 +22,7 @@ from utils.predictions import Predictions
 from utils.run import NAME_PATTERN, Run
 
 SPLITS = ("test", "validation")
-NUM_DIGITS = 5  # significant digits of the values of curves
+RESULT_DIGITS, CURVE_DIGITS = 9, 5  # significant digits
 MISTAKE_LOGIT = 10.0  # of the predicted class in restored predictions; only the predicted class is recorded
 
 
@@ -58,7 +58,7 @@ def _recorded_run(run: Run, card: Scorecard, image_sets: dict[str, dict[str, Any
             if run.predictions_file(split).exists()
         },
         "results": {metric: _without_defaults(result) for metric, result in card.results.items()},
-        "curves": {name: _rounded(curve) for name, curve in card.curves.items()},
+        "curves": {name: _rounded(curve, CURVE_DIGITS) for name, curve in card.curves.items()},
     }
 
 
@@ -86,18 +86,19 @@ def _without_paths(environment: dict[str, Any]) -> dict[str, Any]:
 
 def _without_defaults(result: MetricResult) -> dict[str, Any]:
     defaults = MetricResult(None)
-    return {name: value for name, value in dataclasses.asdict(result).items() if value != getattr(defaults, name)}
+    values = {name: value for name, value in dataclasses.asdict(result).items() if value != getattr(defaults, name)}
+    return {name: _rounded(value, RESULT_DIGITS) for name, value in values.items()}
 
 
-def _rounded(value: Any) -> Any:
+def _rounded(value: Any, num_digits: int) -> Any:
     """The same lists and dictionaries with rounded numbers."""
     match value:
         case float():
-            return float(f"{value:.{NUM_DIGITS}g}")
+            return float(f"{value:.{num_digits}g}")
         case list():
-            return [_rounded(item) for item in value]
+            return [_rounded(item, num_digits) for item in value]
         case dict():
-            return {name: _rounded(item) for name, item in value.items()}
+            return {name: _rounded(item, num_digits) for name, item in value.items()}
     return value
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from study.ablation import (
     EFFECTS_CAPTION,
     EXPLANATION,
@@ -21,10 +23,12 @@ from study.label_errors import DESCRIPTIONS, label_errors_folder, sentences
 from study.report.answer import conditions_blocks, tied_with_the_first
 from study.report.evidence import DAGGER, Network, unbroken
 from study.scorecard import METRICS
+from study.scorecard.corruptions import mean_ranks
 from study.scorecard.figures import scorecard_blocks
 from study.scorecard.ood import SCORE_LABELS
 from study.scorecard.scorecards import move_sliders
 from trainers.recipes import training_command
+from utils.data.mnist_c import MNIST_C
 from utils.document import Block, Command, Section, Table, Text, picture_file, picture_of
 from utils.errors import UserError
 from utils.files import output_folder
@@ -184,7 +188,10 @@ def generalisation_section(networks: Sequence[Network]) -> Section:
     series = {network.label: network.cards for network in complete}
     parts: dict[str, list[Block]] = {
         "Conditions": [*_trade_off(networks), *conditions_blocks(networks)],
-        "Metrics": [block for text, ids in METRIC_TABLES.items() for block in _metric_table(networks, text, ids)],
+        "Metrics": [
+            *(block for text, ids in METRIC_TABLES.items() for block in _metric_table(networks, text, ids)),
+            *_corruption_ranks(networks),
+        ],
         "Moved digits": [move_sliders(series)] if series else [],
         "Figures": scorecard_blocks(series, "study_", some) if series else [],
         "Sources and commands": _scorecard_notes(networks),
@@ -200,6 +207,21 @@ def _metric_table(networks: Sequence[Network], text: str, metrics: Sequence[str]
     header = ["network", *(f"{METRICS[metric].label}, n {n:,}" for metric, n in measured.items())]
     rows = [[network.label, *(network.text(metric) for metric in measured)] for network in networks]
     return [Text(text), Table(header, rows)] if measured else []
+
+
+def _corruption_ranks(networks: Sequence[Network]) -> list[Block]:
+    """The mean rank over the corruptions, in which every corruption counts equally; nothing for a single network."""
+    ids = [f"corruption_{name}" for name in MNIST_C]
+    measured = [network for network in networks if all(network.values(metric) for metric in ids)]
+    if len(measured) < 2:
+        return []
+    ranks = mean_ranks(np.array([[network.mean(metric) for metric in ids] for network in measured]))
+    rows = [[network.label, f"{rank:.1f}"] for network, rank in zip(measured, ranks, strict=True)]
+    text = (
+        f"The mean rank of {len(measured)} networks over the {len(ids)} corruptions, 1 for the best: every corruption "
+        "counts equally, while the mean accuracy is decided by those with large differences."
+    )
+    return [Text(text), Table(("network", "mean rank"), rows)]
 
 
 def _trade_off(networks: Sequence[Network]) -> list[Block]:

@@ -41,6 +41,7 @@ def test_the_page_shows_what_was_measured_and_what_is_missing(in_scored_home, tm
         assert re.search(rf"has not been made yet.{{1,200}}mnist {study}", text, re.DOTALL)
     assert "--learning-rate 0.02 --seeds 0:1" in text and "--seeds 0:2" in text
     assert "Not measured: QMNIST" in text
+    assert "The mean rank of 2 networks over the 15 corruptions" in text
     result = cached_scorecards([Run.find("a-s0")], FULL)["a-s0"].results["spatial_worst_case"]
     assert f"{100 * result.value:.1f}" in text
     assert str(in_scored_home) not in text
@@ -57,6 +58,7 @@ def test_the_report_begins_with_its_answer_and_no_verdict(in_scored_home, tmp_pa
     assert title == "# Is MNIST solved?"
     assert test_set.startswith("The test set: fast_conv, num epochs 2, the recipe with the best validation accuracy")
     assert "Only about 100 labels were ever rated, so the highest possible accuracy is unknown." in test_set
+    assert "2 seeds are too few for an interval or a claim: at least 5 are needed." in test_set
     # Invented: USPS 80 %, all other conditions 90 %.
     assert f"of {len(CONDITIONS)}, the accuracy is below 90 % under 1, below 95 % under {len(CONDITIONS)}" in conditions
     assert "lowest for 'USPS' (80." in conditions and "775 moves by up to 3 px" in conditions
