@@ -23,7 +23,7 @@ from utils.data.batches import to_pixels
 from utils.track import track
 
 NUM_DIGITS = 1000
-STRONG_RADII = {"linf": (0.05, 0.1, 0.15, 0.2, 0.3, 0.5), "l2": (0.5, 1.0, 1.5, 2.0, 3.0)}
+STRONG_RADII = {"linf": (0.1, 0.15, 0.2, 0.3, 0.5), "l2": (1.0, 1.5, 2.0, 3.0)}  # smaller radii take minutes
 GREY_RADIUS = 0.5  # l-infinity: within it every digit can become plain grey
 NORM_LABELS = {"linf": "l-infinity", "l2": "l2"}
 NUM_QUERIES = 500  # of the search without gradients, per digit

@@ -204,8 +204,8 @@ def _detection(evaluator: Evaluator, name: str, score: str) -> Detection:
     def compute() -> Detection:
         images = _images(evaluator, name)
         clusters = -1 - np.arange(len(images.images)) if images.clusters is None else images.clusters
-        scores = (_scores(evaluator, kind, score) for kind in (TEST_DIGITS, name))
-        return detection(*scores, clusters_of(evaluator.test_set), clusters, seed=list(OOD_IMAGES).index(name))
+        digits, others = (_scores(evaluator, kind, score) for kind in (TEST_DIGITS, name))
+        return detection(digits, others, clusters_of(evaluator.test_set), clusters, list(OOD_IMAGES).index(name))
 
     return evaluator.once(("detection", name, score), compute)
 

@@ -56,7 +56,7 @@ def correct_after_shifts(evaluator: Evaluator, max_shift: int, count: int) -> Bo
     side = 2 * max_shift + 1
     shifts = list(itertools.product(range(-max_shift, max_shift + 1), repeat=2))
     bar = track(shifts, desc="shifts")
-    shifted = [_correct_after_shift(evaluator, *shift, count) for shift in bar]
+    shifted = [_correct_after_shift(evaluator, down, right, count) for down, right in bar]
     return np.stack(shifted, axis=1).reshape(-1, side, side)
 
 
