@@ -4,20 +4,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
-from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from study.scorecard import METRICS, MetricResult
 from study.scorecard.adversarial import ATTACKS, LOSSES, correct_under_attack, cross_entropy, margin
+from study.scorecard.calibration import fit_temperature
 from study.scorecard.evaluator import Evaluator, Metric, fraction_result, mean_result
-from study.scorecard.ood import auroc_result
-from study.scorecard.other_datasets import saved_drawings, worst_writers
+from study.scorecard.other_datasets import saved_drawings
 from study.scorecard.spatial import affine_map, area_result, correct_after_shifts, spatial_worst_case
-from study.scorecard.test_set import fit_temperature, risk_coverage
+from study.scorecard.test_set import risk_coverage
 from utils.data import ImageSet
 from utils.data.augmentation import transform
 from utils.errors import UserError
-from utils.ood_scores import MahalanobisScore, NearestNeighbourScore, energy_score, max_softmax, whitening_matrix
 from utils.predictions import Predictions
 
 CPU = torch.device("cpu")
@@ -48,7 +46,7 @@ def evaluate_dots(monkeypatch):
     """An evaluator of BrightestPixelNet(places) on three dots instead of the sample of MNIST's test set."""
 
     def make(row, column, places):
-        monkeypatch.setattr("study.scorecard.spatial.NUM_DIGITS", 3)
+        monkeypatch.setattr("study.scorecard.spatial.NUM_WORST_DIGITS", 3)
         evaluator = Evaluator(BrightestPixelNet(places), CPU)
         evaluator.test_set = dots(row, column, 3)
         return evaluator
@@ -107,7 +105,7 @@ def test_shared_computations_run_once(linear_network):
 
 
 def test_digits_are_shifted_down_and_to_the_right(evaluate_dots):
-    is_correct = correct_after_shifts(evaluate_dots(10, 12, {(13, 10)}), 4)
+    is_correct = correct_after_shifts(evaluate_dots(10, 12, {(13, 10)}), 4, 3)
     assert np.argwhere(is_correct[0]).tolist() == [[4 + 3, 4 - 2]]  # 3 down, 2 to the left
 
 
@@ -117,6 +115,8 @@ def test_the_area_counts_shifts_with_95_percent_accuracy():
     is_correct[:37, 1, 1] = True  # 92.5 %
     area = area_result(is_correct)
     assert area.value == 3 and area.ci_low == 3 and 3 <= area.ci_high <= 4 and area.kind == "number"
+    by_one_writer = area_result(is_correct, torch.arange(40) // 37)  # the errors of the last three digits go together
+    assert (by_one_writer.ci_low, by_one_writer.ci_high) == (3, 4)
 
 
 @pytest.mark.parametrize(
@@ -177,43 +177,6 @@ def test_selective_prediction_drops_the_least_confident_first(linear_network):
     assert risk_coverage(evaluator)["error"][-1] == pytest.approx(4 / 200)
 
 
-def test_auroc_agrees_with_scikit_learn_and_its_interval_with_the_bootstrap():
-    generator = np.random.default_rng(0)
-    digits, others = generator.normal(1, 1, 400), generator.normal(0, 1, 300)
-    result = auroc_result(digits, others)
-    labels = np.r_[np.ones(400), np.zeros(300)]
-    assert result.value == pytest.approx(roc_auc_score(labels, np.r_[digits, others]))
-    resampled = [
-        roc_auc_score(labels, np.r_[generator.choice(digits, 400), generator.choice(others, 300)]) for _ in range(300)
-    ]
-    assert (result.ci_low, result.ci_high) == pytest.approx(tuple(np.quantile(resampled, (0.025, 0.975))), abs=0.01)
-    separate = auroc_result(digits + 100, others)
-    assert (separate.value, separate.ci_low, separate.ci_high) == (1, pytest.approx(0.99), 1)  # 3 / 300
-
-
-def test_scores_of_logits_are_higher_for_confident_predictions():
-    logits = torch.tensor([[0.0] * 10, [9.0] + [0.0] * 9])
-    assert max_softmax(logits)[0] == pytest.approx(0.1) and max_softmax(logits)[1] > 0.99
-    assert energy_score(logits)[0] == pytest.approx(np.log(10)) and energy_score(logits)[1] > 9
-
-
-def test_whitened_embeddings_have_unit_variance_in_every_direction():
-    generator = torch.Generator().manual_seed(0)
-    mixing = torch.eye(6) + 0.3 * torch.randn(6, 6, generator=generator)
-    embeddings = torch.randn(5000, 6, generator=generator) @ mixing
-    centred = embeddings - embeddings.mean(0)
-    white = centred @ whitening_matrix(centred)
-    assert torch.allclose(white.T @ white / len(white), torch.eye(6), atol=0.05)
-
-
-def test_scores_of_embeddings_are_higher_near_the_training_embeddings():
-    embeddings = torch.randn(200, 4, generator=torch.Generator().manual_seed(0)) + torch.tensor([9.0, 0, 0, 0])
-    queries = torch.tensor([[9.0, 0, 0, 0], [-9.0, 0, 0, 0]])
-    for score in (MahalanobisScore(embeddings, torch.arange(200) % 2), NearestNeighbourScore(embeddings)):
-        near, far = score(queries)
-        assert near > far
-
-
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_stays_in_its_ball_and_raises_the_loss(name, loss, linear_network):
@@ -245,17 +208,6 @@ def test_robust_accuracy_falls_with_the_radius(linear_network):
     assert is_correct[0].all() and is_correct.shape == (1 + len(ATTACKS["pgd_linf"].radii), 60)
     assert (is_correct[1:] <= is_correct[:-1]).all()
     assert is_correct[-1].mean() < 0.1
-
-
-def test_the_worst_writers_are_compared_with_what_chance_gives():
-    is_correct = np.arange(1000) >= 40  # 40 of the 50 digits of the first of 20 writers are wrong
-    worst, expected = worst_writers(np.arange(1000) // 50, is_correct)
-    assert worst.value == pytest.approx((0.2 + 1) / 2) and worst.n == 20
-    assert 0.85 < expected.ci_low < expected.value < expected.ci_high < 0.96
-
-
-def test_writers_are_missing_without_the_labels_of_qmnist(linear_network):
-    assert "qmnist_labels" in METRICS["worst_writers_accuracy"].measure(Evaluator(linear_network, CPU)).missing
 
 
 def test_saved_drawings_have_the_form_of_mnist_and_their_labels(home):
