@@ -27,6 +27,8 @@ FIRST_LEVEL = 2  # the level of a section's heading in HTML; the title of the pa
 CSS_PIXELS_PER_INCH = 96
 SPRITE_COLUMNS = 32  # digits side by side in the one picture of all digits of a page
 MIN_FILTERED_ROWS = 6  # a shorter table needs no filter
+MAX_ROWS_SHOWN = 30  # a longer table scrolls inside a box
+LONG_TEXT = 18  # characters: the text of a cell that needs a wide column
 NUMBER = re.compile(r"[+-]?[\d.,]*\d")
 
 
@@ -78,12 +80,23 @@ class Table:
         return self.sortable and len(self.rows) >= MIN_FILTERED_ROWS
 
     @property
-    def are_numbers(self) -> list[bool]:
-        """Per column: whether all cells begin with a number or are empty, so that they are aligned on the right."""
-        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.header)
-        texts = [[cell if isinstance(cell, str) else cell.text for cell in column] for column in columns]
-        filled = [[text for text in column if text not in ("", "-")] for column in texts]
-        return [place > 0 and bool(column) and all(map(NUMBER.match, column)) for place, column in enumerate(filled)]
+    def is_tall(self) -> bool:
+        """Whether the table scrolls inside a box of its own."""
+        return len(self.rows) > MAX_ROWS_SHOWN
+
+    @property
+    def column_classes(self) -> list[str]:
+        """Per column: `number` if all cells begin with a number or are empty, so that they are aligned on the right;
+        `long` if a cell has a longer text; else empty."""
+        classes = []
+        for place in range(len(self.header)):
+            cells = [row[place] for row in self.rows]
+            texts = [cell if isinstance(cell, str) else cell.text for cell in cells]
+            filled = [text for text in texts if text not in ("", "-")]
+            is_number = place > 0 and bool(filled) and all(map(NUMBER.match, filled))
+            is_long = any(len(text) >= LONG_TEXT for text in filled)
+            classes.append("number" if is_number else "long" if is_long else "")
+        return classes
 
 
 @dataclass(frozen=True)
@@ -235,7 +248,7 @@ class Gallery:
     @property
     def images(self) -> list[tuple[str, str]]:
         """URL and name of each picture."""
-        return [(quote(file), Path(file).stem) for file in self.files]
+        return [(quote(file), _plain(Path(file).stem)) for file in self.files]
 
     @property
     def url(self) -> str:
@@ -288,10 +301,18 @@ class Document:
         """The scripts that the blocks of the page need."""
         return [script for kind, script in SCRIPTS.items() if any(isinstance(block, kind) for block in self.all_blocks)]
 
+    @cached_property
+    def sections(self) -> list[tuple[str, Section, list[tuple[str, Section]]]]:
+        """The contents: the id and each section, with the ids and the sections directly inside it."""
+        return [
+            (id_, section, list(_numbered(section.blocks, id_))) for id_, section in _numbered(self.blocks, "section")
+        ]
+
     @property
     def section_ids(self) -> dict[int, str]:
-        """Place of a section among the blocks -> its id in the page."""
-        return {place: f"section-{place}" for place, block in enumerate(self.blocks) if isinstance(block, Section)}
+        """The identity of each section in the contents -> its id in the page."""
+        outer = {id(section): id_ for id_, section, _ in self.sections}
+        return outer | {id(it): id_ for _, _, inner in self.sections for id_, it in inner}
 
     def to_html(self, header: str = "") -> str:
         """One file with style, scripts and pictures inside; it fetches nothing. `header` is HTML, see `navigation`."""
@@ -358,15 +379,17 @@ def write_picture_page(file: Path, title: str, figures: dict[str, Figure], notes
 def write_overview(folder: Path) -> None:
     """Writes the page with all pictures of a run, small, with links to the pages `folder/*/*.html` that hold them."""
     blocks: list[Block] = []
+    summary: list[Block] = [Text("Every picture links to the page that shows it large.")]
     if (folder / REPORT).exists():
-        blocks.append(Link("Metrics, confusion matrices and mistakes", REPORT))
+        summary.append(Link("Metrics, confusion matrices and mistakes", REPORT))
     for page in sorted(folder.glob("*/*.html")):
         name = page.parent.name
         href = f"{name}/{page.name}"
         pictures = sorted(path for suffix in ("png", "svg") for path in page.parent.glob(f"*.{suffix}"))
         files = [f"{name}/{path.name}" for path in pictures]
-        blocks.append(Section(_plain(name), [Gallery(href, files)]))
-    document = Document("All pictures of the network", blocks, subject=f"Run {folder.name}")
+        heading = _plain(name)
+        blocks.append(Section(heading[:1].upper() + heading[1:], [Gallery(href, files)]))
+    document = Document("All pictures of the network", blocks, summary, f"Run {folder.name}")
     document.write_html(folder / OVERVIEW, folder)
 
 
@@ -420,6 +443,12 @@ def _cell_markdown(cell: str | Link) -> str:
 
 
 TEMPLATES.filters["kind"] = lambda block: type(block).__name__
+TEMPLATES.filters["identity"] = id
+
+
+def _numbered(blocks: Sequence[Block], prefix: str) -> Iterator[tuple[str, Section]]:
+    """The sections among the blocks with ids."""
+    return ((f"{prefix}-{place}", block) for place, block in enumerate(blocks) if isinstance(block, Section))
 
 
 def _all_blocks(blocks: Sequence[Block]) -> Iterator[Block]:

@@ -107,8 +107,8 @@ def runs_chart(groups: Sequence[RunGroup]) -> Chart:
         alt.Chart(alt.Data(values=rows))
         .mark_circle(size=110, opacity=0.8)
         .encode(
-            x=_log_scale(alt.X("parameters:Q"), "parameters", "~s"),
-            y=_log_scale(alt.Y("error:Q"), "test error", "~%"),
+            x=_log_scale(alt.X("parameters:Q"), "parameters", "~s", [row["parameters"] for row in rows]),
+            y=_log_scale(alt.Y("error:Q"), "test error", "~%", [row["error"] for row in rows]),
             color=color if is_colored else alt.value(COLORS[0]),
             tooltip=[
                 alt.Tooltip("run:N"),
@@ -127,10 +127,12 @@ def runs_chart(groups: Sequence[RunGroup]) -> Chart:
     return Chart(chart.to_dict(), description)
 
 
-def _log_scale(channel: Any, title: str, number_format: str) -> Any:
+def _log_scale(channel: Any, title: str, number_format: str, values: Sequence[float]) -> Any:
+    """The channel with ticks at 1, 2 and 5 times powers of ten and some room around the values."""
     ticks = [step * 10.0**power for power in range(-5, 10) for step in (1, 2, 5)]
     axis = {"format": number_format, "values": ticks, "labelOverlap": True}
-    return channel.scale(type="log", nice=False, padding=24).title(title).axis(**axis)
+    limits = [min(values) / 1.5, max(values) * 1.5]
+    return channel.scale(type="log", nice=False, domain=limits).title(title).axis(**axis)
 
 
 def _linked(name: str, file: Path) -> str | Link:

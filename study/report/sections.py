@@ -283,7 +283,7 @@ def ablation_section(results: AblationResults | None) -> Section:
         effects = [f"{len(results.seeds)} seeds are too few to state an effect: expected at least {MIN_SEEDS}."]
     figures = [picture_of(effects_figure(results), EFFECTS_CAPTION, "study_ablation")] if results.effects else []
     table = Table(HEADER, effect_rows(results))
-    blocks = [text, *map(Text, effects), *figures, Text(EXPLANATION), table, Command([results.command])]
+    blocks: list[Block] = [text, *map(Text, effects), *figures, Text(EXPLANATION), table, Command([results.command])]
     return Section(title, blocks)
 
 

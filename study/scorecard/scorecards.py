@@ -1,8 +1,9 @@
 """Scorecards of runs, measured or from the cache; their tables and pages; and metrics of any module."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -24,6 +25,7 @@ from utils.runtime import choose_device
 from utils.track import track
 
 SUMMARY_METRICS = ("test_accuracy", "usps_accuracy", "shift_4px", "corruptions_mean", "spatial_worst_case")
+MAX_NETWORKS_WITH_SLIDERS = 10
 EXAMPLE_DIGIT = 1  # of the bundled digits, which are always there: the digit that moves with the sliders
 
 
@@ -167,23 +169,25 @@ def scorecard_document(card: Scorecard) -> Document:
 
 
 def move_sliders(series: Mapping[str, Sequence[Scorecard]]) -> Sliders:
-    """Sliders over shift, scale and rotation for these networks, by label: the mean over the seeds of each. The
-    scorecards need all curves."""
+    """Sliders over shift, scale and rotation for the first of these networks, by label: the mean over the seeds of
+    each. The scorecards need all curves."""
+    shown_series = dict(list(series.items())[:MAX_NETWORKS_WITH_SLIDERS])
 
-    def mean_curves(curve: str, key: str) -> np.ndarray:
-        return np.array([np.mean([card.curves[curve][key] for card in cards], axis=0) for cards in series.values()])
+    def mean(value_of: Callable[[dict[str, Any]], Any]) -> np.ndarray:
+        return np.array([np.mean([value_of(card.curves) for card in cards], 0) for cards in shown_series.values()])
 
     curves = next(iter(series.values()))[0].curves
+    some = f" The first {len(shown_series)} of {len(series)} networks." if len(shown_series) < len(series) else ""
     return Sliders(
         "Move a slider to see the accuracy on digits moved like the example. Shift, scale and rotation were measured "
-        "apart from one another.",
-        list(series),
+        f"apart from one another.{some}",
+        list(shown_series),
         load_dataset("digits", "test").images[EXAMPLE_DIGIT].numpy(),
-        np.array([np.mean([card.curves["shift_map"] for card in cards], axis=0) for cards in series.values()]),
+        mean(lambda curves: curves["shift_map"]),
         curves["scale_curve"]["scale"],
-        mean_curves("scale_curve", "accuracy"),
+        mean(lambda curves: curves["scale_curve"]["accuracy"]),
         curves["rotation_curve"]["degrees"],
-        mean_curves("rotation_curve", "accuracy"),
+        mean(lambda curves: curves["rotation_curve"]["accuracy"]),
     )
 
 

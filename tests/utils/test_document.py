@@ -76,7 +76,10 @@ EVERY_BLOCK = [
     Command(["mnist report"]),
     Facts([("accuracy", "99 %")]),
     Section("first", [Columns([matrix("ab")]), Table(["name", "value"], ROWS, sortable=True)]),
-    Section("second", [sliders(["one", "other"]), Chart(specification([{"x": 1, "run": "r"}]), "a chart")]),
+    Section(
+        "second",
+        [sliders(["one", "other"]), Section("inner", []), Chart(specification([{"x": 1, "run": "r"}]), "a chart")],
+    ),
     Picture(b"png", "a picture"),
     Gallery("page.html", ["a.png"]),
     Link("link", "page.html"),
@@ -134,7 +137,7 @@ def test_the_contents_list_the_sections():
     page = Elements(Document("t", EVERY_BLOCK).to_html())
     links = [link["href"] for link in page.of("a") if link.get("href", "").startswith("#section")]
     ids = [section["id"] for section in page.of("section")]
-    assert len(links) == 2 and links == [f"#{id_}" for id_ in ids]
+    assert len(links) == 3 and links == [f"#{id_}" for id_ in ids]
     assert not Elements(Document("t", [Section("only", [])]).to_html()).of("nav")
 
 
@@ -195,8 +198,9 @@ def test_markdown_of_every_block():
 
 def test_numbers_are_aligned_on_the_right():
     rows = [["1", "99.5% ± 0.1%", "2 recipes differ", "-"], ["2", "-", "none", "-"], ["3", "+0.2 to 0.4", "", "-"]]
-    assert Table(["first", "number", "text", "empty"], rows).are_numbers == [False, True, False, False]
-    assert Table(["a", "b"], []).are_numbers == [False, False]
+    assert Table(["first", "number", "text", "empty"], rows).column_classes == ["", "number", "", ""]
+    assert Table(["a", "b"], [["x", LONG]]).column_classes == ["", "long"]
+    assert Table(["a", "b"], []).column_classes == ["", ""]
 
 
 def test_figures_are_svg_and_digits_png(tmp_path):
@@ -228,7 +232,7 @@ def test_a_picture_page_updates_the_overview_of_its_run(tmp_path, capsys):
     page = (run / "features-conv 1" / "features.html").read_text()
     assert "<p>a note</p>" in page and "<table>" in page and "Run run" in page
     overview = (run / OVERVIEW).read_text()
-    assert "<h2>features conv 1</h2>" in overview
+    assert "<h2>Features conv 1</h2>" in overview
     assert 'href="features-conv%201/features.html"' in overview and 'src="features-conv%201/01-second.svg"' in overview
     Document("Metrics", []).write_html(run / "report.html", run)
     write_picture_page(run / "attribution-7" / "attribution.html", "attribution", figures)

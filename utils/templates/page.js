@@ -17,7 +17,7 @@ showTheme();
 const markWide = box => {
   const isWide = box.scrollWidth > box.clientWidth + 1;
   box.parentElement.classList.toggle("is-wide", isWide);
-  if (isWide) box.tabIndex = 0; else box.removeAttribute("tabindex");
+  if (isWide || box.scrollHeight > box.clientHeight + 1) box.tabIndex = 0; else box.removeAttribute("tabindex");
 };
 const observer = new ResizeObserver(entries => entries.forEach(entry => markWide(entry.target)));
 for (const box of document.querySelectorAll(".scroll")) {
