@@ -89,8 +89,8 @@ def extremes_figure(
     title = f"{image_set.name}: the most typical images of each class (left) and the most unusual (right)"
     images = _rows_of_images(image_set, rows, columns)
     figure = digit_grid_figure(images, captions, columns, title, row_names=image_set.class_names)
-    middle = figure.axes[0].images[0].get_array().shape[1] / 2 - 0.5
-    figure.axes[0].axvline(middle, color=GREY, linewidth=1)
+    grid = figure.axes[0]
+    grid.axvline(sum(grid.get_xlim()) / 2, color=GREY, linewidth=1)
     return figure
 
 
@@ -138,9 +138,8 @@ def label_distribution_figure(train: ImageSet, test: ImageSet) -> Figure:
 def _balance(counts: Int64[np.ndarray, " classes"], class_names: Sequence[str]) -> str:
     if counts.min() == counts.max():
         return "all classes are equally frequent"
-    most, least = (
-        f"{elided(class_names[i])} ({counts[i] / counts.sum():.1%})" for i in (counts.argmax(), counts.argmin())
-    )
+    ends = (int(counts.argmin()), int(counts.argmax()))
+    least, most = (f"{elided(class_names[i])} ({counts[i] / counts.sum():.1%})" for i in ends)
     return f"rarest class {least}, most frequent {most}"
 
 
@@ -239,7 +238,7 @@ def slant_figure(image_set: ImageSet, shapes: pd.DataFrame) -> Figure:
     name_ticks(axes.xaxis, image_set.class_names)
     axes.grid(visible=False, axis="x")
     medians = leans.groupby("class")["lean"].median()
-    names = [elided(image_set.class_names[label]) for label in (medians.idxmax(), medians.idxmin())]
-    degrees = f"(median {medians.max():.0f}°), {names[1]} least ({medians.min():.0f}°)"
-    set_title(figure, f"{image_set.name}: {names[0]} leans most to the right {degrees}")
+    most, least = (elided(image_set.class_names[int(medians.index[i])]) for i in (medians.argmax(), medians.argmin()))
+    degrees = f"(median {medians.max():.0f}°), {least} least ({medians.min():.0f}°)"
+    set_title(figure, f"{image_set.name}: {most} leans most to the right {degrees}")
     return figure

@@ -42,7 +42,7 @@ def prediction_figures(predictions: Predictions, image_set: ImageSet) -> dict[st
     examples = {
         "worst_mistakes": ("most confident mistakes (true ≠ predicted)", predictions.worst_mistakes),
         "least_confident_correct": (
-            "least confident correct ones, true = predicted",
+            "least confident correct predictions",
             predictions.least_confident_correct,
         ),
     }

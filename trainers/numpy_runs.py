@@ -17,7 +17,7 @@ from utils.checkpoints import load_checkpoint
 from utils.data.datasets import load_dataset
 from utils.errors import UserError
 from utils.evaluation import score
-from utils.figures import COLORS, plain_axes, save_figure
+from utils.figures import COLORS, figure_style, plain_log_ticks, save_figure, set_title
 from utils.files import shown
 from utils.recipe import Recipe
 from utils.run import Run
@@ -44,18 +44,21 @@ def report_numpy_run(run: Run) -> None:
     print(f"mean and median loss per epoch: {shown(run.path / LOSS_PICTURE)}")
 
 
+@figure_style()
 def _loss_figure(run: Run) -> Figure:
     """Mean and median training loss over the epochs."""
     metrics = run.metrics
     epochs = [row.epoch for row in metrics]
     medians = [math.nan if row.median_train_loss is None else row.median_train_loss for row in metrics]
     figure = Figure(figsize=(6, 3.6), layout="constrained")
-    axes = plain_axes(figure, 1, 1, 1)
+    axes = figure.add_subplot()
     axes.plot(epochs, [row.train_loss for row in metrics], "o-", color=COLORS[0], label="mean")
     axes.plot(epochs, medians, "o-", color=COLORS[1], label="median")
-    axes.set(xlabel="epoch", ylabel="training loss", yscale="log", title=run.recipe.model)
+    axes.set(xlabel="epoch", ylabel="training loss, nats", yscale="log")
+    plain_log_ticks(axes)
+    set_title(figure, f"{run.recipe.model}: mean training loss {metrics[-1].train_loss:.4f} at the end")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False)
+    axes.legend()
     return figure
 
 

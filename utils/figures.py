@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -36,7 +37,7 @@ SEQUENTIAL = "Blues"
 DIVERGING = LinearSegmentedColormap.from_list(
     "blue_white_orange", ["#00436b", COLORS[0], "white", COLORS[1], "#7a3600"]
 )
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "figure.titlesize": 11,
     "axes.titlesize": 10.5,
@@ -147,7 +148,7 @@ def percent_axis(axes: Axes, which: str = "y") -> None:
     (axes.xaxis if which == "x" else axes.yaxis).set_major_formatter(percent_tick)
 
 
-def percent_tick(value: float, _position: int = 0) -> str:
+def percent_tick(value: float, _position: float = 0) -> str:
     """A fraction as percent with as many decimals as it needs, such as 99.5%."""
     return f"{100 * value:.6g}%"
 
@@ -187,20 +188,6 @@ def interval_points(
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
-
-
-def plain_axes(figure: Figure, *position: int) -> Axes:
-    """New axes without a box and with a light grid."""
-    axes = figure.add_subplot(*position)
-    use_plain_style(axes)
-    return axes
-
-
-def use_plain_style(axes: Axes) -> None:
-    """Removes the box of the axes and adds a light grid behind the data."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.set_axisbelow(True)
 
 
 def elided(text: str, length: int = MAX_NAME_LENGTH) -> str:
@@ -350,7 +337,7 @@ def tiled_figure(
     if scale:
         bar_axes = axes_at(0.06 * figure_width, 0.42, min(3.0, 0.88 * figure_width), 0.1)
         bar = figure.colorbar(picture, cax=bar_axes, orientation="horizontal", label=scale, ticks=MaxNLocator(4))
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
     figure.suptitle(lines, x=0.01, ha="left", y=1 - 0.06 / figure_height, va="top")
     return figure
 

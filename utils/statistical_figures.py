@@ -41,7 +41,7 @@ def heat_map(
     mesh = axes.collections[0]
     for text in axes.texts:  # seaborn's white texts on cells of medium brightness have too little contrast
         column, row = (int(place) for place in text.get_position())
-        cell_color = mesh.cmap(mesh.norm(table.iat[row, column]))
+        cell_color = mesh.cmap(mesh.norm(np.asarray(table)[row, column]))
         text.set_color("white" if relative_luminance(cell_color) < MAX_DARK_LUMINANCE else "black")
     axes.set_facecolor("#f5f7fa")  # of empty cells
     axes.grid(visible=False)
