@@ -8,6 +8,7 @@ that differ only in seed, and the columns of the HParams page.
 The folder is a cache: deleting it loses nothing.
 """
 
+import contextlib
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -48,6 +49,7 @@ MARGIN_CHARTS = {  # TensorBoard shows the last one first
     "validation error rate": "error_rate/val",
     "validation accuracy": "accuracy/val",
 }
+PROJECTOR = ("projector_config.pbtxt", "00000")  # the embeddings of a run, for the page Projector
 HEADER = ["group", "seeds", "test accuracy", "validation accuracy", "training, s"]
 TABLE_FIELDS = ("test_accuracy", "val_accuracy", "train_seconds")  # of the run summary
 
@@ -70,12 +72,19 @@ class ShownRun:
         """Makes the event files appear in the folder, and removes links to files that are gone."""
         files = self.files
         for gone in self.links.keys() - set(files):
-            self.links.pop(gone).unlink()
+            self.links.pop(gone).unlink(missing_ok=True)
         is_old = not (self.run.path / "results").exists()
         for file in files:
             if file not in self.links or not self.links[file].is_symlink():
                 self.links[file] = folder / file.name
                 _show(file, self.links[file], is_old and self.read(file.name)[0].has_experiment)
+        for path in (self.run.path / name for name in PROJECTOR):
+            target = folder / path.name
+            if path.exists() and not target.exists():
+                try:
+                    target.symlink_to(path.resolve())
+                except OSError:
+                    (shutil.copytree if path.is_dir() else shutil.copyfile)(path, target)
 
     @property
     def files(self) -> list[Path]:
@@ -131,15 +140,16 @@ class View:
 
     def update(self) -> None:
         """Shows new runs, new event files and new epochs."""
-        self.update_links()
-        self.update_groups()
+        with contextlib.suppress(FileNotFoundError):  # a file that was just removed; the next update repairs it
+            self.update_links()
+            self.update_groups()
 
     def update_links(self) -> None:
         """Makes the folders of the runs, with links to their event files, and the overview."""
         runs = {shown_run.name: shown_run for shown_run in self._named(self.choose())}
         for name, old in self.runs.items():
             if runs.get(name) is not old:
-                shutil.rmtree(self.folder / name)
+                shutil.rmtree(self.folder / name, ignore_errors=True)
         for name, shown_run in runs.items():
             folder = self.folder / name
             if self.runs.get(name) is not shown_run:
@@ -166,7 +176,7 @@ class View:
                 self._write_curves(name, group_curves(values), sizes)
         for name in self.groups.keys() - names:
             self.groups.pop(name).file.close()
-            shutil.rmtree(self.folder / name)
+            shutil.rmtree(self.folder / name, ignore_errors=True)
         for shown_run in self.runs.values():
             for file, (_, content) in shown_run.contents.items():
                 if content.problem:
@@ -246,7 +256,7 @@ class View:
         if not self.runs or (self.overview and self.overview[0] == key):
             return
         if self.overview:
-            shutil.rmtree(self.overview[1])
+            shutil.rmtree(self.overview[1], ignore_errors=True)
         self.num_overviews += 1
         number = f" {self.num_overviews}" if self.num_overviews > 1 else ""
         folder = self.folder / f"(all groups{number})"

@@ -381,6 +381,17 @@ def test_the_view_works_without_links(splits, home, monkeypatch):
     assert not copy.is_symlink() and copy.read_bytes() == file.read_bytes()
 
 
+def test_embeddings_of_a_run_are_in_the_view(copied_run, home):
+    (copied_run / "projector_config.pbtxt").write_text("embeddings {}")
+    (copied_run / "00000").mkdir()
+    (copied_run / "00000" / "tensors.tsv").write_text("1.0")
+    view = View(home / "view", Run.all)
+    view.update()
+    view.update()
+    assert (view.folder / "linear s0" / "projector_config.pbtxt").read_text() == "embeddings {}"
+    assert (view.folder / "linear s0" / "00000" / "tensors.tsv").read_text() == "1.0"
+
+
 def test_filters(splits, home):
     for name, recipe in (("a", LINEAR), ("b", replace(LINEAR, model="FC10")), ("c", replace(LINEAR, seed=1))):
         train(recipe, run_name=name, splits=splits)
