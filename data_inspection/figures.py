@@ -238,7 +238,8 @@ def slant_figure(image_set: ImageSet, shapes: pd.DataFrame) -> Figure:
     name_ticks(axes.xaxis, image_set.class_names)
     axes.grid(visible=False, axis="x")
     medians = leans.groupby("class")["lean"].median()
-    most, least = (elided(image_set.class_names[int(medians.index[i])]) for i in (medians.argmax(), medians.argmin()))
+    ends = (int(medians.argmax()), int(medians.argmin()))
+    most, least = (elided(image_set.class_names[int(medians.index[i])]) for i in ends)
     degrees = f"(median {medians.max():.0f}°), {least} least ({medians.min():.0f}°)"
     set_title(figure, f"{image_set.name}: {most} leans most to the right {degrees}")
     return figure
