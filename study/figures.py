@@ -15,7 +15,7 @@ from utils.statistical_figures import heat_map
 from utils.statistics import mean_interval
 
 PANEL_INCHES = 4.6  # width: two panels fit beside each other on a wide page, and one fits a phone
-WIDE_PANEL_INCHES = 6.0
+WIDE_PANEL_INCHES = 5.2  # still fits a phone
 PAGE_INCHES = 9.4  # width of a page
 PANEL_HEIGHT_INCHES = 3.1  # without title and legend
 LINE_INCHES = 0.19  # height of a line of text
@@ -74,7 +74,8 @@ def seed_curves(
     lines instead."""
     mean, margin = np.array([mean_interval(column) for column in values.T.tolist()]).T
     if len(values) >= MIN_BAND_SEEDS:
-        line_with_band(axes, x, mean, *np.clip([mean - margin, mean + margin], *limits), label, color)
+        low, high = np.clip([mean - margin, mean + margin], *limits)
+        line_with_band(axes, x, mean, low, high, label, color)
         return
     line_with_band(axes, x, mean, label=label, color=color)
     if len(values) > 1:

@@ -9,10 +9,12 @@ from matplotlib.ticker import MaxNLocator
 
 from study.comparison.groups import RunGroup
 from study.figures import (
+    LABEL_CHARACTER_INCHES,
     LINE_INCHES,
     MAX_CURVES,
     MAX_ROWS,
     PAGE_INCHES,
+    PANEL_INCHES,
     ROW_INCHES,
     legend_below,
     panel,
@@ -35,6 +37,7 @@ from utils.run import EpochMetrics
 
 BANDS = "lines: means over the seeds; bands: Student's 95 % intervals, for at least three seeds; thin lines: two seeds"
 MIN_LOG_RATIO = 5  # of the largest and the smallest error
+POINTS_INCHES = 3.6  # width beside the labels
 LABEL_LENGTH = 50  # characters of a line of a group's label beside its points
 
 
@@ -108,8 +111,11 @@ def accuracy_figure(groups: Sequence[RunGroup]) -> Figure:
     title = f"{first.label}: {1 - intervals[0].value:.2%} of the test images wrong"
     if len(groups) > 1:
         title += ", the group with the best validation accuracy"
-    height = title_inches(title, PAGE_INCHES) + ROW_INCHES * len(shown) + 3 * LINE_INCHES
-    figure = Figure(figsize=(PAGE_INCHES, height), layout="constrained")
+    names = [wrapped(group.label, LABEL_LENGTH) for group in shown]
+    name_inches = LABEL_CHARACTER_INCHES * max(len(line) for name in names for line in name.split("\n"))
+    width = max(PANEL_INCHES, min(PAGE_INCHES, name_inches + POINTS_INCHES))
+    height = title_inches(title, width) + ROW_INCHES * len(shown) + 3 * LINE_INCHES
+    figure = Figure(figsize=(width, height), layout="constrained")
     set_title(figure, title)
     axes = figure.add_subplot()
     errors = [1 - np.array(group.values("test_accuracy")) for group in shown]
@@ -119,7 +125,6 @@ def accuracy_figure(groups: Sequence[RunGroup]) -> Figure:
     lows, highs = (
         [1 - getattr(it, end) if it.has_enough_seeds else np.nan for it in intervals] for end in ("high", "low")
     )
-    names = [wrapped(group.label, LABEL_LENGTH) for group in shown]
     interval_points(axes, names, [1 - it.value for it in intervals], lows, highs)
     every = np.concatenate(errors)
     if every.min() > 0 and every.max() / every.min() > MIN_LOG_RATIO:

@@ -222,9 +222,9 @@ def _points_figure(cards: Sequence[Scorecard], names: Mapping[str, str], title: 
     figure, axes = panel(title, list(series), height)
     labels = [wrapped(name) for name in names.values()]
     for number, (name, intervals) in enumerate(series.items()):
-        ends = ([getattr(it, end) for it in intervals.values()] for end in ("value", "low", "high"))
+        means, lows, highs = np.array([(it.value, it.low, it.high) for it in intervals.values()]).T
         offset = 0.16 * (2 * number - 1) if len(series) > 1 else 0.0
-        interval_points(axes, labels, *ends, label=name, color=COLORS[number], offset=offset)
+        interval_points(axes, labels, means, lows, highs, label=name, color=COLORS[number], offset=offset)
     lowest = min(interval.value for interval in series["as trained"].values())
     axes.set(xlabel="accuracy", xlim=(0, 1.02) if lowest < 0.6 else (None, None))
     percent_axis(axes, "x")
@@ -353,9 +353,10 @@ def selective_prediction_figure(series: Series) -> Figure:
     title = f"Rejecting {1 - SHOWN_COVERAGE:.0%} lowers the error from {all_:.2%} to {rejected:.2%}"
     figure, axes = panel(title + (f" with {best}" if len(series) > 1 else ""), list(series))
     _draw_curves(figure, series, dict.fromkeys(series, "risk_coverage"), "coverage", "error")
-    positive = [line.get_ydata()[line.get_ydata() > 0] for line in axes.lines]
+    every = np.concatenate([_curve(cards, "risk_coverage", "error").flatten() for cards in series.values()])
+    lowest = every[every > 0].min(initial=1.0)
     axes.set(xlabel="coverage: the most confident predictions", ylabel="error", yscale="log",
-             ylim=(0.7 * min((it.min() for it in positive if len(it)), default=1e-4), None))  # fmt: skip
+             ylim=(0.7 * lowest, None))  # fmt: skip
     plain_log_ticks(axes)
     percent_axis(axes)
     percent_axis(axes, "x")
