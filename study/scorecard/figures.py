@@ -351,13 +351,14 @@ def selective_prediction_figure(series: Series) -> Figure:
     best = min(errors, key=lambda label: errors[label][0])
     rejected, all_ = errors[best]
     title = f"Rejecting {1 - SHOWN_COVERAGE:.0%} lowers the error from {all_:.2%} to {rejected:.2%}"
+    title = title if all_ else "No error at any coverage"
     figure, axes = panel(title + (f" with {best}" if len(series) > 1 else ""), list(series))
     _draw_curves(figure, series, dict.fromkeys(series, "risk_coverage"), "coverage", "error")
     every = np.concatenate([_curve(cards, "risk_coverage", "error").flatten() for cards in series.values()])
-    lowest = every[every > 0].min(initial=1.0)
-    axes.set(xlabel="coverage: the most confident predictions", ylabel="error", yscale="log",
-             ylim=(0.7 * lowest, None))  # fmt: skip
-    plain_log_ticks(axes)
+    axes.set(xlabel="coverage: the most confident predictions", ylabel="error")
+    if every.any():  # a logarithmic axis needs a value above 0
+        axes.set(yscale="log", ylim=(0.7 * every[every > 0].min(), None))
+        plain_log_ticks(axes)
     percent_axis(axes)
     percent_axis(axes, "x")
     return figure
