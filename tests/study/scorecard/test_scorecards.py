@@ -59,6 +59,8 @@ def test_all_metrics_of_a_real_network(run, no_network, monkeypatch):
         monkeypatch.setattr(f"study.scorecard.spatial.{name}", 20)
     monkeypatch.setattr("study.scorecard.spatial.MAX_SHIFT", 6)
     monkeypatch.setattr("study.scorecard.adversarial.NUM_DIGITS", 20)
+    monkeypatch.setattr("study.scorecard.adversarial.STRONG_RADII", {"linf": (0.1, 0.2, 0.3, 0.5), "l2": (1.5,)})
+    monkeypatch.setattr("study.scorecard.adversarial.NUM_QUERIES", 50)
     monkeypatch.setattr("study.scorecard.ood.NUM_TRAINING_DIGITS", 500)
     monkeypatch.setattr("study.scorecard.ood.NUM_IMAGES", 200)
     monkeypatch.setattr("utils.ood_scores.NUM_RESAMPLES", 20)
