@@ -10,6 +10,7 @@ from data_inspection.figures import examples_per_class
 from data_inspection.statistics import MAX_NAME, statistics_rows, summary_rows
 from utils.data import ImageSet
 from utils.document import (
+    Block,
     Columns,
     Command,
     Digit,
@@ -55,7 +56,7 @@ def dataset_document(
     """The page. `description` is that of `describe_dataset`, `extremes` that of `typical_and_unusual`; keys of
     `pictures` are names of figures."""
     header, rows = statistics_rows(description)
-    blocks = [
+    blocks: list[Block] = [
         Section("Digits", [digits_matrix(train, test, extremes)]),
         Section("Distributions", [Columns([pictures[name] for name in DISTRIBUTIONS])]),
         Section("Mean images and pixels", [pictures[name] for name in IMAGES]),
@@ -72,7 +73,7 @@ def dataset_document(
     ]
     if writers:
         facts.append(("writers", " + ".join(f"{part['num_writers']:,}" for part in writers.values())))
-    summary = [Facts(facts), Table(["property", "training images"], summary_rows(description))]
+    summary: list[Block] = [Facts(facts), Table(["property", "training images"], summary_rows(description))]
     return Document(f"Data set {dataset}", blocks, summary)
 
 

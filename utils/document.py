@@ -403,7 +403,8 @@ def _chart_bundle() -> str:
     """The JavaScript of Vega-Lite that draws charts."""
     import vl_convert  # loads a JavaScript engine, which only pages with charts need
 
-    return re.sub(r"</(script)", r"<\\/\1", vl_convert.javascript_bundle(), flags=re.IGNORECASE)
+    bundle = vl_convert.javascript_bundle(None)  # type: ignore[arg-type]  # the stubs lack the default
+    return re.sub(r"</(script)", r"<\\/\1", bundle, flags=re.IGNORECASE)
 
 
 def _markdown(blocks: Sequence[Block], picture_folder: str, level: int) -> str:

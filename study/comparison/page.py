@@ -45,7 +45,7 @@ def comparison_document(
     for dataset, members in parts.items():
         heading = "Groups" if len(parts) == 1 else f"Data set {dataset}"
         table = Table(GROUP_HEADER, group_rows(members), sortable=True)
-        figures = [runs_chart(members), accuracy_picture(members), curve_pictures(members)]
+        figures: list[Block] = [runs_chart(members), accuracy_picture(members), curve_pictures(members)]
         blocks.append(Section(heading, [table, *difference_blocks(members), *figures]))
     if pair_blocks:
         blocks.append(Section("Comparison on the same test images", pair_blocks))
@@ -84,7 +84,7 @@ def _summary_blocks(runs: Sequence[Run], parts: dict[str, list[RunGroup]]) -> li
 
 def runs_chart(groups: Sequence[RunGroup]) -> Chart:
     """A point per run: test error over the number of parameters. Few groups have a colour each."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "run": run.name,
             "group": group.label,
