@@ -170,6 +170,9 @@ def test_inspect_writes_statistics_and_figures(command, home):
             "ink", "centring", "size", "slant", "typical_and_unusual", "pixel_values",
         )
     }  # fmt: skip
+    page = (home / "out" / "digits.html").read_text()
+    assert "Data set digits" in page and "1,438" in page and 'class="matrix counts"' in page
+    assert "mnist embeddings" in page and "label-errors" not in page  # nothing studied yet; label errors are MNIST's
 
 
 def test_statistics_of_several_data_sets_share_a_file(home):

@@ -178,11 +178,11 @@ def test_the_text_says_what_a_comparison_may_claim():
     single, group = [made_predictions([True, False])], [made_predictions([True, True])] * 3
     two_networks, unequal = (" ".join(compare_predictions(it, single).sentences()) for it in (single, group))
     assert "Two networks are too few seeds for a claim about their recipes" in two_networks
-    assert "images as independent images" in two_networks and "on 0 images" in two_networks
-    assert "3 and 1 are too few seeds for a claim: expected at least 5 of each recipe" in unequal
-    assert "McNemar's test needs equally many networks on both sides, not 3 and 1" in unequal
-    assert "too few" not in " ".join(compare_predictions(group * 2, group * 2).sentences())
-    assert "by the vote of its 6 networks" in compare_predictions(group * 2, group * 2).sentences()[-1]
+    assert "images as independent images" in two_networks and "B is wrong on 0 images" in two_networks
+    assert "Too few seeds for a claim (A: 3, B: 1): expected at least 5 of each recipe" in unequal
+    assert "McNemar's test needs groups of equal size, not 3 and 1" in unequal
+    assert "Too few" not in " ".join(compare_predictions(group * 2, group * 2).sentences())
+    assert "The 6 networks of each group vote on every image." in compare_predictions(group * 2, group * 2).sentences()[-1]
 
 
 def test_errors_of_one_writer_are_no_evidence_against_a_network():
@@ -306,7 +306,7 @@ def test_two_seeds_of_one_recipe_are_compared_image_by_image(home, capsys):
         for seed in (0, 1)
     ]
     compare(runs, home / "out")
-    assert "seed0 minus seed1" in capsys.readouterr().out
+    assert 'A is "seed0". B is "seed1". The test accuracy' in capsys.readouterr().out
 
 
 def test_groups_that_cannot_be_compared_do_not_stop_the_table(home, capsys):
@@ -403,7 +403,7 @@ def test_no_runs_to_list(command):
 def test_the_page_sorts_and_filters_in_a_browser(home, browser):
     runs = [
         make_run(name, with_changes(seed=seed, batch_size=10 * (seed + 1), num_epochs=seed + 1), test_accuracy=accuracy)
-        for seed, (name, accuracy) in enumerate((("x", 0.9), ("y", 0.85), ("z", 0.95)))
+        for seed, (name, accuracy) in enumerate(zip("xyzuvw", (0.9, 0.85, 0.95, 0.8, 0.7, 0.6), strict=True))
     ]
     compare(runs, home / "out")
     page = browser.new_page(viewport={"width": 1000, "height": 800})
@@ -414,11 +414,12 @@ def test_the_page_sorts_and_filters_in_a_browser(home, browser):
     cells = "() => [...document.querySelectorAll('table')[0].tBodies[0].rows].map(row => row.cells[4].textContent)"
     head = page.locator("th", has_text="test").first
     head.click()
-    assert page.evaluate(cells) == ["85.00%", "90.00%", "95.00%"]
+    accuracies = ["60.00%", "70.00%", "80.00%", "85.00%", "90.00%", "95.00%"]
+    assert page.evaluate(cells) == accuracies
     assert head.get_attribute("aria-sort") == "ascending"
     head.click()
-    assert page.evaluate(cells) == ["95.00%", "90.00%", "85.00%"]
-    page.fill("input", "batch size 20")
+    assert page.evaluate(cells) == accuracies[::-1]
+    page.get_by_label("Filter rows").first.fill("batch size 20")
     assert page.locator("table").first.locator("tbody tr:visible").count() == 1
     assert complaints == []
     page.close()
