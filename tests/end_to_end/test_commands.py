@@ -30,8 +30,9 @@ SUMMARY_FIELDS = {
 
 def test_a_run_is_a_folder(finished_run):
     files = {str(path.relative_to(finished_run.path)) for path in finished_run.path.rglob("*") if path.is_file()}
-    events = {name for name in files if name.startswith("events.out.tfevents")}
-    assert files - events == FILES and len(events) == 1
+    events = {name for name in files if "events.out.tfevents" in name}
+    assert files - events == FILES
+    assert sorted(name.split("/")[0] for name in events if "/" in name) == ["results", "results"] and len(events) == 3
     summary = json.loads((finished_run.path / "summary.json").read_text())
     assert set(summary) >= SUMMARY_FIELDS
     predictions = np.load(finished_run.predictions_file("test"), allow_pickle=False)
@@ -52,7 +53,7 @@ def test_train_and_evaluate(command, home):
     summary = json.loads((home / "runs" / "mine" / "summary.json").read_text())
     for split, number in (("test", 359), ("train", 1318), ("validation", 120)):
         code, printed, _ = command("evaluate", "mine", "--split", split)
-        assert code == 0 and f"of {number:,} right" in printed
+        assert code == 0 and f"of {number:,} correct" in printed
         if split == "test":
             assert f"({summary['test_num_correct']:,} of" in printed
 
@@ -116,7 +117,7 @@ def test_csv_files_are_found_from_other_folders(command, home, monkeypatch):
     assert code == 0, error
     monkeypatch.chdir(home)
     code, printed, error = command("evaluate", "csv")
-    assert code == 0 and "of 200 right" in printed, error
+    assert code == 0 and "of 200 correct" in printed, error
 
 
 @pytest.mark.cuda
@@ -152,8 +153,8 @@ BAD_COMMANDS = {
     "misspelt command": (["evaluat", "x"], "did you mean evaluate?"),
     "misspelt option": (["train", "linear", "--learning-rte", "1"], "did you mean --learning-rate?"),
     "one argument too many": (["train", "linear", "conv"], "'conv' is one argument too many"),
-    "unknown trainer": (["train", "resnet"], "unknown trainer 'resnet'"),
-    "no trainer, no model": (["train"], "--model NAME"),
+    "unknown recipe": (["train", "resnet"], "unknown recipe 'resnet'"),
+    "no recipe, no model": (["train"], "--model NAME"),
     "unknown model": (["train", "--model", "vgg", *QUICK], "model 'vgg'"),
     "absurd model": (["train", "--model", "FC999999999", *QUICK], "65,536"),
     "open bracket": (["train", "--model", "C(3,3-FC10", *QUICK], "character 1"),
