@@ -53,7 +53,7 @@ GROUPS = {
         "explain": Command("understand", "all of these on one page"),
     },
     "Study": {
-        "tour": Command("studies", "a lesson that runs: from the first digit to the first doubt"),
+        "tour": Command("studies", "an executable lesson: data, model, training, evaluation, mistakes"),
         "ablation": Command("studies", "which design choices matter, on and beyond the test set"),
         "label-errors": Command("studies", "the hardest test digits and contested labels"),
         "report": Command("studies", "is MNIST solved? all runs and studies on one page"),
@@ -71,12 +71,15 @@ def main() -> None:
     """The entry point of the program `mnist`."""
     with exit_on_user_error():
         arguments = sys.argv[1:]
-        if not arguments or arguments[0] in ("-h", "--help", "help"):
+        if arguments[:1] == ["help"]:
+            arguments = [*arguments[1:], "--help"]
+        if not arguments or arguments[0] in ("-h", "--help"):
             print(help_text())
         elif arguments[0] == "--version":
             print(f"mnist-study-platform {__version__}")
         else:
-            run(*split_command(arguments))
+            name, rest = split_command(arguments)
+            run(name, ["--help"] if rest == ["help"] else rest)
 
 
 def split_command(arguments: list[str]) -> tuple[str, list[str]]:
@@ -89,8 +92,9 @@ def split_command(arguments: list[str]) -> tuple[str, list[str]]:
     if actions:
         given = " ".join(arguments[:2])[:80]
         raise UserError(f"'mnist {given}': expected {' or '.join(f'mnist {name}' for name in actions)}")
-    hint = did_you_mean(arguments[0], [name.split()[0] for name in COMMANDS])
-    raise UserError(f"unknown command '{arguments[0][:80]}'{hint}\nAll commands: mnist --help")
+    kind = "option" if arguments[0].startswith("-") else "command"
+    hint = did_you_mean(arguments[0], ["--help", "--version", *(name.split()[0] for name in COMMANDS)])
+    raise UserError(f"unknown {kind} '{arguments[0][:80]}'{hint}\nAll commands: mnist --help")
 
 
 def load_command(name: str) -> tuple[Callable[[Any], str], type]:
@@ -103,14 +107,15 @@ def load_command(name: str) -> tuple[Callable[[Any], str], type]:
 def run(name: str, arguments: list[str]) -> None:
     """Parses the options of a command, runs it and prints the next step. Raises UserError for whatever the user can
     fix."""
-    from utils.cli import parse_command_line
+    from utils.cli import flags_as_typed, parse_command_line
 
     function, kind = load_command(name)
     default, description = None, kind.__doc__
     adapt = getattr(sys.modules[function.__module__], f"{function.__name__}_defaults", None)
-    if adapt:  # the arguments name a recipe or a run, whose values are the defaults and are in the description
-        default, description = adapt(arguments)
-    next_step = function(parse_command_line(kind, arguments, f"mnist {name}", description, default))
+    with flags_as_typed(arguments):
+        if adapt:  # the arguments name a recipe or a run, whose values are the defaults and are in the description
+            default, description = adapt(arguments)
+        next_step = function(parse_command_line(kind, arguments, f"mnist {name}", description, default))
     print(f"next: mnist {next_step}")
 
 
@@ -119,7 +124,12 @@ def help_text() -> str:
     lines = ["usage: mnist COMMAND [options]      mnist COMMAND --help explains each option, with examples"]
     for group, commands in GROUPS.items():
         lines += ["", f"{group}:", *(f"  {name:17} {command.summary}" for name, command in commands.items())]
-    return "\n".join([*lines, "", "Runs are folders in runs/; compare them with: mnist tensorboard"])
+    lines += [
+        "",
+        "mnist --version prints the version",
+        "Runs are folders in runs/; compare them with: mnist tensorboard",
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,16 @@ def chosen_runs(names: Sequence[str]) -> list[Run]:
     return list({run.path.resolve(): run for run in runs}.values())
 
 
+def chosen_seeds(text: str) -> list[int]:
+    """The seeds of --seeds. A single number is one seed, and a message says so. Raises UserError for other texts."""
+    from trainers.recipes import parse_seeds
+
+    seeds = parse_seeds(text)
+    if text.isdecimal() and seeds[0] > 0:
+        print(f"one seed, {seeds[0]}" + (f" (0:{seeds[0]} for {seeds[0]} seeds)" if seeds[0] > 1 else ""))
+    return seeds
+
+
 def named(*runs: Run) -> str:
     """The runs as a user would type them: names in runs/, else paths."""
     in_runs = runs_folder().resolve()

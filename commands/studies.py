@@ -7,13 +7,13 @@ from typing import Annotated
 
 import tyro
 
-from commands.options import Dataset, Device, Seeds, SeveralRuns, chosen_run
+from commands.options import Dataset, Device, Seeds, SeveralRuns, chosen_run, chosen_seeds
 from utils.files import output_folder
 
 
 @dataclass(frozen=True)
 class TourOptions:
-    """Take a tour from the first digit to the first doubts: data, model, training, evaluation, mistakes.
+    """Run an executable lesson: data, model, training, evaluation, mistakes.
 
     Runs notebooks/tour.ipynb from top to bottom, prints its text and results, and writes it with all pictures as an
     HTML page. Open the notebook in Jupyter to change and rerun it.
@@ -64,9 +64,8 @@ class AblationOptions:
 
 def ablation(options: AblationOptions) -> str:
     from study.ablation import PROPERTIES, run_ablation
-    from trainers.recipes import parse_seeds
 
-    run_ablation(options.properties or PROPERTIES, parse_seeds(options.seeds), options.num_epochs, options.device)
+    run_ablation(options.properties or PROPERTIES, chosen_seeds(options.seeds), options.num_epochs, options.device)
     return "report"
 
 

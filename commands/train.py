@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from commands.options import Dataset, OneRun, RunName, Seeds, chosen_run, named
+from commands.options import Dataset, OneRun, RunName, Seeds, chosen_run, chosen_seeds, named
 from utils.cli import field_helps, parse_command_line
 from utils.errors import UserError
 from utils.files import shown
@@ -46,14 +46,14 @@ class TrainOptions:
     flags about its execution, such as --device, may be given.
 
     Examples:
-      mnist train fast_conv                           a registered recipe (trainers/specific_trainers/)
-      mnist train --model "C(16,3)-P2-FC128-FC10"     any model with the recipe below
+      mnist train fast_conv                           a recipe of trainers/specific_trainers/
+      mnist train --model "C(16,3)-P2-FC128-FC10"     any model with the defaults below
       mnist train fc --seeds 0:8 --device cpu
       mnist train --resume runs/NAME
     """
 
-    trainer: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TRAINER]")] = None
-    """Registered recipe, such as fc, conv or fast_conv; an unknown name lists all. The flags change it."""
+    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RECIPE]")] = None
+    """Recipe, such as fc, conv or fast_conv; an unknown name lists all. The flags change it."""
     recipe: Recipe = field(default_factory=Recipe)
     execution: Execution = field(default_factory=Execution)
     run_name: RunName = None
@@ -73,10 +73,10 @@ def train_defaults(argv: list[str], default: TrainOptions | None = None) -> tupl
     if given.resume is not None:
         run = Run.find(given.resume)
         return replace(default, recipe=run.recipe, execution=run.execution), type(default).__doc__
-    if type(default) is TrainOptions and given.trainer is not None:
+    if type(default) is TrainOptions and given.name is not None:
         from trainers.recipes import get_recipe, recipe_help
 
-        return replace(default, recipe=get_recipe(given.trainer)), recipe_help(given.trainer)
+        return replace(default, recipe=get_recipe(given.name)), recipe_help(given.name)
     return default, type(default).__doc__
 
 
@@ -93,13 +93,15 @@ def _train_runs(options: TrainOptions) -> list[Run]:
     from trainers import train as train_recipe
     from trainers import train_seeds
     from trainers.generic_trainers.logging import report_run, report_seeds
-    from trainers.recipes import parse_seeds
+    from trainers.recipes import get_recipe
 
+    if options.name is not None and options.recipe.model != get_recipe(options.name).model:
+        print(f"recipe {options.name}, model {options.recipe.model}")
     if options.seeds is None:
         run = train_recipe(options.recipe, run_name=options.run_name, execution=options.execution)
         report_run(run)
         return [run]
-    seeds = parse_seeds(options.seeds)
+    seeds = chosen_seeds(options.seeds)
     if options.recipe.seed:
         raise UserError("--seeds replaces --seed: leave one of them out")
     runs, failures = train_seeds(options.recipe, seeds, run_name=options.run_name, execution=options.execution)
@@ -111,7 +113,7 @@ def _train_runs(options: TrainOptions) -> list[Run]:
 
 def _resume_run(options: TrainOptions, name: str) -> Run:
     run = Run.find(name)
-    new = {"TRAINER": options.trainer, "--run-name": options.run_name, "--seeds": options.seeds}
+    new = {"RECIPE": options.name, "--run-name": options.run_name, "--seeds": options.seeds}
     refused = [word for word, value in new.items() if value is not None] or run.recipe.differences(options.recipe)
     if refused:
         raise UserError(
@@ -173,7 +175,7 @@ class _SweepOptions:
     model: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
     """Models: registered names, model strings, or your own as my_package.my_module:Net."""
     recipe: str | None = None
-    """Registered recipe that all points share, such as fc; by default the defaults of 'mnist train --model'."""
+    """Recipe that all points share, such as fc; by default the defaults of 'mnist train --model'."""
     seeds: Seeds = "0"
     """Seeds of every point: 0:5 for 0 to 4, or 1,5,7."""
     search: Literal["grid", "random", "tpe"] = "grid"
@@ -211,7 +213,7 @@ SweepOptions: Any = make_dataclass(
 def sweep(options: Any) -> str:
     from study.sweeps.plan import SWEPT_FIELDS, Plan, read_plan
     from study.sweeps.sweep import run_sweep
-    from trainers.recipes import get_recipe, parse_seeds
+    from trainers.recipes import get_recipe
 
     fields = {name: getattr(options, name) for name in SWEPT_FIELDS if getattr(options, name)}
     if options.file is not None:
@@ -222,7 +224,7 @@ def sweep(options: Any) -> str:
         plan = read_plan(options.file)
     else:
         base = get_recipe(options.recipe) if options.recipe else Recipe()
-        models, seeds = options.model or (base.model,), tuple(parse_seeds(options.seeds))
+        models, seeds = options.model or (base.model,), tuple(chosen_seeds(options.seeds))
         plan = Plan("sweep", base, models, fields, seeds, options.search, options.num_points, options.pruning)
     ray = {name: getattr(options, name) for name in ("address", "cpus_per_run", "gpus_per_run")}
     runs = run_sweep(
@@ -243,7 +245,7 @@ class ScratchTrainOptions(TrainOptions):
       mnist scratch train FC32-FC10 --dataset digits
     """
 
-    trainer: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL]")] = None
+    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL]")] = None
     """Model string, such as C(8,5)-P2-FC10."""
 
 
@@ -258,8 +260,8 @@ def scratch_train(options: ScratchTrainOptions) -> str:
 
     if options.recipe.backend != "numpy" and options.resume is None:
         raise UserError("mnist scratch trains with the NumPy backend: leave --backend out, or use mnist train")
-    recipe = options.recipe if options.trainer is None else replace(options.recipe, model=options.trainer)
-    runs = _train_runs(replace(options, trainer=None, recipe=recipe))
+    recipe = options.recipe if options.name is None else replace(options.recipe, model=options.name)
+    runs = _train_runs(replace(options, name=None, recipe=recipe))
     for run in runs:
         if run.recipe.backend == "numpy":
             report_numpy_run(run)

@@ -69,7 +69,8 @@ def _run_and_id(words: tuple[str, ...]) -> tuple[str | None, int | None]:
     if names and os.path.isfile(names[0]):  # noqa: PTH113 - a name that no disk can hold is no file either
         raise UserError(f"'{names[0]}' is a file, not a run.\nFor a picture: mnist predict --image {names[0]}")
     if len(names) > 1:
-        raise UserError(f"'{' '.join(words)[:80]}': expected mnist predict [RUN] [ID], ID being a number from 0")
+        given = " ".join(words)[:80]
+        raise UserError(f"'{given}': expected a run and the number of a digit, such as mnist predict RUN 947")
     return (names[0] if names else None), (int(last) if is_id and last else None)
 
 
@@ -122,7 +123,7 @@ class SubmitOptions:
     train: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """The labelled digits to train on: a label and 784 pixel values per row."""
     model: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Model to train, by its registered recipe if it has one: by default fast_conv; or a model string."""
+    """Model to train, by its recipe if it has one: by default fast_conv; or a model string."""
     ensemble: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Number of networks to train, with the seeds 0 to N - 1. Several networks vote by mean probability."""
     output: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("submission.csv")

@@ -181,7 +181,8 @@ def predict_pictures(
     folder = output / run.name / "pictures"
     write_whole(folder / "predictions.csv", pd.DataFrame(results).to_csv(index=False, float_format="%.6f").encode())
     save_figure(sheet_figure(pictures, results, run.name), folder / "sheet.png")
-    print(f"{run.name}: {len(pictures):,} pictures read; {shown(folder / 'predictions.csv')} and sheet.png written")
+    number = "1 picture" if len(pictures) == 1 else f"{len(pictures):,} pictures"
+    print(f"{run.name}: {number} read; {shown(folder / 'predictions.csv')} and sheet.png written")
     if failures:
         print(*failures, sep="\n", file=sys.stderr)
         total = len(failures) + len(pictures)

@@ -102,5 +102,6 @@ def _import(name: str) -> ModuleType:
         if not missing or not f"{name}.".startswith(f"{missing}."):
             raise  # the module exists, an import inside it failed
         package = sys.modules.get(name.partition(".")[0])
-        imported = f"\nAlready imported: {package}." if package else ""
-        raise UserError(f"no module '{missing}' in {Path.cwd()} or the installed packages.{imported}") from None
+        wanted = f"{name.replace('.', '/')}.py"
+        advice = f"Already imported: {package}." if package else f"Run the command in the folder that holds {wanted}."
+        raise UserError(f"no module '{missing}' in {Path.cwd()} or the installed packages.\n{advice}") from None

@@ -117,7 +117,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="session")
 def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """fast_conv after an epoch of 40,000 real digits, about 99.2 % right; for tests that are marked real_mnist."""
+    """fast_conv after an epoch of 40,000 real digits, about 99.2 % accuracy; for tests that are marked real_mnist."""
     from trainers import train
 
     assert MIRROR is not None

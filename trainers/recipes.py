@@ -45,7 +45,7 @@ def _trainer_module(name: str) -> ModuleType:
         meant = [f"--model {shlex.quote(name)}"] if is_model else close
         hint = f"\nDid you mean {meant[0]}?" if meant else ""
         raise UserError(
-            f"unknown trainer '{name}': expected one of {', '.join(names)}, or --model NAME for any other network{hint}"
+            f"unknown recipe '{name}': expected one of {', '.join(names)}, or --model NAME for any other network{hint}"
         )
     return importlib.import_module(f"trainers.specific_trainers.{name}_trainer")
 

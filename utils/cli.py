@@ -15,6 +15,7 @@ import math
 import re
 import sys
 import textwrap
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import NoneType, UnionType
@@ -88,6 +89,20 @@ def parse_command_line(
         if option.field in empty and set(option.flags) & set(argv):  # else it would count as not given
             raise UserError(f"{option.flags[0]} without a value: expected {option.value}\nAll options: {prog} --help")
     return options
+
+
+@contextlib.contextmanager
+def flags_as_typed(argv: list[str]) -> Iterator[None]:
+    """Wraps a command: the message of a UserError has the short flag, such as --epochs, if the user typed that one."""
+    try:
+        yield
+    except UserError as error:
+        typed, message = {word.split("=")[0] for word in argv}, str(error)
+        for field, aliases in ALIASES.items():
+            for alias in typed & set(aliases):
+                message = re.sub(rf"--{field.replace('_', '-')}(?![\w-])", alias, message)
+        error.args = (message,)
+        raise
 
 
 def run_script(trainer_name: str) -> None:

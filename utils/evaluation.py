@@ -34,7 +34,8 @@ class Score:
         return {f"{split}_{name}": value for name, value in (*asdict(self).items(), ("accuracy", self.accuracy))}
 
     def __str__(self) -> str:
-        return f"accuracy {self.accuracy:.2%} ({self.num_correct:,} of {self.num_digits:,} right), loss {self.loss:.4f}"
+        correct = f"{self.num_correct:,} of {self.num_digits:,} correct"
+        return f"accuracy {self.accuracy:.2%} ({correct}), loss {self.loss:.4f}"
 
 
 @torch.no_grad()

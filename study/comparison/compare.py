@@ -62,15 +62,16 @@ class PairedComparison:
         return np.flatnonzero(self.votes[1].is_correct & ~self.votes[0].is_correct)
 
     def sentences(self) -> list[str]:
-        first, second = self.labels
-        difference, sizes = self.difference, f"{self.sizes[0]} and {self.sizes[1]}"
+        first, second = (f'"{label}"' for label in self.labels)
+        difference = self.difference
         points, low, high = (100 * value for value in (difference.value, difference.low, difference.high))
         images = f"{len(self.votes[0].labels):,} images"
         clusters = f"{images} by {self.num_writers} writers" if self.num_writers else f"{images} as independent images"
-        networks = "two networks" if self.sizes == (1, 1) else f"{sizes} seeds"
+        networks = "two networks" if self.sizes == (1, 1) else f"seeds: {self.sizes[0]} of A, {self.sizes[1]} of B"
         texts = [
-            f"{first} minus {second}: {points:+.2f} percentage points of test accuracy, 95 % confidence interval "
-            f"{low:+.2f} to {high:+.2f}, {p_value_text(difference.p_value)} ({networks}, {clusters})."
+            f"A is {first}. B is {second}. The test accuracy of A minus that of B is {points:+.2f} percentage points, "
+            f"95 % confidence interval {low:+.2f} to {high:+.2f}, {p_value_text(difference.p_value)} "
+            f"({networks}, {clusters})."
         ]
         if self.sizes == (1, 1):
             texts.append(
@@ -78,28 +79,35 @@ class PairedComparison:
                 f"about their recipes: expected at least {MIN_SEEDS} of each."
             )
         elif not difference.has_enough_seeds:
-            texts.append(f"{sizes} are too few seeds for a claim: expected at least {MIN_SEEDS} of each recipe.")
+            texts.append(
+                f"Too few seeds for a claim (A: {self.sizes[0]}, B: {self.sizes[1]}): expected at least {MIN_SEEDS} of "
+                "each recipe."
+            )
         if self.p_value is None:
-            return [*texts, f"McNemar's test needs equally many networks on both sides, not {sizes}."]
-        voters = "" if max(self.sizes) == 1 else f" by the vote of its {self.sizes[0]} networks"
+            return [*texts, f"McNemar's test needs groups of equal size, not {self.sizes[0]} and {self.sizes[1]}."]
+        voters = "" if max(self.sizes) == 1 else f"The {self.sizes[0]} networks of each group vote on every image. "
         texts.append(
-            f"Only the first is correct{voters} on {len(self.only_first_correct)} images, only the second on "
-            f"{len(self.only_second_correct)}: McNemar's exact test {p_value_text(self.p_value)}."
+            f"{voters}A is correct and B is wrong on {_images(len(self.only_first_correct))}; B is correct and A is "
+            f"wrong on {_images(len(self.only_second_correct))}: McNemar's exact test {p_value_text(self.p_value)}."
         )
         return texts
 
     def figures(self, test_set: ImageSet) -> dict[str, Figure]:
         """By title: the images that only one of the two predicts correctly, with the wrong prediction of the other."""
-        first, second = self.labels
+        first, second = (f'"{label}"' for label in self.labels)
         sides = (
-            (f"Only {first} is correct; predictions of {second}", self.votes[1], self.only_first_correct),
-            (f"Only {second} is correct; predictions of {first}", self.votes[0], self.only_second_correct),
+            (f"Only A, {first}, is correct; predictions of B, {second}", self.votes[1], self.only_first_correct),
+            (f"Only B, {second}, is correct; predictions of A, {first}", self.votes[0], self.only_second_correct),
         )
         return {
             title: predictions_figure(wrong, indices[:MAX_IMAGES_SHOWN], test_set, title)
             for title, wrong, indices in sides
             if len(indices)
         }
+
+
+def _images(number: int) -> str:
+    return "1 image" if number == 1 else f"{number:,} images"
 
 
 def compare_predictions(
@@ -185,7 +193,7 @@ def _pair_results(groups: list[RunGroup], named: bool) -> tuple[list[str], list[
         figures = comparison.figures(load_run_split(first.runs[0], "test"))
     except UserError as error:
         if named:
-            raise UserError(f"cannot compare {first.label} with {second.label} image by image: {error}") from None
+            raise UserError(f'cannot compare "{first.label}" with "{second.label}" image by image: {error}') from None
         reason = f"not compared image by image: {error}"
         return [reason], [Text(reason)]
     lines = comparison.sentences()

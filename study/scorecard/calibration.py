@@ -91,7 +91,7 @@ def _score_result(predictions: Predictions, values: Float64[np.ndarray, " n"]) -
 
 
 def null_ece_result(predictions: Predictions) -> MetricResult:
-    """The distribution of the expected calibration error if every prediction is right with its confidence as the
+    """The distribution of the expected calibration error if every prediction is correct with its confidence as the
     probability: its mean and the range of 95 %."""
     confidence, generator = predictions.confidence, np.random.default_rng(SEED)
     bins = np.minimum((confidence * NUM_BINS).astype(int), NUM_BINS - 1)

@@ -62,6 +62,43 @@ def test_outputs_lie_in_the_home(home, name):
 
 def test_the_version(command):
     assert command("--version")[:2] == (0, f"mnist-study-platform {mnist.__version__}\n")
+    assert "mnist --version" in command("--help")[1]
+    code, _, error = command("--verison")
+    assert code == 2 and "unknown option '--verison': did you mean --version?" in error
+
+
+@pytest.mark.parametrize("words", [("help", "train"), ("train", "help")])
+def test_the_word_help_is_the_option_help(command, words):
+    assert command(*words)[:2] == command("train", "--help")[:2]
+    assert command("help")[:2] == command("--help")[:2]
+    assert command("help", "trian")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "named_in_the_message"),
+    [
+        (("train", "linear", "--epochs", "0"), "--epochs 0"),
+        (("train", "linear", "--num-epochs", "0"), "--num-epochs 0"),
+        (("train", "linear", "--lr=-1"), "--lr -1"),
+        (("train", "linear", "--lr", "fast"), "--lr: expected a number"),
+        (("sweep", "--model", "linear", "--epochs", "0"), "--epochs 0"),
+    ],
+)
+def test_a_message_has_the_flag_that_was_typed(command, home, typed, named_in_the_message):
+    code, _, error = command(*typed)
+    assert code == 2 and error.startswith(f"error: {named_in_the_message}"), error
+
+
+def test_one_number_for_seeds_is_one_seed_and_the_output_says_so(command, home):
+    code, printed, error = command("train", "linear", "--dataset", "digits", "--epochs", "1", "--seeds", "5")
+    assert code == 0 and printed.startswith("one seed, 5 (0:5 for 5 seeds)\n"), error
+    assert [run.recipe.seed for run in Run.all()] == [5]
+
+
+def test_a_recipe_with_another_model_is_named(command, home):
+    arguments = ("train", "linear", "--model", "P2-FC10", "--dataset", "digits", "--epochs", "1")
+    code, printed, error = command(*arguments)
+    assert code == 0 and printed.startswith("recipe linear, model P2-FC10\n"), error
 
 
 def test_attribution_lists_the_registered_methods(command):

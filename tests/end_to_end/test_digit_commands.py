@@ -79,7 +79,7 @@ def test_predict_says_how_a_run_is_made(command):
         (["predict", "359"], "expected 0 to 358"),
         (["predict", "nothing", "1"], "no run at 'nothing'"),
         (["predict", "x"], "no run at 'x'"),
-        (["predict", "1", "2", "3"], "expected mnist predict [RUN] [ID]"),
+        (["predict", "1", "2", "3"], "such as mnist predict RUN 947"),
         (["predict", "mine", "1", "--image", "x.png"], "leave ID"),
         (["predict", "1", "--dataset", "csv:nothing.csv"], "nothing.csv"),
         (["predict", "1", "--device", "tpu"], "tpu"),

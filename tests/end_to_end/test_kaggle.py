@@ -58,9 +58,9 @@ def test_an_ensemble_is_trained_and_its_mean_probability_counts(command, kaggle,
     test_set = load_dataset(dataset, "test")
     mean = sum(predict_logits(model, test_set.images, device).softmax(1) for model in models)
     num_right = int((mean.argmax(1) == test_set.labels).sum())
-    assert f"({num_right} of 20 right)" in next(line for line in printed.splitlines() if line.startswith("together"))
+    assert f"({num_right} of 20 correct)" in next(line for line in printed.splitlines() if line.startswith("together"))
     code, printed, _ = command("evaluate", *(str(run.path) for run in runs))
-    assert code == 0 and f"ensemble of 2 networks, accuracy {num_right / 20:.2%} ({num_right} of 20 right)" in printed
+    assert code == 0 and f"ensemble of 2 networks, accuracy {num_right / 20:.2%} ({num_right} of 20 correct)" in printed
 
 
 def test_a_trained_run_names_the_digits(command, kaggle, copied_run, digits):

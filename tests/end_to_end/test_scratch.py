@@ -55,7 +55,7 @@ def test_training_ends_with_precision_loss_and_a_picture(command, scratch_run):
     assert len(re.findall(r"\d: +\d+\.\d\d%", printed)) == 10
     assert (run.path / "loss_per_epoch.png").stat().st_size > 5000
     code, printed, _ = command("scratch", "evaluate", "scratch")
-    assert code == 0 and f"({summary.test_num_correct} of 359 right)" in printed
+    assert code == 0 and f"({summary.test_num_correct} of 359 correct)" in printed
     assert sum(int(count) for count in re.findall(r"^  \d +(\d+) of", printed, flags=re.MULTILINE)) == wrong
     for words in (["evaluate", "scratch"], ["interpret", "scratch", "--output", str(run.path.parent.parent / "out")]):
         assert command(*words)[0] == 0
@@ -217,5 +217,5 @@ def test_the_published_weights_name_9556_digits(command, real_mirror):
     if file is None:
         pytest.skip("no published NumPy weights in the mirror")
     code, printed, error = command("weights", "import", str(file), "--run-name", "published")
-    assert code == 0 and "95.56% (9,556 of 10,000 right)" in printed, error
-    assert "(9,556 of 10,000 right)" in command("scratch", "evaluate", "published")[1]
+    assert code == 0 and "95.56% (9,556 of 10,000 correct)" in printed, error
+    assert "(9,556 of 10,000 correct)" in command("scratch", "evaluate", "published")[1]

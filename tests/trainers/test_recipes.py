@@ -29,7 +29,7 @@ def test_every_registered_recipe_has_a_model_and_a_help_text():
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
-    with pytest.raises(UserError, match="unknown trainer 'fastconv': expected one of conv, deep_conv,"):
+    with pytest.raises(UserError, match="unknown recipe 'fastconv': expected one of conv, deep_conv,"):
         get_recipe("fastconv")
 
 

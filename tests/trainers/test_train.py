@@ -184,7 +184,7 @@ def test_seeds_share_their_splits_and_print_a_report(capsys):
     printed = capsys.readouterr().out
     summary = runs[0].summary
     assert "kept epoch 1 of 1 (best validation)" in printed and "tensorboard" in printed
-    assert f"test accuracy {summary.test_accuracy:.2%} ({summary.test_num_correct} of 359 right)" in printed
+    assert f"test accuracy {summary.test_accuracy:.2%} ({summary.test_num_correct} of 359 correct)" in printed
 
 
 def test_retrain_uses_the_next_seed_and_saves_on_request(copied_run, capsys):

@@ -143,7 +143,7 @@ NUM_WRITERS = 297
 
 
 def simulated_seeds(generator, num_seeds, difficulty, seed_std, noise=1.0):
-    """Whether networks of one recipe are right: they share the difficulty of the images, and differ in their mean."""
+    """Whether networks of one recipe are correct: they share the difficulty of the images, and differ in their mean."""
     means = generator.normal(0, seed_std, (num_seeds, 1))
     return difficulty + means + generator.normal(0, noise, (num_seeds, len(difficulty))) > 0
 

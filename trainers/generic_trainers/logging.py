@@ -155,7 +155,7 @@ def report_seeds(runs: Sequence[Run]) -> None:
 def _accuracy(run: Run) -> str:
     predictions = run.predictions("test")
     num_correct, num_images = predictions.is_correct.sum(), len(predictions.labels)
-    return f"{_test_set(run)} accuracy {predictions.accuracy:.2%} ({num_correct:,} of {num_images:,} right)"
+    return f"{_test_set(run)} accuracy {predictions.accuracy:.2%} ({num_correct:,} of {num_images:,} correct)"
 
 
 def _test_set(run: Run) -> str:

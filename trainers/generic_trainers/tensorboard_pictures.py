@@ -100,7 +100,7 @@ def filters_picture(filters: Float[np.ndarray, "n height width"], title: str) ->
 def reliability_picture(predictions: Predictions, set_name: str) -> bytes:
     """The accuracy of the predictions in ten intervals of confidence, with their numbers of images."""
     confidence, accuracy = predictions.confidence, predictions.accuracy
-    canvas = Canvas(f"{set_name}: {accuracy:.2%} right, {confidence.mean():.2%} sure on average", WIDTH)
+    canvas = Canvas(f"{set_name}: {accuracy:.2%} correct, {confidence.mean():.2%} mean confidence", WIDTH)
     left, right, height = 74, WIDTH - 24, 210
     bottom = canvas.top + 20 + height
     canvas.resize(bottom + 60)
@@ -110,7 +110,7 @@ def reliability_picture(predictions: Predictions, set_name: str) -> bytes:
         canvas.text((left - 8, y), f"{percent}%", SMALL_SIZE, anchor="rm")
         canvas.text((left + (right - left) * percent / 100, bottom + 14), f"{percent}%", SMALL_SIZE, anchor="mm")
     canvas.text(((left + right) / 2, bottom + 40), "confidence", TEXT_SIZE, anchor="mm")
-    canvas.vertical_text((18, bottom - height / 2), "right", TEXT_SIZE)
+    canvas.vertical_text((18, bottom - height / 2), "accuracy", TEXT_SIZE)
     places = np.minimum((confidence * NUM_BINS).astype(int), NUM_BINS - 1)
     step = (right - left) / NUM_BINS
     for number in range(NUM_BINS):

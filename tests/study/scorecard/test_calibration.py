@@ -47,7 +47,7 @@ def test_the_debiased_error_of_a_calibrated_network_is_zero_within_its_interval(
 
 
 def test_the_debiased_error_equals_the_hand_computed_one():
-    # 15 bins of 100 predictions with a confidence of 0.9; in every bin 80 are right.
+    # 15 bins of 100 predictions with a confidence of 0.9; in every bin 80 are correct.
     logit = np.log(0.9 / (0.1 / 9))
     logits = np.zeros((1500, 10), np.float32)
     logits[:, 0] = logit
