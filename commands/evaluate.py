@@ -45,7 +45,7 @@ class InterpretOptions:
     """Measure how well trained networks classify, and show their mistakes.
 
     Writes metrics overall and per class, confusion matrices, the most confident mistakes, the least confident correct
-    predictions, calibration and the training history: as metrics.json, report.html and PNG files, and as figures in
+    predictions, calibration and the training history: as metrics.json, report.html and pictures, and as figures in
     TensorBoard.
 
     Examples:
