@@ -3,7 +3,7 @@
 # make lint          ruff and mypy
 # make docs          the documentation site in site/; make docs-serve shows it at http://127.0.0.1:8000
 #                    (DOCS_EXECUTE=true runs the notebooks first, which needs the data)
-# make wheel         dist/*.whl
+# make wheel         dist/*.whl, with the time of the last commit on its files
 # make bench         measures the speed against other frameworks
 # make constraints   writes constraints.txt: the versions in .venv
 # Each makes .venv and installs what it needs, with CONSTRAINTS=constraints.txt exactly the versions of that file.
@@ -34,7 +34,7 @@ docs-serve: .venv/installed-dev
 # build/ goes first: setuptools would put modules that no longer exist into the wheel.
 wheel: .venv/installed
 	rm -rf build
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || date +%s) $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 bench: .venv/installed .venv-bench/installed
 	$(BIN)/python -m benchmarks.epoch_speed --peers-python .venv-bench/bin/python

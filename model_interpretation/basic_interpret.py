@@ -69,6 +69,13 @@ HEADLINES = {
     "ece": ("expected calibration error", "{:.2%}"),
     "r2": ("R2 of predicted against true digit", "{:.4f}"),
 }
+METRIC_MEANINGS = (
+    "Top-2 accuracy: the label is among the two most probable classes. Negative log likelihood: the mean of -ln(p), p "
+    "being the probability of the label; 0 is perfect, 2.303 is guessing among ten classes. Brier score: the squared "
+    "distance of the probabilities from the label; 0 is perfect. Expected calibration error: the mean gap between "
+    "confidence and accuracy. R2 treats the digits as numbers, for comparison with other projects. The glossary of the "
+    "documentation, docs/glossary.md, explains all words."
+)
 
 
 def interpret(runs: Sequence[Run], output: Path, splits: Sequence[str] = SPLITS, device: str = "auto") -> None:
@@ -171,7 +178,7 @@ def report_document(
     side_by_side = max(len(matrix.row_names) for matrix in matrices.values()) <= MAX_CLASSES_SIDE_BY_SIDE
     class_tables = [Section(split, [_class_table(metrics[split])]) for split in metrics]
     blocks: list[Block] = [
-        Section("Metrics", [Table(["metric", *metrics], headline_rows(metrics))]),
+        Section("Metrics", [Table(["metric", *metrics], headline_rows(metrics)), Text(METRIC_MEANINGS)]),
         Section("Confusion matrices", [Columns([*matrices.values()])] if side_by_side else [*matrices.values()]),
         Section("Metrics per class", [Columns(class_tables)]),
     ]

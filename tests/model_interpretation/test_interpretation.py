@@ -9,7 +9,7 @@ import pytest
 import sklearn.metrics
 import torch
 
-from model_interpretation.basic_interpret import interpret, interpret_run
+from model_interpretation.basic_interpret import HEADLINES, interpret, interpret_run
 from model_interpretation.explain import explain
 from model_interpretation.metrics import (
     CONTESTED_TEST_DIGITS,
@@ -22,6 +22,7 @@ from model_interpretation.prediction_figures import class_metrics_figure, curve_
 from models.registry import load_trained
 from utils.data.datasets import DIGIT_NAMES, ImageSet
 from utils.errors import UserError
+from utils.files import PROJECT_FOLDER
 from utils.predictions import Predictions
 from utils.run import EpochMetrics, Run
 
@@ -208,3 +209,9 @@ def test_bad_input(command, copied_run, home, arguments, breaks, message):
         (copied_run / breaks).unlink()
     code, _, error = command("interpret", *arguments)
     assert code == 2 and message in error and len(error.splitlines()) <= 2
+
+
+def test_the_glossary_explains_every_metric_of_the_page():
+    glossary = (PROJECT_FOLDER / "docs" / "glossary.md").read_text(encoding="utf-8")
+    for label, _ in HEADLINES.values():
+        assert f"| {label.split(',')[0]} |" in glossary
