@@ -101,9 +101,9 @@ def _train_runs(options: TrainOptions) -> list[Run]:
         run = train_recipe(options.recipe, run_name=options.run_name, execution=options.execution)
         report_run(run)
         return [run]
-    seeds = chosen_seeds(options.seeds)
     if options.recipe.seed:
         raise UserError("--seeds replaces --seed: leave one of them out")
+    seeds = chosen_seeds(options.seeds)
     runs, failures = train_seeds(options.recipe, seeds, run_name=options.run_name, execution=options.execution)
     report_seeds(runs)
     for seed, failure in failures.items():

@@ -166,7 +166,7 @@ BAD_COMMANDS = {
     "text for a number": (["train", "linear", "--seed", "one"], "--seed: expected a whole number, not 'one'"),
     "text for an optional number": (["display", "seven"], "expected a whole number, not 'seven'"),
     "missing value": (["train", "linear", "--seed"], "--seed: the value is missing"),
-    "missing values": (["sweep", "--model", "linear", "--lr"], "--learning-rate without a value"),
+    "missing values": (["sweep", "--model", "linear", "--lr"], "--lr without a value"),
     "ablation of nothing": (["ablation", "--properties"], "--properties without a value"),
     "missing option": (["submit"], "--test FILE is missing"),
     "learning rate not positive": (["train", "linear", *QUICK, "--learning-rate", "0"], "--learning-rate"),

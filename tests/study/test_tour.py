@@ -25,7 +25,7 @@ def test_the_tour_runs_from_top_to_bottom(command, home):
     code, printed, error = command("tour", "--dataset", "digits", "--max-epochs", "2", "--output", str(home / "page"))
     assert code == 0, error
     page = (home / "page" / "tour.html").read_text()
-    assert page.count("<img ") == 8 and 'src="http' not in page and 'href="http' not in page
+    assert page.count("<img ") == 9 and 'src="http' not in page and 'href="http' not in page
     (run,) = Run.finished()
     assert run.summary.num_epochs_run == 2
     result = f"accuracy {run.summary.test_accuracy:.2%} ({run.summary.test_num_correct:,} of 359"
