@@ -1,11 +1,11 @@
 """A run is a folder `runs/<name>/`. `Run` is its only reader and writer; all values are typed and checked.
 
-    config.json          the Recipe, written first
-    environment.json     versions, machine, commit and the resolved Execution
-    metrics.jsonl        one line per epoch; TensorBoard's event files are a view of it
-    checkpoints/         last.pt to resume from, best.pt with the weights that are evaluated
-    predictions/         test.npz and validation.npz: logits and labels
-    summary.json         the final evaluation, written last
+config.json          the Recipe, written first
+environment.json     versions, machine, commit and the resolved Execution
+metrics.jsonl        one line per epoch; TensorBoard's event files are a view of it
+checkpoints/         last.pt to resume from, best.pt with the weights that are evaluated
+predictions/         test.npz and validation.npz: logits and labels
+summary.json         the final evaluation, written last
 """
 
 import dataclasses

@@ -281,9 +281,7 @@ def test_a_run_of_an_own_model_names_run_module_and_folder_where_they_are_missin
         load_trained(run)
     (run.path / "summary.json").unlink()
     config = run.path / "config.json"
-    config.write_text(
-        config.read_text().replace('"digits"', '"csv:missing.csv"')
-    )  # read after the model
+    config.write_text(config.read_text().replace('"digits"', '"csv:missing.csv"'))  # read after the model
     with pytest.raises(UserError, match=message):
         resume(Run(run.path))
 

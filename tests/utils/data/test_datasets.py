@@ -5,14 +5,13 @@ import gzip
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from helpers import write_idx
 
-from utils.data import datasets, load_dataset, load_training_sets
+from utils.data import load_dataset, load_training_sets
 from utils.data.array_files import as_labels, read_idx
 from utils.data.datasets import DATASETS, class_names, dataset_names, num_classes
 from utils.data.downloads import read_file
