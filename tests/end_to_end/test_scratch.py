@@ -127,7 +127,7 @@ def change(path, **arrays):
         ({"weight_5": np.zeros((100, 12))}, r"weight_5 has the shape \(100, 12\)"),
         ({"weight_1": np.full((3, 1, 5, 5), np.nan)}, "weight_1 holds values that are not finite"),
         ({"bias_6": np.array(["a"] * 10)}, "bias_6 has the shape"),
-        ({"bias_6": np.array([None] * 10, dtype=object)}, "bias_6 has the shape"),
+        ({"bias_6": np.array([None] * 10, dtype=object)}, "damaged, or not plain arrays"),
         ({"bias_6": np.full(10, 1e300)}, "bias_6 holds values that are not finite"),
     ],
 )
@@ -154,7 +154,7 @@ def test_damaged_files_are_refused(command, weights):
         for name in SHAPES:
             archive.writestr(f"{name}.npy", lying.getvalue())
     code, _, error = command("weights", "import", str(weights), "--dataset", "digits")
-    assert code == 2 and "weight_1 has the shape (10000000000000,)" in error and not Run.all()
+    assert code == 2 and "damaged, or not plain arrays" in error and not Run.all()
 
 
 def test_an_import_that_is_stopped_leaves_nothing(command, weights, monkeypatch):

@@ -219,7 +219,7 @@ def test_bad_input_of_the_command(command, copied_run, flags, message):
 def test_an_unfinished_run_is_refused(command, copied_run):
     (copied_run / "summary.json").unlink()
     code, _, error = command("draw", "mine")
-    assert code == 2 and "summary.json is missing" in error
+    assert code == 2 and "run mine is unfinished" in error and "--resume" in error
 
 
 def test_a_port_in_use_is_refused(command, copied_run):

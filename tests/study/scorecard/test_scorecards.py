@@ -256,7 +256,7 @@ def test_the_command_prints_a_full_scorecard_and_writes_a_page(in_scored_home, c
     assert "QMNIST, the 50,000 digits not in MNIST: qmnist is not available" in printed
     (file,) = scorecards_folder().glob("b-s0-*.html")
     page = file.read_text()
-    assert page.count("<img") == 6 and "rotation_40" in page and "qmnist is not available" in page
+    assert page.count("<img") >= 6 and "rotation_40" in page and "qmnist is not available" in page
     written = file.stat().st_mtime_ns
     assert command("scorecard", "b-s0")[1] == printed and file.stat().st_mtime_ns == written  # not written again
 

@@ -43,13 +43,13 @@ def npy(descr="'|u1'", shape="(2,)", content=b"ab"):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (npy(shape="(2147483648, 784)"), "not a complete npy file"),
-        (npy(shape="(3,)"), "not a complete npy file"),
-        (npy(content=b"abc"), "longer than its header claims"),
+        (npy(shape="(2147483648, 784)"), "its length does not fit its header"),
+        (npy(shape="(3,)"), "its length does not fit its header"),
+        (npy(content=b"abc"), "its length does not fit its header"),
         (npy(descr="'<f2'", shape="(1,)"), "float16 values"),
         (npy(descr="'<i2'", shape="(1,)"), "int16 values, expected uint8"),
-        (npy(descr="'|O'"), "not a complete npy file"),
-        (b"no array", "not a complete npy file"),
+        (npy(descr="'|O'"), "object values"),
+        (b"no array", "not an npy file"),
         (None, "not a complete npz file"),
     ],
 )
