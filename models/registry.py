@@ -3,7 +3,6 @@
 To add a network, write its class in specific_models/ and add it to MODELS.
 """
 
-import difflib
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -27,7 +26,7 @@ from models.specific_models.standard_fc import StandardFCNet
 from models.specific_models.two_conv import TwoConvNet
 from models.torchvision_models import PREFIX, TorchvisionNet
 from utils.checkpoints import load_checkpoint, load_weights
-from utils.errors import UserError, brief
+from utils.errors import UserError, brief, did_you_mean
 from utils.run import Run
 from utils.runtime import memory_format, use_threads
 
@@ -82,8 +81,7 @@ def _unknown_model(name: str, error: UserError) -> UserError:
             return UserError(
                 f"model '{brief(name)}' has no class: expected the module and your class, such as {module}:Net"
             )
-        close = difflib.get_close_matches(name, MODELS, n=1)
-        error = UserError(f"unknown model '{brief(name)}'{f': did you mean {close[0]}?' if close else ''}")
+        error = UserError(f"unknown model '{brief(name)}'{did_you_mean(name, MODELS)}")
     return UserError(
         f"{error}\nExpected {', '.join(MODELS)}, a model string such as C(16,3)-P2-FC128-FC10, {PREFIX}NAME, "
         "or your own class as my_package.my_module:Net"

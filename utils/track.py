@@ -1,4 +1,4 @@
-"""The progress of long loops: a bar in a terminal, lines elsewhere."""
+"""Progress of long loops: a bar in a terminal, otherwise lines."""
 
 import io
 import sys

@@ -1,4 +1,4 @@
-"""Progress lines where there is no terminal."""
+"""Progress lines without a terminal."""
 
 import time
 
