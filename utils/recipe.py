@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any, Literal, get_args, get_type_hints
 
-from utils.errors import UserError, brief
+from utils.errors import UserError, brief, did_you_mean
 
 Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "step", "cosine", "one_cycle", "plateau"]
@@ -24,6 +24,11 @@ Validation = Literal["writers", "random"]
 EarlyStopping = Literal["none", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
 Precision = Literal["auto", "fp32", "bf16", "fp64"]
 Compile = Literal["auto", "none", "inductor", "cuda_graph"]
+OutlierLoss = Literal["energy", "uniform"]
+OutlierKind = Literal["noise", "smooth_noise", "patches", "half", "joined", "overlaid", "several"]
+Transformation = Literal[
+    "filter", "tone", "field", "noise", "patches", "resolution", "strokes", "polarity", "thickness", "blur"
+]
 
 MAX_INT = 2**63
 
@@ -102,6 +107,43 @@ class Recipe:
     """Augmentation: maximum change of size, as a fraction."""
     shear_degrees: float = 0.0
     """Augmentation: maximum shear in either direction."""
+    elastic_pixels: float = 0.0
+    """Augmentation: elastic deformation, maximum root mean square of the shifts along each axis; 0 disables it."""
+    erasing_probability: float = 0.0
+    """Augmentation: probability with which a random rectangle of an image is erased."""
+    generic_probability: float = 0.0
+    """Augmentation: probability with which each generic transformation is applied to an image."""
+    generic_transformations: str = ""
+    """Augmentation: generic transformations, such as filter,tone,field; by default all. The others are noise, patches,
+    resolution, strokes, polarity, thickness and blur."""
+
+    adversarial_radius: float = 0.0
+    """Adversarial training: largest change of a pixel in [0, 1] (l-infinity); 0 disables it."""
+    adversarial_steps: int = 1
+    """1: one gradient step from a random start (FGSM); more: so many smaller steps (PGD)."""
+    adversarial_fraction: float = 1.0
+    """Fraction of each batch that is attacked."""
+    trades_beta: float = 0.0
+    """0: loss of the attacked images; above 0 (TRADES): loss of the images before the attack, plus this weight times
+    the divergence of the prediction after the attack."""
+    consistency_weight: float = 0.0
+    """Weight of the divergence between the predictions for an image and for two versions of it with generic
+    transformations (AugMix: 12); 0 disables it."""
+    mixup_alpha: float = 0.0
+    """Mixup: pairs of images are averaged with a weight from Beta(alpha, alpha); 0 disables it."""
+    cutmix_alpha: float = 0.0
+    """CutMix: a rectangle comes from another image, its area from Beta(alpha, alpha); 0 disables it. With mixup, each
+    batch takes one of both."""
+    outlier_weight: float = 0.0
+    """Outlier exposure: weight of the loss on synthetic images of no class; 0 disables it."""
+    outlier_fraction: float = 0.25
+    """Synthetic outliers per training image."""
+    outlier_loss: OutlierLoss = "energy"
+    """energy: images of digits and outliers are separated by their energy; uniform: cross-entropy to the uniform
+    distribution on outliers."""
+    outlier_kinds: str = ""
+    """Kinds of outliers, separated by commas: noise, smooth_noise, patches, half, joined, overlaid, several; by default
+    all."""
 
     backend: Backend = "torch"
     """Program that computes the model: torch, or numpy (the from-scratch layers; model strings only)."""
@@ -112,6 +154,8 @@ class Recipe:
         for names, is_good, expected in RANGES:
             for name in names.split():
                 _check(name, getattr(self, name), is_good(getattr(self, name)), expected)
+        _check_transformations(self)
+        _check_objectives(self)
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as plain values, in the layout of config.json."""
@@ -162,6 +206,25 @@ class Recipe:
         return hashlib.sha256(content.encode()).hexdigest()[:10]
 
     @property
+    def transformations(self) -> tuple[Transformation, ...]:
+        """The generic transformations of training, in the order of `Transformation`."""
+        if not self.generic_probability:
+            return ()
+        chosen = self.generic_transformations.split(",")
+        return tuple(name for name in get_args(Transformation) if chosen == [""] or name in chosen)
+
+    @property
+    def has_objectives(self) -> bool:
+        """Whether training has an objective besides the classification of the images."""
+        return any(getattr(self, name) for name in OBJECTIVES)
+
+    @property
+    def outliers(self) -> tuple[OutlierKind, ...]:
+        """The kinds of synthetic outliers in training, in the order of `OutlierKind`."""
+        chosen = self.outlier_kinds.split(",")
+        return tuple(name for name in get_args(OutlierKind) if chosen == [""] or name in chosen)
+
+    @property
     def plain_model(self) -> str:
         """The model's name as a part of a folder name."""
         return re.sub(r"[^A-Za-z0-9_.]+", "_", self.model).strip("_")[:60]
@@ -208,14 +271,31 @@ class Execution:
 
 
 RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (  # fields, condition, what is expected
-    ("num_epochs batch_size step_epochs early_stopping_patience", lambda value: value >= 1, "at least 1"),
+    (
+        "num_epochs batch_size step_epochs early_stopping_patience adversarial_steps",
+        lambda value: value >= 1,
+        "at least 1",
+    ),
     ("validation_size train_size learning_rate decay_factor", lambda value: value > 0, "above 0"),
     ("seed weight_decay gradient_clip_norm plateau_patience", lambda value: value >= 0, "0 or more"),
     ("momentum adam_beta2 label_smoothing ema_decay scale_fraction", lambda value: 0 <= value < 1, "from 0 to below 1"),
-    ("warmup_fraction", lambda value: 0 <= value <= 1, "from 0 to 1"),
+    ("warmup_fraction erasing_probability generic_probability", lambda value: 0 <= value <= 1, "from 0 to 1"),
     ("rotation_degrees", lambda value: 0 <= value <= 180, "from 0 to 180"),
-    ("translation_pixels", lambda value: 0 <= value <= 28, "from 0 to 28"),
+    ("translation_pixels elastic_pixels", lambda value: 0 <= value <= 28, "from 0 to 28"),
     ("shear_degrees", lambda value: 0 <= value < 90, "from 0 to below 90"),
+    ("adversarial_radius", lambda value: 0 <= value <= 1, "from 0 to 1, the range of a pixel"),
+    ("adversarial_fraction outlier_fraction", lambda value: 0 < value <= 1, "above 0, at most 1"),
+    (
+        "trades_beta consistency_weight mixup_alpha cutmix_alpha outlier_weight",
+        lambda value: value >= 0,
+        "0 or more",
+    ),
+)
+OBJECTIVES = ("adversarial_radius", "consistency_weight", "mixup_alpha", "cutmix_alpha", "outlier_weight")
+NEEDS = (  # fields, and the field without which they have no effect
+    ("adversarial_steps adversarial_fraction trades_beta", "adversarial_radius"),
+    ("consistency_weight", "generic_probability"),
+    ("outlier_fraction outlier_loss outlier_kinds", "outlier_weight"),
 )
 FIELDS = field_types(Recipe)
 DATASETS_WITH_WRITERS = ("mnist", "qmnist")  # all others are split at random, whatever the recipe says
@@ -229,6 +309,50 @@ def _of_version_1(values: dict[str, Any]) -> dict[str, Any]:
     """The config.json of version 1 as one of this version."""
     settings = {_RENAMED.get(k, k): v for k, v in values["train"].items() if k not in _EXECUTION_OF_VERSION_1}
     return {**{k: v for k, v in values.items() if k != "train"}, **settings}
+
+
+def _check_transformations(recipe: Recipe) -> None:
+    """Raises UserError for unknown generic transformations, and for a choice without a probability."""
+    text = recipe.generic_transformations
+    if text and not recipe.generic_probability:
+        raise UserError(
+            f"--generic-transformations {brief(text)}: no effect while --generic-probability is 0; set both or neither"
+        )
+    _check_names("generic_transformations", recipe, get_args(Transformation))
+
+
+def _check_objectives(recipe: Recipe) -> None:
+    """Raises UserError for fields that have no effect or contradict each other, and for unknown kinds of outliers."""
+    for names, needed in NEEDS:
+        for name in names.split():
+            value = getattr(recipe, name)
+            if value != getattr(Recipe, name) and not getattr(recipe, needed):
+                flag, other = (f"--{it.replace('_', '-')}" for it in (name, needed))
+                raise UserError(f"{flag} {brief(value)} has no effect because {other} is 0: set both or none")
+    if recipe.outlier_weight and (recipe.mixup_alpha or recipe.cutmix_alpha):
+        raise UserError(
+            "--outlier-weight contradicts --mixup-alpha and --cutmix-alpha: a mixture of two digits would be labelled as "
+            "both and also be an outlier.\nSet one or the other."
+        )
+    for name in OBJECTIVES:
+        _check(name, getattr(recipe, name), recipe.backend == "torch" or not getattr(recipe, name),
+               "0 with --backend numpy, which has only the classification loss")  # fmt: skip
+    _check_names("outlier_kinds", recipe, get_args(OutlierKind))
+
+
+def _check_names(field: str, recipe: Recipe, known: tuple[str, ...]) -> None:
+    """Raises UserError for unknown names in a field that chooses some of the known ones. Writes the same choice always
+    alike: in the order of `known`, all as the empty text."""
+    text = getattr(recipe, field)
+    chosen = [name.strip() for name in text.split(",")] if text.strip() not in ("", "all") else list(known)
+    for name in chosen:
+        if name not in known:
+            raise UserError(
+                f"--{field.replace('_', '-')}: unknown name '{brief(name)}'{did_you_mean(name, known)}\n"
+                f"Expected all, or some of these separated by commas: {', '.join(known)}"
+            )
+    in_order = ",".join(name for name in known if name in chosen)
+    object.__setattr__(recipe, field, in_order if len(set(chosen)) < len(known) else "")
 
 
 def _check_types(config: Recipe | Execution) -> None:

@@ -207,7 +207,7 @@ def _omp_limit(name: str, default: int) -> int:
 # All randomness is a function of (seed, epoch, purpose), so no generator state is ever saved.
 
 
-Purpose = Literal["initialisation", "order", "augmentation", "dropout"]
+Purpose = Literal["initialisation", "order", "augmentation", "transformations", "objectives", "dropout"]
 
 
 def random_seed(seed: int, epoch: int, purpose: Purpose) -> int:
