@@ -26,6 +26,7 @@ class TourOptions:
     dataset: Dataset = "mnist"
     max_epochs: int = 200
     """Maximum number of epochs; training stops earlier when the training accuracy no longer rises."""
+    device: Device = "auto"
     output: Path = field(default_factory=lambda: output_folder("notebooks"))
     """Folder for tour.html."""
 
@@ -33,7 +34,7 @@ class TourOptions:
 def tour(options: TourOptions) -> str:
     from study.tour import take_tour
 
-    take_tour(options.dataset, options.max_epochs, options.output)
+    take_tour(options.dataset, options.max_epochs, options.output, options.device)
     return f"train fast_conv --dataset {shlex.quote(options.dataset)}"
 
 

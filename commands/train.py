@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from commands.options import Dataset, OneRun, RunName, Seeds, chosen_run, chosen_seeds, named
+from commands.options import Dataset, Device, OneRun, RunName, Seeds, chosen_run, chosen_seeds, named
 from utils.cli import field_helps, parse_command_line
 from utils.errors import UserError
 from utils.files import shown
@@ -29,12 +29,13 @@ class QuickstartOptions:
 
     seed: int = 0
     """Seed of the initial weights and the order of the images."""
+    device: Device = "auto"
 
 
 def quickstart(options: QuickstartOptions) -> str:
     from trainers.quickstart import quickstart as train_quickly
 
-    return f"interpret {named(train_quickly(options.seed))}"
+    return f"interpret {named(train_quickly(options.seed, options.device))}"
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,7 @@ class RetrainOptions:
     run: OneRun = None
     save: Annotated[bool, tyro.conf.arg(aliases=["-s"])] = False
     """Save the network as a run, which 'mnist predict' then uses; without --save only the result is printed."""
+    device: Device = "auto"
 
 
 def retrain(options: RetrainOptions) -> str:
@@ -150,7 +152,7 @@ def retrain(options: RetrainOptions) -> str:
 
     from trainers.quickstart import retrain as train_again
 
-    new_run = train_again(run, options.save)
+    new_run = train_again(run, options.save, options.device)
     if new_run is None:
         return f"retrain {named(run) if run else ''} --save".replace("  ", " ")
     return f"compare {named(*filter(None, (run, new_run)))}" if run else f"interpret {named(new_run)}"

@@ -128,6 +128,7 @@ class SubmitOptions:
     """Number of networks to train, with the seeds 0 to N - 1. Several networks vote by mean probability."""
     output: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("submission.csv")
     """File to write."""
+    device: Device = "auto"
 
 
 def submit(options: SubmitOptions) -> str:
@@ -141,5 +142,5 @@ def submit(options: SubmitOptions) -> str:
     from trainers.kaggle import submit as write_submission
 
     model = options.model or DEFAULT_MODEL
-    write_submission(options.test, options.output, runs, options.train, model, options.ensemble)
+    write_submission(options.test, options.output, runs, options.train, model, options.ensemble, options.device)
     return f"compare {named(*runs)}".rstrip()

@@ -55,7 +55,7 @@ def build_model(name: str, num_classes: int | None = NUM_CLASSES) -> nn.Module:
     if name in MODELS:
         return MODELS[name](num_classes or NUM_CLASSES)
     if name.startswith(PREFIX):
-        return TorchvisionNet(name.removeprefix(PREFIX), num_classes or NUM_CLASSES)
+        return _torchvision_network(name, num_classes or NUM_CLASSES)
     if ":" in name:
         model = own_model(name)
         check_output(model, num_classes)
@@ -71,6 +71,19 @@ def build_model(name: str, num_classes: int | None = NUM_CLASSES) -> nn.Module:
             f"expected FC{num_classes} as the last layer"
         )
     return ModelStringNet(model_string)
+
+
+def _torchvision_network(name: str, num_classes: int) -> nn.Module:
+    model = TorchvisionNet(name.removeprefix(PREFIX), num_classes)
+    try:
+        check_output(model, num_classes)
+    except UserError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"model '{name}' does not take MNIST's images: {reason}\n"
+            "Choose a network for smaller images, such as resnet18 or mobilenet_v3_small."
+        ) from error
+    return model
 
 
 def _unknown_model(name: str, error: UserError) -> UserError:

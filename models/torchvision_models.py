@@ -1,13 +1,10 @@
 """Networks of torchvision.models for gray-scale images of 28 x 28: `torchvision:resnet18`."""
 
-import difflib
-
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.layers import MNIST_MEAN, MNIST_STD, NUM_CLASSES, Standardize
-from utils.errors import UserError, brief
+from utils.errors import UserError, brief, did_you_mean
 
 PREFIX = "torchvision:"
 PADDING = 2  # to 32 x 32, the smallest input of most of these networks
@@ -21,18 +18,14 @@ class TorchvisionNet(nn.Module):
     """
 
     def __init__(self, name: str, num_classes: int = NUM_CLASSES) -> None:
-        """`name` is one of `torchvision.models.list_models()`, such as resnet18.
-
-        Raises UserError for an unknown name, and for a network that needs larger images.
-        """
+        """`name` is one of `torchvision.models.list_models()`, such as resnet18. Raises UserError for another name."""
         from torchvision import models  # takes a second to import
 
         known = models.list_models(module=models)
         if name not in known:
-            close = ", ".join(difflib.get_close_matches(name, known)) or "one such as resnet18 or mobilenet_v3_small"
             raise UserError(
-                f"torchvision has no network '{brief(name)}'. Did you mean {close}?\nExpected a network for "
-                "classification, as listed by torchvision.models.list_models(module=torchvision.models)."
+                f"torchvision has no network '{brief(name)}'{did_you_mean(name, known)}\nExpected a network for "
+                "classification, such as resnet18; torchvision.models.list_models(module=torchvision.models) lists all."
             )
         super().__init__()
         self.standardize = Standardize()
@@ -41,16 +34,6 @@ class TorchvisionNet(nn.Module):
         first = next(module for module in self.network.modules() if isinstance(module, nn.Conv2d))
         first.in_channels = 1
         first.weight = nn.Parameter(first.weight.detach().sum(1, keepdim=True))
-        try:
-            with torch.no_grad():
-                self.eval()(torch.zeros(1, 1, 28, 28))
-        except (RuntimeError, AssertionError, ValueError) as error:
-            side = 28 + 2 * PADDING
-            raise UserError(
-                f"model '{PREFIX}{name}' needs larger images than MNIST's, which are padded to {side} x {side}: "
-                f"{brief(str(error).splitlines()[0])}\nChoose another network, such as resnet18 or mobilenet_v3_small."
-            ) from None
-        self.train()
 
     def forward(self, images: Float[Tensor, "batch 1 28 28"]) -> Float[Tensor, "batch classes"]:
         outputs = self.network(self.pad(self.standardize(images)))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from utils.figures import CHARACTER_INCHES, COLORS, SEQUENTIAL, elided, figure_style, line_with_band, set_title
 from utils.statistical_figures import heat_map
-from utils.statistics import mean_interval
+from utils.statistics import mean_intervals
 
 PANEL_INCHES = 4.6  # width: two panels fit beside each other on a wide page, and one fits a phone
 WIDE_PANEL_INCHES = 5.2  # still fits a phone
@@ -72,7 +72,7 @@ def seed_curves(
 ) -> None:
     """The mean over the seeds with Student's 95 % interval as a band within the limits. Fewer than three seeds are thin
     lines instead."""
-    mean, margin = np.array([mean_interval(column) for column in values.T.tolist()]).T
+    mean, margin = mean_intervals(np.asarray(values, dtype=np.float64))
     if len(values) >= MIN_BAND_SEEDS:
         low, high = np.clip([mean - margin, mean + margin], *limits)
         line_with_band(axes, x, mean, low, high, label, color)

@@ -12,6 +12,7 @@ from typing import Any
 from utils.data.datasets import load_dataset
 from utils.errors import UserError, needs_extra
 from utils.files import PROJECT_FOLDER, make_folder, shown, write_whole
+from utils.runtime import choose_device
 
 with needs_extra("study"):
     import nbformat
@@ -25,16 +26,17 @@ NOTEBOOK = PROJECT_FOLDER / "notebooks" / "tour.ipynb"
 STOPPED = "the tour was stopped; 'mnist train --resume RUN' continues the run that it was training"
 
 
-def take_tour(dataset: str, max_epochs: int, output: Path) -> None:
+def take_tour(dataset: str, max_epochs: int, output: Path, device: str = "auto") -> None:
     """Runs the tour on a data set, prints its text and results, and writes `output`/tour.html with the pictures.
 
-    Raises UserError for an unknown data set or missing data before the tour starts.
+    Raises UserError for an unknown data set, missing data or an unknown device before the tour starts.
     """
     if max_epochs < 1:
         raise UserError(f"--max-epochs {max_epochs}: expected at least 1")
+    choose_device(device)
     load_dataset(dataset, "train")
     make_folder(output)
-    notebook = _run_notebook({"DATASET": dataset, "MAX_EPOCHS": max_epochs})
+    notebook = _run_notebook({"DATASET": dataset, "MAX_EPOCHS": max_epochs, "DEVICE": device})
     page: str
     page, _ = HTMLExporter(mathjax_url="", require_js_url="").from_notebook_node(notebook)
     write_whole(output / "tour.html", page.encode())

@@ -17,6 +17,7 @@ from utils.data.datasets import load_dataset
 from utils.errors import UserError
 from utils.evaluation import predict_logits, score
 from utils.files import make_folder, shown, write_whole
+from utils.recipe import Execution
 from utils.run import Run
 from utils.runtime import choose_device
 
@@ -31,6 +32,7 @@ def submit(
     train: Path | None = None,
     model: str = DEFAULT_MODEL,
     num_networks: int = 1,
+    device: str = "auto",
 ) -> None:
     """Labels the digits of Kaggle's test.csv and writes submission.csv. Several networks vote by mean probability.
 
@@ -43,14 +45,14 @@ def submit(
     images = csv_images(str(test))
     make_folder(output.absolute().parent)
     if train:
-        runs = _train(train, model, num_networks)
-    device = choose_device("auto")
-    ensemble = load_ensemble(runs, device)
+        runs = _train(train, model, num_networks, device)
+    chosen = choose_device(device)
+    ensemble = load_ensemble(runs, chosen)
     if train and len(runs) > 1:
         held_out = load_dataset(runs[0].recipe.dataset, "test")
-        result = score(predict_logits(ensemble, held_out.images, device), held_out.labels)
+        result = score(predict_logits(ensemble, held_out.images, chosen), held_out.labels)
         print(f"together, on the held-out digits: {result}")
-    labels = predict_logits(ensemble, images, device, progress=test.name).argmax(1).tolist()
+    labels = predict_logits(ensemble, images, chosen, progress=test.name).argmax(1).tolist()
     write_whole(output, submission(labels).encode())
     networks = f"{len(runs)} networks together" if len(runs) > 1 else runs[0].name
     print(f"{len(labels):,} digits labelled by {networks}: {shown(output)}")
@@ -71,10 +73,11 @@ def _check_files(test: Path, train: Path | None, output: Path) -> None:
             raise UserError(f"--output {output}: expected a file of its own, such as submission.csv")
 
 
-def _train(file: Path, model: str, num_networks: int) -> list[Run]:
+def _train(file: Path, model: str, num_networks: int, device: str) -> list[Run]:
     """The finished runs. Raises UserError if training fails for a seed."""
     dataset = str(CsvName((str(file),), test_fraction=TEST_FRACTION))
-    runs, failures = train_seeds(replace(recipe_for_model(model), dataset=dataset), range(num_networks))
+    recipe, execution = replace(recipe_for_model(model), dataset=dataset), Execution(device=device)
+    runs, failures = train_seeds(recipe, range(num_networks), execution=execution)
     report_seeds(runs)
     for seed, failure in failures.items():
         raise UserError(f"training with seed {seed} failed: {failure}\nNo submission was written.")

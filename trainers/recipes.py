@@ -1,6 +1,5 @@
 """The registered recipes (one file each in specific_trainers/), and recipes and seeds as text."""
 
-import difflib
 import importlib
 import re
 import shlex
@@ -12,7 +11,7 @@ from typing import Any
 
 from models.registry import MODELS
 from utils.data.csv_digits import CsvName
-from utils.errors import UserError
+from utils.errors import UserError, brief, did_you_mean
 from utils.files import runs_folder
 from utils.recipe import Recipe
 from utils.run import Run
@@ -40,12 +39,11 @@ def recipe_help(name: str) -> str:
 def _trainer_module(name: str) -> ModuleType:
     names = recipe_names()
     if name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
         is_model = name in MODELS or ("-" in name and name.endswith("FC10"))
-        meant = [f"--model {shlex.quote(name)}"] if is_model else close
-        hint = f"\nDid you mean {meant[0]}?" if meant else ""
+        hint = f": did you mean --model {shlex.quote(name)}?" if is_model else did_you_mean(name, names)
         raise UserError(
-            f"unknown recipe '{name}': expected one of {', '.join(names)}, or --model NAME for any other network{hint}"
+            f"unknown recipe '{brief(name)}'{hint}\n"
+            f"Expected one of {', '.join(names)}, or --model NAME for any other network."
         )
     return importlib.import_module(f"trainers.specific_trainers.{name}_trainer")
 

@@ -118,10 +118,14 @@ def read_recorded(file: Path, folder: Path) -> Evidence:
         if not networks:
             raise ValueError("it has no readable runs")
     except OSError as error:
-        raise UserError(f"cannot read {shown(file)}: {error.strerror}") from None
+        raise UserError(
+            f"cannot read {shown(file)}: {error.strerror}.\n"
+            "Expected the report.json of a report: 'mnist report' writes one into study/output/report/"
+        ) from None
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise UserError(
-            f"{shown(file)} is not the report.json of a report ({brief(error)}): 'mnist report' writes one"
+            f"{shown(file)} is not the report.json of a report of this version: {brief(error)}.\n"
+            "'mnist report' writes one into study/output/report/"
         ) from None
     return Evidence(networks, values["inspection"], ablation, values["label_errors"], is_recorded=True)
 

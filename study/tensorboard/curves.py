@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
-from scipy.special import stdtrit
+
+from utils.statistics import mean_intervals
 
 Scalars = Mapping[str, Mapping[int, float]]
 """Tag -> step -> value."""
@@ -31,7 +31,7 @@ def group_curves(seeds: Sequence[Scalars]) -> dict[int, dict[str, Point]]:
             rows = [{last: row[max(row)]} for row in rows]
         steps = sorted({step for row in rows for step in row})
         values = np.array([[row.get(step, np.nan) for step in steps] for row in rows])
-        mean, margin = student(values)
+        mean, margin = mean_intervals(values)
         low, high = mean - margin, mean + margin
         if any(word in tag for word in FRACTIONS):
             low, high = low.clip(0, 1), high.clip(0, 1)
@@ -39,15 +39,3 @@ def group_curves(seeds: Sequence[Scalars]) -> dict[int, dict[str, Point]]:
             if np.isfinite(ends).all():
                 curves.setdefault(step, {})[tag] = Point(*ends)
     return curves
-
-
-def student(values: Float64[np.ndarray, "seeds n"]) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
-    """The mean of each column over the seeds that are not NaN, and the margin of its interval by Student's t. NaN for
-    fewer than two seeds."""
-    is_known = np.isfinite(values)
-    count = is_known.sum(0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(is_known, values, 0).sum(0) / count
-        squares = np.where(is_known, (values - mean) ** 2, 0).sum(0)
-        margin = stdtrit(count - 1, 0.975) * np.sqrt(squares / (count - 1) / count)
-    return mean, np.where(count > 1, margin, np.nan)

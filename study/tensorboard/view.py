@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from study.tensorboard.curves import Point, Scalars, group_curves, student
+from study.tensorboard.curves import Point, Scalars, group_curves
 from study.tensorboard.names import differing, group_names
 from utils.errors import UserError
 from utils.event_files import (
@@ -40,6 +40,7 @@ from utils.event_files import (
 from utils.files import make_folder, shown
 from utils.recipe import FIELDS
 from utils.run import Run, RunSummary
+from utils.statistics import mean_intervals
 
 MARGIN_CHARTS = {  # TensorBoard shows the last one first
     "gradient norm": "grad_norm",
@@ -193,7 +194,7 @@ class View:
             cells, accuracy = ["", "", ""], 0.0
             if summaries:
                 values = np.array([[getattr(summary, name) for name in TABLE_FIELDS] for summary in summaries], float)
-                means, margins = student(values)
+                means, margins = mean_intervals(values)
                 cells = [_interval_text(*cell) for cell in zip(TABLE_FIELDS, means, margins, strict=True)]
                 accuracy = float(means[1])
             rows.append((members[0].run.recipe.dataset, -accuracy, [group, seeds, *cells]))

@@ -161,6 +161,7 @@ BAD_COMMANDS = {
     "unknown data set": (["train", "linear", "--dataset", "emnist"], "unknown data set 'emnist'"),
     "missing csv": (["train", "linear", "--dataset", "csv:/nowhere.csv"], "/nowhere.csv"),
     "unknown device": (["train", "linear", *QUICK, "--device", "tpu"], "'tpu'"),
+    "unknown device of quickstart": (["quickstart", "--device", "tpu"], "'tpu'"),
     "unknown option": (["train", "linear", "--zoom", "1"], "unknown option --zoom"),
     "unknown option value": (["train", "linear", "--optimizer", "lion"], "lion"),
     "text for a number": (["train", "linear", "--seed", "one"], "--seed: expected a whole number, not 'one'"),

@@ -105,7 +105,7 @@ def test_retrain_takes_the_next_seed_and_keeps_the_network_only_when_asked(comma
     assert f": {newest.path.name} predicts " in command("predict", "5")[1]
 
 
-@pytest.mark.parametrize("arguments", [["now"], ["--keep"], ["-s", "2"], ["nothing", "--save"], ["--save=maybe"]])
+@pytest.mark.parametrize("arguments", [["now"], ["--keep"], ["-s", "2"], ["nothing", "--save"], ["--device", "tpu"]])
 def test_retrain_refuses_what_it_does_not_know(command, copied_run, arguments):
     code, _, error = command("retrain", *arguments)
     assert code == 2 and error.startswith("error: ") and len(error.splitlines()) <= 2

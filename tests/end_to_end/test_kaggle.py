@@ -116,6 +116,7 @@ def test_a_place_where_no_file_can_be(command, kaggle, copied_run, name):
         (["--train", "train.csv", "--test", "empty.csv"], "empty.csv is empty"),
         (["--train", "train.csv", "--test", "nothing.csv"], "nothing.csv"),
         (["--train", "train.csv", "--test", "test.csv", "--model", "kaggle_net"], "kaggle_net"),
+        (["--train", "train.csv", "--test", "test.csv", "--device", "tpu"], "device 'tpu' is not on this machine"),
         (["--train", "train.csv", "--test", "test.csv", "--ensemble", "0"], "--ensemble 0"),
         (["--train", "train.csv", "--test", "test.csv", "--output", "."], "a file of its own"),
         (["--train", "train.csv", "--test", "test.csv", "--output", "test.csv"], "a file of its own"),

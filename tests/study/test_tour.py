@@ -40,6 +40,7 @@ def test_the_tour_runs_from_top_to_bottom(command, home):
         (["--max-epochs", "many"], "many"),
         (["--dataset", "letters"], "unknown data set 'letters'"),
         (["--dataset", "csv:nothing.csv"], "nothing.csv"),
+        (["--device", "tpu"], "device 'tpu' is not on this machine"),
         (["--network", "conv"], "--network"),
     ],
 )

@@ -19,6 +19,7 @@ from utils.statistics import (
     logit_t_interval,
     mcnemar_exact,
     mean_interval,
+    mean_intervals,
     p_value_text,
     paired_bootstrap,
     percentile_interval,
@@ -34,6 +35,15 @@ def test_mean_interval_equals_the_hand_computed_one():
     assert mean == 2.0
     assert half_width == pytest.approx(4.302653 * 1 / math.sqrt(3), rel=1e-6)  # t(0.975, 2) from the table
     assert math.isnan(mean_interval([1.0])[1])
+
+
+def test_mean_intervals_are_those_of_each_column_without_its_missing_values():
+    table = np.array([[1.0, 0.5, math.nan], [2.0, 0.25, math.nan], [3.0, math.nan, 7.0]])
+    means, half_widths = mean_intervals(table)
+    for column, known in enumerate(([1.0, 2.0, 3.0], [0.5, 0.25], [7.0])):
+        expected = mean_interval(known)
+        assert (means[column], half_widths[column]) == pytest.approx(expected, nan_ok=True)
+    assert math.isnan(mean_intervals(np.full((2, 1), math.nan))[0][0])
 
 
 def test_wilson_interval_equals_the_hand_computed_one():

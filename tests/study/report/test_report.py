@@ -111,7 +111,10 @@ def test_a_report_is_computed_again_from_its_json(in_scored_home, tmp_path, monk
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "cannot read"),
+        (
+            None,
+            "cannot read .*: No such file or directory.\nExpected the report.json .*'mnist report' writes",
+        ),
         ("{", "is not the report.json"),
         ("[]", "is not the report.json"),
         (json.dumps({"recipes": []}), "is not the report.json"),
@@ -123,7 +126,7 @@ def test_other_files_are_refused_as_source(home, command, content, message):
     if content is not None:
         file.write_text(content)
     code, _, error = command("report", "--from", str(file))
-    assert code == 2 and message in error and len(error.strip().splitlines()) <= 2
+    assert code == 2 and re.search(message, error) and len(error.strip().splitlines()) <= 2
     assert not (home / "study").exists() and not (home.parent / "outside").exists()
 
 
