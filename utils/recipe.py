@@ -25,7 +25,7 @@ EarlyStopping = Literal["none", "train_loss", "train_accuracy", "val_loss", "val
 Precision = Literal["auto", "fp32", "bf16", "fp64"]
 Compile = Literal["auto", "none", "inductor", "cuda_graph"]
 OutlierLoss = Literal["energy", "uniform"]
-OutlierKind = Literal["noise", "smooth_noise", "patches", "half", "joined", "overlaid", "several"]
+OutlierKind = Literal["noise", "smooth_noise", "patches", "half", "overlaid", "several"]
 Transformation = Literal[
     "filter", "tone", "field", "noise", "patches", "resolution", "strokes", "polarity", "thickness", "blur"
 ]
@@ -142,7 +142,7 @@ class Recipe:
     """energy: images of digits and outliers are separated by their energy; uniform: cross-entropy to the uniform
     distribution on outliers."""
     outlier_kinds: str = ""
-    """Kinds of outliers, separated by commas: noise, smooth_noise, patches, half, joined, overlaid, several; by default
+    """Kinds of outliers, separated by commas: noise, smooth_noise, patches, half, overlaid, several; by default
     all."""
 
     backend: Backend = "torch"
@@ -331,8 +331,8 @@ def _check_objectives(recipe: Recipe) -> None:
                 raise UserError(f"{flag} {brief(value)} has no effect because {other} is 0: set both or none")
     if recipe.outlier_weight and (recipe.mixup_alpha or recipe.cutmix_alpha):
         raise UserError(
-            "--outlier-weight contradicts --mixup-alpha and --cutmix-alpha: a mixture of two digits would be labelled as "
-            "both and also be an outlier.\nSet one or the other."
+            "--outlier-weight contradicts --mixup-alpha and --cutmix-alpha: a mixture of two digits would be both "
+            "digits and an outlier.\nSet one or the other."
         )
     for name in OBJECTIVES:
         _check(name, getattr(recipe, name), recipe.backend == "torch" or not getattr(recipe, name),
