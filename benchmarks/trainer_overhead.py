@@ -22,7 +22,6 @@ from trainers import BasicTrainer, Execution
 from trainers.generic_trainers.tensorboard_log import TensorBoardLog
 from trainers.recipes import get_recipe
 from trainers.train import DataSplits, evaluate_and_write, initial_model
-from utils.data.augmentation import transform
 from utils.data.datasets import ImageSet, load_dataset, load_training_sets
 from utils.run import EpochMetrics, Run
 from utils.runtime import describe_environment, memory_format
@@ -67,9 +66,10 @@ class BareLoop:
 
     def train_epoch(self) -> None:
         self.model.train()
-        maps = self.augmentation.draw(len(self.labels), self.generator).split(self.batch_size)
+        maps = self.augmentation.draw_maps(len(self.labels), self.generator).split(self.batch_size)
         for index, batch_maps in zip(torch.randperm(len(self.labels)).split(self.batch_size), maps, strict=True):
-            images = transform(self.images.index_select(0, index).unsqueeze(1).float().div_(255), batch_maps)
+            pixels = self.images.index_select(0, index).unsqueeze(1).float().div_(255)
+            images = self.augmentation.apply(pixels, batch_maps, self.generator)
             self.optimizer.zero_grad()
             with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
                 logits = self.model(images)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from models.layers import LayeredNet
-from trainers.generic_trainers.basic_trainer import BasicTrainer
+from trainers.generic_trainers.basic_trainer import BasicTrainer, EpochPlan
 from trainers.generic_trainers.cuda_graph import as_compiled
 from trainers.generic_trainers.logging import Callback, Progress
 from trainers.generic_trainers.optimization import (
@@ -19,7 +19,6 @@ from trainers.generic_trainers.optimization import (
     depends_on_weights,
     set_learning_rate,
 )
-from utils.data.augmentation import transform
 from utils.data.batches import PreloadedBatches
 from utils.errors import UserError
 from utils.recipe import Execution, Recipe
@@ -32,14 +31,14 @@ def stack_size(model: nn.Module, recipe: Recipe, execution: Execution) -> int:
     """How many networks of one recipe to train together, given the resolved execution.
 
     1 if stacking does not pay (convolutions), if the model is your own class, whose code vmap may not handle, or if a
-    network would not get what it gets alone: its own dropout draws, or a learning rate that follows its validation
-    loss.
+    network would not get what it gets alone: its own dropout draws, a learning rate that follows its validation loss,
+    or objectives besides classification.
     """
     with_weights = [module for module in model.modules() if any(True for _ in module.parameters(recurse=False))]
     only_linear = isinstance(model, LayeredNet) and all(isinstance(module, nn.Linear) for module in with_weights)
     has_dropout = any(isinstance(module, nn.Dropout) for module in model.modules())
-    alone = has_dropout or recipe.schedule == "plateau" or not execution.preload or recipe.backend == "numpy"
-    if not only_linear or alone or execution.compile == "inductor":
+    alone = has_dropout or recipe.schedule == "plateau" or recipe.backend == "numpy" or recipe.has_objectives
+    if not only_linear or alone or not execution.preload or execution.compile == "inductor":
         return 1
     return STACK_SIZES.get(torch.device(execution.device).type, 1)
 
@@ -60,7 +59,7 @@ class StackedTrainer:
         self.trainers = trainers
         self.recipe, self.execution, self.device = first.recipe, first.execution, first.device
         self.model, self.compute_loss, self.batches = first.model, first.compute_loss, first.batches
-        self.has_augmentation = not first.augmentation.is_identity
+        self.augmentation = first.augmentation
         self.names = [name for name, _ in self.model.named_parameters()]
         self.parameters = _stack([list(trainer.model.parameters()) for trainer in trainers])
         self.optimizer = build_optimizer(self.parameters, self.recipe, self.device, is_stacked=True)
@@ -106,8 +105,7 @@ class StackedTrainer:
         for rate, indices, maps in steps:
             set_learning_rate(self.optimizer, rate, self.device)
             images, labels = self.batches.take(indices.flatten())
-            if self.has_augmentation:
-                images = transform(images, maps.flatten(0, 1))
+            images = self.augmented(images, maps, plans)
             all_logits.append(self.step(images.unflatten(0, indices.shape), labels.view_as(indices)))
             for callback in self.step_callbacks:
                 callback.step_done()
@@ -122,6 +120,16 @@ class StackedTrainer:
                     trainer.finish_epoch(plan, logits[place], labels, seconds)
                 except UserError as error:
                     self.failures[trainer.recipe.seed] = error
+
+    def augmented(
+        self, images: Float[Tensor, "n 1 28 28"], maps: Float[Tensor, "network batch 2 3"], plans: Sequence[EpochPlan]
+    ) -> Float[Tensor, "n 1 28 28"]:
+        """The batches of all networks, one after the other, after the augmentation. Each network has its own random
+        numbers."""
+        if not self.augmentation.draws_per_batch:
+            return self.augmentation.apply(images, maps.flatten(0, 1), plans[0].generator)
+        parts = zip(images.split(maps.shape[1]), maps, plans, strict=True)
+        return torch.cat([self.augmentation.apply(part, own, plan.generator) for part, own, plan in parts])
 
     def train_step(
         self, images: Float[Tensor, "network batch 1 28 28"], labels: Int64[Tensor, "network batch"]
