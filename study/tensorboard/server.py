@@ -4,7 +4,6 @@ import contextlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,9 +16,9 @@ from typing import IO
 from study.tensorboard.view import View
 from utils.errors import UserError
 from utils.files import runs_folder, shown, study_folder
+from utils.ports import HOST, listen
 from utils.run import Run
 
-HOST = "127.0.0.1"
 RELOAD_SECONDS, UPDATE_SECONDS = 2, 4  # of TensorBoard; of the view
 MAX_START_SECONDS = 120
 MAX_ROWS = 20  # of the table in the terminal
@@ -32,7 +31,8 @@ def serve_tensorboard(choose: Callable[[], Sequence[Run]], port: int = 6006) -> 
     `choose` gives the runs each time that the view is updated. Port 0 takes a free port. The view is a folder of its
     own per port. Raises UserError if there is no run or if the port is in use.
     """
-    port = free_port(port)
+    with listen(port) as listener:  # TensorBoard opens the port itself
+        port = listener.getsockname()[1]
     folder = study_folder() / "tensorboard" / f"port-{port}"
     if not choose():
         raise UserError(f"no run to show in {shown(runs_folder())}: 'mnist train' creates one")
@@ -122,20 +122,6 @@ def links(port: int, has_means: bool) -> str:
             f"  mean curves with 95 % bands            {address}/#custom_scalars&regexInput=mean&_smoothingWeight=0",
         ]
     return "\n".join(lines)
-
-
-def free_port(port: int) -> int:
-    """The port, or a free one for 0. Raises UserError if it is in use."""
-    with socket.socket() as listener:
-        try:
-            listener.bind((HOST, port))
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise UserError(
-                f"cannot serve on port {port}: {reason}. Another TensorBoard may be running: "
-                "choose another --port, or 0 for a free one"
-            ) from None
-        return int(listener.getsockname()[1])
 
 
 def last_line(log: Path) -> str:
