@@ -48,7 +48,7 @@ def resolve_execution(recipe: Recipe, model: nn.Module, execution: Execution) ->
         execution,
         device=str(device),
         precision=choose_precision(execution.precision, device, model),
-        compile=choose_compile(execution.compile, device),
+        compile=choose_compile(execution.compile, device, recipe),
         threads=threads,
     )
 
@@ -106,17 +106,25 @@ def choose_precision(name: str, device: torch.device, model: nn.Module) -> Liter
     return "bf16" if name == "bf16" else "fp32"
 
 
-def choose_compile(name: str, device: torch.device) -> Literal["none", "inductor", "cuda_graph"]:
+def choose_compile(
+    name: str, device: torch.device, recipe: Recipe = Recipe()
+) -> Literal["none", "inductor", "cuda_graph"]:
     """How a training step runs on the device. `auto` is the fastest mode: cuda_graph on CUDA, none elsewhere (on a CPU,
-    inductor does not speed up networks of this size).
+    inductor does not speed up networks of this size) and for objectives besides classification, whose random draws a
+    recorded step would repeat.
 
-    Raises UserError for a mode that the device lacks.
+    Raises UserError for a mode that the device or the recipe does not allow.
     """
     if name == "auto":
-        return "cuda_graph" if device.type == "cuda" else "none"
+        return "cuda_graph" if device.type == "cuda" and not recipe.has_objectives else "none"
     if name == "cuda_graph":
         if device.type != "cuda":
             raise UserError(f"compile 'cuda_graph' needs CUDA, this is {device.type}: expected auto, none or inductor")
+        if recipe.has_objectives:
+            raise UserError(
+                "compile 'cuda_graph' has no adversarial training, consistency, mixing or outlier exposure: expected "
+                "auto, none or inductor"
+            )
         return "cuda_graph"
     if name != "inductor":
         return "none"

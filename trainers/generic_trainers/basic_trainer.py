@@ -25,8 +25,9 @@ from trainers.generic_trainers.optimization import (
     set_learning_rate,
     training_loss,
 )
+from trainers.generic_trainers.robust_training import Objectives
 from utils.checkpoints import load_checkpoint, load_weights, save_checkpoint
-from utils.data.augmentation import RandomAffine, transform
+from utils.data.augmentation import Augmentation
 from utils.data.batches import BatchSource, PreloadedBatches, StreamedBatches
 from utils.data.datasets import ImageSet
 from utils.errors import UserError
@@ -53,7 +54,9 @@ class EpochPlan:
     order: Int64[Tensor, " n"]
     """Indices of the training images."""
     maps: Float[Tensor, "n 2 3"]
-    """Augmentation of each image, in this order."""
+    """Affine map of each image, in this order."""
+    generator: torch.Generator
+    """What the augmentation draws batch by batch."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +105,7 @@ class BasicTrainer:
 
         self.optimizer = build_optimizer(self.model.parameters(), recipe, self.device)
         self.average = MovingAverage(self.model, recipe.ema_decay) if recipe.ema_decay else None
-        self.augmentation = RandomAffine(
-            recipe.rotation_degrees, recipe.translation_pixels, recipe.scale_fraction, recipe.shear_degrees
-        )
+        self.augmentation = Augmentation.of(recipe)
         self.batches: BatchSource = (
             PreloadedBatches(train_images, recipe.batch_size, self.device)
             if self.execution.preload
@@ -115,6 +116,9 @@ class BasicTrainer:
         self.forward: Callable[[Tensor], Tensor] = self.model
         if self.execution.compile == "inductor":  # with the same random draws as without
             self.forward = torch.compile(self.model, dynamic=False, options={"fallback_random": True})
+        self.objectives: Objectives | None = None
+        if recipe.has_objectives:
+            self.objectives = Objectives(recipe, self.model, self.logits_of, self.compute_loss, self.device)
         self.step = as_compiled(self.train_step, self.optimizer, recipe.batch_size, self.execution.compile)
 
         self.metrics: list[EpochMetrics] = []
@@ -148,8 +152,8 @@ class BasicTrainer:
         batches = zip(plan.rates, all_maps, self.batches.epoch(plan.order), strict=True)
         for rate, maps, (images, batch_labels) in batches:
             set_learning_rate(self.optimizer, rate, self.device)
-            if not self.augmentation.is_identity:
-                images = transform(images, maps)
+            augment = self.augmentation.move if self.objectives else self.augmentation.apply
+            images = augment(images, maps, plan.generator)  # with objectives, the step applies the transformations
             logits.append(self.step(images, batch_labels))
             labels.append(batch_labels)
             for callback in self.callbacks:
@@ -163,15 +167,24 @@ class BasicTrainer:
     ) -> Float[Tensor, "batch classes"]:
         """One optimizer step on one batch. Returns the logits from before the step as float32, detached."""
         self.optimizer.zero_grad()
-        with autocast(self.device, self.execution.precision):
-            logits: Tensor = self.forward(images).float()
-        self.compute_loss(logits, labels).backward()
+        if self.objectives is None:
+            logits = self.logits_of(images)
+            loss = self.compute_loss(logits, labels)
+        else:  # adversarial training, consistency, mixing, outlier exposure
+            logits, loss = self.objectives.logits_and_loss(images, labels)
+        loss.backward()
         if self.recipe.gradient_clip_norm:
             clip_gradients(self.model.parameters(), self.recipe.gradient_clip_norm)
         self.optimizer.step()
         if self.average is not None:
             self.average.update(self.model)
         return logits.detach()
+
+    def logits_of(self, images: Float[Tensor, "batch 1 28 28"]) -> Float[Tensor, "batch classes"]:
+        """The forward pass in the precision of the execution, with logits as float32."""
+        with autocast(self.device, self.execution.precision):
+            logits: Tensor = self.forward(images).float()
+        return logits
 
     def compute_loss(
         self, logits: Float[Tensor, "batch classes"], labels: Int64[Tensor, " batch"]
@@ -183,14 +196,18 @@ class BasicTrainer:
         """Seeds dropout and draws everything else that is random in the epoch, from the seed and the epoch alone."""
         seed = self.recipe.seed
         torch.manual_seed(random_seed(seed, epoch, "dropout"))
+        if self.objectives is not None:
+            self.objectives.begin_epoch(epoch)
         order_generator = torch.Generator().manual_seed(random_seed(seed, epoch, "order"))
         affine_generator = torch.Generator(self.device).manual_seed(random_seed(seed, epoch, "augmentation"))
+        generator = torch.Generator(self.device).manual_seed(random_seed(seed, epoch, "transformations"))
         val_losses = [metrics.val_loss for metrics in self.metrics]
         return EpochPlan(
             epoch=epoch,
             rates=learning_rates(self.recipe, epoch, self.steps_per_epoch, val_losses),
             order=torch.randperm(self.num_images, generator=order_generator),
-            maps=self.augmentation.draw(self.num_images, affine_generator),
+            maps=self.augmentation.draw_maps(self.num_images, affine_generator),
+            generator=generator,
         )
 
     def finish_epoch(
