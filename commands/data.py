@@ -7,8 +7,10 @@ from typing import Annotated
 
 import tyro
 
-from commands.options import Dataset, Split
+from commands.options import Dataset, Split, named
+from utils.errors import UserError, brief, did_you_mean
 from utils.files import output_folder
+from utils.run import Run
 
 
 @dataclass(frozen=True)
@@ -16,23 +18,51 @@ class InspectOptions:
     """Measure and draw a data set.
 
     Prints the statistics of both splits (classes, pixels, centring, size, slant, duplicates; for MNIST also writers),
-    and writes them to statistics.json with figures of the training set, such as typical and unusual digits.
+    and writes them to statistics.json with figures of the training set, such as typical and unusual digits. With
+    --augmentation, draws instead what a recipe does to its training digits.
 
     Examples:
       mnist inspect
+      mnist inspect --augmentation fast_conv
       mnist inspect --dataset csv:train.csv --output inspection
     """
 
     dataset: Dataset = "mnist"
+    augmentation: Annotated[str | None, tyro.conf.arg(metavar="RECIPE")] = None
+    """Recipe, or run by folder or name, whose random changes of the training digits are drawn."""
     output: Path = field(default_factory=lambda: output_folder("data_inspection"))
     """Folder for statistics.json and the figures; files of the same names are replaced."""
 
 
 def inspect(options: InspectOptions) -> str:
+    if options.augmentation is not None:
+        return _inspect_augmentation(options.augmentation, options)
+
     from data_inspection.inspect_dataset import inspect_dataset
 
     inspect_dataset(options.dataset, options.output)
     return f"train fast_conv --dataset {shlex.quote(options.dataset)}"
+
+
+def _inspect_augmentation(name: str, options: InspectOptions) -> str:
+    from data_inspection.augmentation import inspect_augmentation
+    from trainers.recipes import get_recipe, recipe_names
+
+    if options.dataset != InspectOptions.dataset:
+        raise UserError(f"--augmentation draws digits of the data set of {name}: leave --dataset out")
+    if name in recipe_names():
+        inspect_augmentation(get_recipe(name), name, options.output)
+        return f"train {name}"
+    runs = [run.name for run in Run.all()]
+    if name not in runs and not Path(name, "config.json").is_file():
+        known = [*recipe_names(), *runs]
+        raise UserError(
+            f"unknown recipe or run '{brief(name)}'{did_you_mean(name, known)}\n"
+            f"Expected a run in runs/ or one of the recipes {', '.join(recipe_names())}"
+        )
+    run = Run.find(name)
+    inspect_augmentation(run.recipe, run.name, options.output)
+    return f"train --model {shlex.quote(run.recipe.model)}" if run.problem else f"interpret {named(run)}"
 
 
 @dataclass(frozen=True)

@@ -18,4 +18,7 @@ ALL_AT_ONCE = Recipe(
     ema_decay=0.8,
     rotation_degrees=10,
     translation_pixels=2,
+    elastic_pixels=1,
+    generic_probability=0.1,
+    erasing_probability=0.1,
 )

@@ -11,6 +11,10 @@ AUGMENTATION = {
     "translation_pixels": "{:g}px",
     "scale_fraction": "{:.0%}",
     "shear_degrees": "shear {:g}°",
+    "elastic_pixels": "elastic {:g}px",
+    "erasing_probability": "erasing {:g}",
+    "generic_probability": "generic {:g}",
+    "generic_transformations": "{}",
 }
 UNSAFE = re.compile(r'[\x00-\x1f/\\:*?"<>|]+')  # in folder names, on any system
 MAX_LENGTH = 120

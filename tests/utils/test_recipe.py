@@ -85,11 +85,49 @@ def test_recipes_and_executions_of_version_1_are_converted():
         ("early_stopping_patience", 0),
         ("warmup_fraction", 1.1),
         ("shear_degrees", 90.0),
+        ("elastic_pixels", -1.0),
+        ("erasing_probability", 1.1),
+        ("generic_probability", -0.1),
+        ("generic_probability", 2.0),
     ],
 )
 def test_values_out_of_range_are_refused_with_the_flag(field, value):
     with pytest.raises(UserError, match=f"--{field.replace('_', '-')} .*expected"):
         replace(Recipe(), **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"adversarial_steps": 7}, "--adversarial-steps 7 has no effect because --adversarial-radius is 0"),
+        ({"adversarial_fraction": 0.5}, "--adversarial-fraction 0.5 has no effect"),
+        ({"trades_beta": 6}, "--trades-beta 6.0 has no effect because --adversarial-radius is 0"),
+        ({"adversarial_radius": 1.5}, "--adversarial-radius 1.5: expected from 0 to 1"),
+        ({"adversarial_radius": 0.1, "adversarial_steps": 0}, "--adversarial-steps 0: expected at least 1"),
+        ({"adversarial_radius": 0.1, "adversarial_fraction": 0}, "--adversarial-fraction 0.0: expected above 0"),
+        ({"consistency_weight": 12}, "--consistency-weight 12.0 has no effect because --generic-probability is 0"),
+        ({"outlier_fraction": 0.5}, "--outlier-fraction 0.5 has no effect because --outlier-weight is 0"),
+        ({"outlier_loss": "uniform"}, "--outlier-loss uniform has no effect"),
+        ({"outlier_kinds": "half"}, "--outlier-kinds half has no effect"),
+        ({"outlier_weight": 1, "outlier_kinds": "halves"}, "unknown name 'halves': did you mean half?"),
+        ({"outlier_weight": 1, "mixup_alpha": 1}, "--outlier-weight contradicts --mixup-alpha"),
+        ({"outlier_weight": 1, "cutmix_alpha": 1}, "--outlier-weight contradicts"),
+        ({"backend": "numpy", "adversarial_radius": 0.1}, "--adversarial-radius 0.1: expected 0 with --backend numpy"),
+        ({"backend": "numpy", "cutmix_alpha": 1}, "--cutmix-alpha 1.0: expected 0 with --backend numpy"),
+    ],
+)
+def test_fields_without_effect_and_contradictions_are_refused(fields, message):
+    with pytest.raises(UserError) as error:
+        Recipe("linear", **fields)
+    assert message in str(error.value) and len(str(error.value).splitlines()) <= 2
+
+
+def test_the_same_kinds_of_outliers_are_one_recipe():
+    recipe = Recipe("linear", outlier_weight=0.1, outlier_kinds="overlaid, half")
+    assert recipe == Recipe("linear", outlier_weight=0.1, outlier_kinds="half,overlaid")
+    assert recipe.outliers == ("half", "overlaid") and recipe.has_objectives
+    everything = Recipe("linear", outlier_weight=0.1, outlier_kinds="all")
+    assert everything.outlier_kinds == "" and len(everything.outliers) == 6
 
 
 @pytest.mark.parametrize(
@@ -109,6 +147,31 @@ def test_a_negative_number_of_workers_is_refused():
 def test_differences_name_the_fields():
     one, other = Recipe("linear", batch_size=64), Recipe("linear", batch_size=128, seed=3)
     assert sorted(one.differences(other)) == ["batch_size is 64, not 128", "seed is 0, not 3"]
+
+
+def test_a_choice_of_transformations_is_one_recipe_however_it_is_written():
+    one = Recipe("linear", generic_probability=0.2, generic_transformations="tone, filter")
+    assert one == Recipe("linear", generic_probability=0.2, generic_transformations="filter,tone,tone")
+    assert one.transformations == ("filter", "tone") and one.generic_transformations == "filter,tone"
+    all_of_them = Recipe("linear", generic_probability=0.2)
+    names = ",".join(reversed(all_of_them.transformations))
+    for text in ("all", names):
+        assert Recipe("linear", generic_probability=0.2, generic_transformations=text).hash == all_of_them.hash
+    assert len(all_of_them.transformations) == 10 and Recipe("linear").transformations == ()
+
+
+@pytest.mark.parametrize(
+    ("probability", "names", "message"),
+    [
+        (0.2, "filter,strokez", "unknown name 'strokez': did you mean strokes.*\nExpected all, or some of these"),
+        (0.2, "filter,,tone", "unknown name ''"),
+        (0.0, "filter", "--generic-transformations filter: no effect while --generic-probability is 0"),
+        (0.0, "all", "no effect while --generic-probability is 0"),
+    ],
+)
+def test_unknown_transformations_and_a_choice_without_probability_are_refused(probability, names, message):
+    with pytest.raises(UserError, match=message):
+        Recipe("linear", generic_probability=probability, generic_transformations=names)
 
 
 def test_the_hash_ignores_the_seed_and_fields_at_their_default():

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt8
 from tensorboard.compat.proto.attr_value_pb2 import AttrValue
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.node_def_pb2 import NodeDef
@@ -31,11 +31,13 @@ from models.layers import first_layer_filters
 from trainers.generic_trainers.basic_trainer import BasicTrainer
 from trainers.generic_trainers.tensorboard_pictures import (
     confusion_picture,
+    digit_table_picture,
     digits_picture,
     filters_picture,
     reliability_picture,
     short,
 )
+from utils.data.augmentation import Augmentation
 from utils.data.batches import to_pixels
 from utils.data.datasets import ImageSet
 from utils.errors import UserError
@@ -85,14 +87,15 @@ NUM_MISTAKES = 12
 NUM_FILTERS = 20
 NUM_THRESHOLDS = 51  # of a precision-recall curve
 NUM_ACTIVATION_IMAGES = 256
+NUM_AUGMENTED, NUM_VERSIONS = 8, 7  # digits, and augmented versions of each, in the pictures of the augmentation
 
 
 class TensorBoardLog:
     """A callback that writes the events of one run into its folder."""
 
     def __init__(self, run: Run, execution: Execution, model: nn.Module, trainer: BasicTrainer | None = None) -> None:
-        """A new run starts with its hyperparameters, its settings as text, the page layout and the model's graph.
-        Imported weights have no trainer.
+        """A new run starts with its hyperparameters, its settings as text, the page layout, the model's graph and
+        pictures of its augmentation. Imported weights have no trainer.
 
         A resumed run writes its last epoch again, which a killed process may have left out, and purges what that
         process wrote of later epochs.
@@ -111,6 +114,8 @@ class TensorBoardLog:
             with warnings.catch_warnings(), contextlib.suppress(Exception):  # such a model has no graph
                 warnings.simplefilter("ignore")
                 self.file.write_graph(model_graph(model))
+            if trainer is not None and not trainer.augmentation.is_identity:
+                self.file.write(augmentation_pictures(trainer.augmentation, some_training_images(trainer)), 0)
 
     @property
     def results_folder(self) -> Path:
@@ -168,8 +173,8 @@ class TensorBoardLog:
         self._end(SUCCESS, results, summary.num_epochs_run)
 
     def fail(self, error: BaseException) -> None:
-        """Writes that training failed or was pruned, unless the run is already evaluated."""
-        if self.file.is_closed:
+        """Writes that training failed or was pruned, unless the run is already evaluated or its folder deleted."""
+        if self.file.is_closed or not self.run.path.exists():
             return
         epoch = len(self.trainer.metrics) if self.trainer else 0
         reason = " ".join(str(error).split()) if isinstance(error, UserError) else f"{type(error).__name__} {error}"
@@ -257,6 +262,26 @@ def histograms(trainer: BasicTrainer) -> list[Summary.Value]:
     arrays |= {f"activations/{name}": output for name, output in activations.items()}
     values = {tag: array.detach().float().cpu().numpy() for tag, array in arrays.items()}
     return [value for tag, array in values.items() for value in histogram(tag, array, "auto", max_bins=64).value]
+
+
+def some_training_images(trainer: BasicTrainer) -> UInt8[Tensor, "n 28 28"]:
+    """The first training images, on the CPU."""
+    indices = torch.arange(min(NUM_AUGMENTED, trainer.num_images))
+    pixels = torch.cat([images for images, _ in trainer.batches.epoch(indices)])
+    return (pixels.squeeze(1) * 255).round().byte().cpu()
+
+
+def augmentation_pictures(augmentation: Augmentation, images: UInt8[Tensor, "n 28 28"]) -> list[Summary.Value]:
+    """Augmented versions of some images and, if there are several kinds of change, what each does by itself."""
+    versions = torch.stack([images, *(augmentation.example(images, seed) for seed in range(NUM_VERSIONS))], dim=1)
+    title = "first column: training images; the others: augmented versions of them"
+    drawn = {"augmentation/examples": digit_table_picture(versions.numpy(), (), title)}
+    parts = augmentation.parts
+    if len(parts) > 1:
+        rows = torch.stack([images, *(part.example(images, 0) for part in parts.values())])
+        title = "each kind of change by itself"
+        drawn["augmentation/parts"] = digit_table_picture(rows.numpy(), ["original", *parts], title)
+    return [png_value(tag, png) for tag, png in drawn.items()]
 
 
 def pictures(model: nn.Module, test_set: ImageSet, predictions: Predictions) -> list[Summary.Value]:

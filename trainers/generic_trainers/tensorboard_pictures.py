@@ -79,6 +79,20 @@ def digits_picture(images: UInt8[np.ndarray, "n 28 28"], captions: Sequence[str]
     return canvas.png()
 
 
+def digit_table_picture(images: UInt8[np.ndarray, "rows columns 28 28"], row_names: Sequence[str], title: str) -> bytes:
+    """Rows of digits in their own size, dark on white, each with its name on the left."""
+    step = 28 + 4
+    left = MARGIN + max((int(font(TEXT_SIZE).getlength(name)) + 10 for name in row_names), default=0)
+    num_rows, num_columns = images.shape[:2]
+    canvas = Canvas(title, left + num_columns * step + MARGIN)
+    canvas.resize(canvas.top + num_rows * step + MARGIN)
+    for row, name in enumerate(row_names):
+        canvas.text((left - 10, canvas.top + row * step + 14), name, TEXT_SIZE, anchor="rm")
+    for row, column in np.ndindex(num_rows, num_columns):
+        canvas.paste(255 - images[row, column], (left + column * step, canvas.top + row * step))
+    return canvas.png()
+
+
 def filters_picture(filters: Float[np.ndarray, "n height width"], title: str) -> bytes:
     """First-layer weights, one tile per filter on one colour scale: blue is negative, white zero, orange positive."""
     limit = float(np.abs(filters).max()) or 1.0

@@ -3,12 +3,12 @@ random erasing, and mixtures of images."""
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from utils.data.generic_transformations import SIDE, log_uniform, transform_some, uniform
@@ -106,6 +106,22 @@ class Augmentation:
         if self.erasing_probability:
             images = erase_some(images, self.erasing_probability, generator)
         return images
+
+    @property
+    def parts(self) -> dict[str, "Augmentation"]:
+        """Each kind of change by itself and of every image, by name, for pictures."""
+        nothing = Augmentation(RandomAffine(), 0.0, (), 0.0, 0.0)
+        parts = {} if self.affine.is_identity else {"affine": replace(nothing, affine=self.affine)}
+        if self.elastic_pixels:
+            parts["elastic"] = replace(nothing, elastic_pixels=self.elastic_pixels)
+        parts |= {name: replace(nothing, transformations=(name,), probability=1.0) for name in self.transformations}
+        return parts | ({"erasing": replace(nothing, erasing_probability=1.0)} if self.erasing_probability else {})
+
+    def example(self, images: UInt8[Tensor, "n 28 28"], seed: int) -> UInt8[Tensor, "n 28 28"]:
+        """The images after the augmentation with random numbers of this seed, for pictures."""
+        generator = torch.Generator(images.device).manual_seed(seed)
+        maps = self.draw_maps(len(images), generator)
+        return (self.apply(images.unsqueeze(1) / 255, maps, generator) * 255).round().byte().squeeze(1)
 
 
 def transform(images: Images, maps: Maps, shifts: Float[Tensor, "batch 28 28 2"] | None = None) -> Images:
