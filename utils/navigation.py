@@ -30,8 +30,9 @@ STUDY_PAGES = {
     "Report": "report/report.html",
 }
 HEADER = re.compile(r'<header class="site" data-run="([^"]*)">.*?</header>', re.DOTALL)
+TEMPLATE_FOLDER = Path(__file__).parent / "templates"
 TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    loader=FileSystemLoader(TEMPLATE_FOLDER),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -85,6 +86,7 @@ def _run_files(folder: Path) -> dict[str, list[Path]]:
 def _study_files() -> dict[str, list[Path]]:
     files = {"Data": list(output_folder("data_inspection").glob("*.html"))}
     files |= {label: list(study_folder().glob(pattern)) for label, pattern in STUDY_PAGES.items()}
+    files["Tour"] = list(output_folder("notebooks").glob("tour.html"))
     return {label: _oldest_first(pages) for label, pages in files.items() if pages}
 
 

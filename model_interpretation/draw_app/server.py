@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from model_interpretation.draw_app.pages import PAGE, WRITTEN_PAGE_POLICY, drawing_page, written_page
 from model_interpretation.draw_app.prediction import ModelCache, grey_url, predict_drawing, prepare_picture
 from model_interpretation.predict import load_run_split, load_test_predictions
 from utils.data.datasets import ImageSet, class_names
@@ -19,18 +20,18 @@ from utils.data.digit_preprocessing import STEP_NAMES, read_digit
 from utils.errors import UserError, needs_extra
 from utils.evaluation import predict_logits
 from utils.files import drawings_folder, shown, write_whole
+from utils.navigation import TEMPLATE_FOLDER
 from utils.run import Run
 
 with needs_extra("draw"):
     from fastapi import FastAPI, Query, Request
-    from fastapi.responses import FileResponse, JSONResponse
+    from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
     from fastapi.staticfiles import StaticFiles
     from starlette.middleware.base import RequestResponseEndpoint
     from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.requests import ClientDisconnect
     from starlette.responses import Response
 
-PAGE = Path(__file__).parent / "page"
 HOSTS = ("127.0.0.1", "localhost")
 MAX_BODY_BYTES = 2**24
 MAX_MODELS = 2  # side by side
@@ -59,6 +60,7 @@ def make_app(runs: list[Run], port: int) -> FastAPI:
     app.middleware("http")(functools.partial(same_origin_only, {f"http://{host}:{port}" for host in HOSTS}))
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(HOSTS))
     app.mount("/page", StaticFiles(directory=PAGE))
+    app.mount("/common", StaticFiles(directory=TEMPLATE_FOLDER))
 
     async def in_worker(function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(worker, functools.partial(function, *arguments))
@@ -68,8 +70,14 @@ def make_app(runs: list[Run], port: int) -> FastAPI:
         return JSONResponse({"detail": str(error)}, 422)
 
     @app.get("/")
-    async def index() -> FileResponse:
-        return FileResponse(PAGE / "index.html")
+    async def index() -> HTMLResponse:
+        return HTMLResponse(drawing_page(runs[0]))
+
+    @app.get("/{package}/output/{path:path}")
+    async def page_of_a_run_or_study(package: str, path: str) -> Response:
+        file = written_page(package, path)
+        headers = {"content-security-policy": WRITTEN_PAGE_POLICY}
+        return FileResponse(file, headers=headers) if file else JSONResponse({"detail": "no such page"}, 404)
 
     @app.get("/api/start")
     async def start() -> dict[str, Any]:
@@ -112,7 +120,7 @@ async def same_origin_only(origins: set[str], request: Request, call_next: Reque
     if is_foreign or request.headers.get("sec-fetch-site") == "cross-site":
         return JSONResponse({"detail": "request from another site"}, 403)
     response = await call_next(request)
-    response.headers["content-security-policy"] = POLICY
+    response.headers.setdefault("content-security-policy", POLICY)
     response.headers["cache-control"] = "no-store"
     return response
 

@@ -21,6 +21,11 @@ async function predict() {
     try {
       await predictOnce();
     } catch (error) {
+      if (error.waitSeconds) {
+        await new Promise((resolve) => setTimeout(resolve, 1000 * error.waitSeconds));
+        isStale = true;
+        continue;
+      }
       show(null);
       notice(error.message);
       hasError = true;
@@ -153,16 +158,18 @@ document.addEventListener("keydown", (event) => {
 
 // Photos, digits of the data set, and saving drawings.
 
-// Photos in other formats that the browser can read are sent as they appear on the canvas.
+// Large photos, and those in other formats that the browser can read, are sent as they appear on the canvas.
 const READ_BY_SERVER = new Set(["png", "jpeg", "webp", "bmp", "gif"].map((kind) => `image/${kind}`));
-const MAX_PHOTO_BYTES = 2 ** 24;
+const MAX_PHOTO_BYTES = 2 ** 23, MAX_PHOTO_PIXELS = 16e6;
+const isReadByServer = (file, image) => READ_BY_SERVER.has(file.type) && file.size < MAX_PHOTO_BYTES
+  && image.width * image.height <= MAX_PHOTO_PIXELS;
 
 async function showPhoto(file) {
   if (file) await attempt(async () => {
     const image = await createImageBitmap(file).catch(() => null);
     if (!image) throw new Error(`${file.name}: the browser cannot read this as a picture`);
     $("label").value = "";
-    change(() => drawing.show(image, READ_BY_SERVER.has(file.type) && file.size < MAX_PHOTO_BYTES ? file : null));
+    change(() => drawing.show(image, isReadByServer(file, image) ? file : null));
   });
 }
 
@@ -204,8 +211,8 @@ async function settled() {
 // Start: the runs and the preprocessing steps.
 
 function makeRunSelect(runs, number) {
-  const select = element("select", { ariaLabel: number ? "second model" : "model" });
-  if (number) select.append(element("option", { value: "", textContent: "compare with a second model" }));
+  const select = element("select", { ariaLabel: number ? "Second model" : "Model" });
+  if (number) select.append(element("option", { value: "", textContent: "Compare with a second model" }));
   for (const run of runs) {
     const text = `${run.name} (${(100 * run.test_accuracy).toFixed(2)}%)`;
     select.append(element("option", { value: run.name, textContent: text, title: run.model }));
