@@ -1,6 +1,6 @@
 """Shared by all benchmarks: result files, runs, processes, and the tables in README.md and docs/.
 
-python -m benchmarks.results      # writes the table of each benchmark's newest results into the documents
+python -m benchmarks.results      # writes the tables of the newest results and of the report into the documents
 """
 
 import argparse
@@ -29,6 +29,7 @@ from utils.run import Run
 from utils.runtime import device_name
 
 OUTPUT = Path(__file__).parent / "output"
+REPORT = PROJECT_FOLDER / "docs" / "report.json"  # by `mnist report --output docs`
 CPU = torch.device("cpu")
 DEVICE = torch.device("cuda") if torch.cuda.is_available() else CPU
 DOCUMENTS = [
@@ -70,16 +71,37 @@ def read(name: str) -> dict[str, Any]:
 def with_tables(text: str) -> str:
     """The text with the newest table of a benchmark between each `<!-- table NAME -->` and `<!-- end -->`.
 
-    The function `markdown` of benchmarks/NAME.py makes the table; `<!-- table NAME:function -->` names another one.
+    The function `markdown` of benchmarks/NAME.py makes the table; `<!-- table NAME:function -->` names another one. The
+    table `report` comes from docs/report.json.
     """
     return re.sub(r"(<!-- table (\w+):?(\w*) -->\n).*?(<!-- end -->)", _with_table, text, flags=re.DOTALL)
 
 
 def _with_table(match: re.Match[str]) -> str:
     start, name, function, end = match.groups()
+    if name == "report":
+        return f"{start}{report_table()}\n{end}"
     values = read(name)
     table = getattr(importlib.import_module(f"benchmarks.{name}"), function or "markdown")(values)
     return f"{start}{table}\n\n{values['machine']}, torch {values['torch']}, {values['date']}.\n{end}"
+
+
+def report_table() -> str:
+    """The results of the recipes in docs/report.json, in Markdown, with the machine and the date of the last run."""
+    from study.report.answer import headline_table  # here, so that benchmarks do not measure the memory of matplotlib
+    from study.report.recorded import read_recorded
+
+    if not REPORT.exists():
+        return "Not measured yet: `mnist report --output docs` writes docs/report.json."
+    with tempfile.TemporaryDirectory() as restored_runs:
+        networks = read_recorded(REPORT, Path(restored_runs)).networks
+        header, rows = headline_table(networks)
+        environments = [run.environment for network in networks for run in network.group.runs]
+    machines = sorted({environment["device"] for environment in environments})
+    versions = sorted({environment["packages"]["torch"] for environment in environments})
+    last = max(environment["started"][:10] for environment in environments)
+    table = markdown_table(header, [[f"`{label}`", *cells] for label, *cells in rows])
+    return f"{table}\n\n{'; '.join(machines)}, torch {', '.join(versions)}, {last}."
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

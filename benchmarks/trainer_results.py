@@ -1,4 +1,4 @@
-"""Results of every registered recipe over several seeds, for the table in the README.
+"""Results and training times of every registered recipe over several seeds.
 
     python -m benchmarks.trainer_results [--recipes linear fc fast_conv] [--seeds 0 1 2]
 
@@ -15,6 +15,7 @@ from utils.errors import exit_on_user_error
 from utils.run import Run
 from utils.statistics import mean_interval
 
+VALIDATION = {"random": "random", "writers": "by other writers"}
 DEFAULT = [name for name in recipe_names() if name != "resnet18"]  # an epoch takes 15 minutes on a CPU
 
 
@@ -28,6 +29,7 @@ def result_row(recipe: str, runs: list[Run]) -> dict[str, Any]:
         "num_parameters": summaries[0].num_parameters,
         "num_epochs_run": [summary.num_epochs_run for summary in summaries],
         "precision": summaries[0].precision,
+        "validation": runs[0].recipe.validation,
         "num_seeds": len(summaries),
         "test_num_correct": [summary.test_num_correct for summary in summaries],
     }
@@ -37,14 +39,18 @@ def result_row(recipe: str, runs: list[Run]) -> dict[str, Any]:
 
 
 def markdown(values: dict[str, Any]) -> str:
-    """The table of the README, sorted by the number of parameters."""
-    header = ("recipe", "parameters", "epochs", "seeds", "test accuracy", "training, s", "total, s", "measured")
+    """A row per recipe, sorted by the number of parameters. `VALIDATION` has the words for the validation digits."""
+    header = (
+        "recipe", "parameters", "epochs", "seeds", "validation digits", "test accuracy", "training, s", "total, s",
+        "measured",
+    )  # fmt: skip
     rows = [
         [
             f"`{row['recipe']}`",
             f"{row['num_parameters']:,}",
             "-".join(str(n) for n in sorted({min(row["num_epochs_run"]), max(row["num_epochs_run"])})),
             str(row["num_seeds"]),
+            VALIDATION[row["validation"]],
             percent(row["test_accuracy"], row["test_accuracy_interval"]),
             f"{row['train_seconds']:.0f} ± {row['train_seconds_interval']:.0f}",
             f"{row['total_seconds']:.0f} ± {row['total_seconds_interval']:.0f}",

@@ -271,7 +271,8 @@ def interval_over_seeds(values: Sequence[float], image_errors: Sequence[float], 
     """The interval of the mean of one value per seed, given the standard error of each from its images (NaN: unknown).
 
     All seeds have the same images, so the error from the images does not shrink with the number of seeds. Fractions
-    have their interval on the logit scale. There is no interval if no error is known.
+    have their interval on the logit scale; for a mean of 0 or 1 it ends there. There is no interval if no error is
+    known.
     """
     value, image_error = float(np.mean(values)), float(np.sqrt(np.mean(np.square(image_errors))))
     spread = float(np.var(values, ddof=1)) / len(values) if len(values) > 1 else math.nan
@@ -286,6 +287,8 @@ def interval_over_seeds(values: Sequence[float], image_errors: Sequence[float], 
     else:
         margin, _ = _student(value, math.sqrt(variance), df)
         low, high = value - margin, value + margin
+        if is_fraction:
+            low, high = max(0.0, low), min(1.0, high)
     return replace(interval, low=low, high=high)
 
 

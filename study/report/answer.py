@@ -25,6 +25,14 @@ CONDITIONS = (
 ADVERSARIAL = ("spatial_worst_case", "robust_linf_0.1", "pgd_linf_0.1")
 THRESHOLDS = (0.90, 0.95, 0.98, 0.99, 0.995)  # columns of the table
 CURVE_THRESHOLDS = np.linspace(0.5, 1, 501)
+# The columns of the README's table: metric -> heading.
+HEADLINE = {
+    "test_accuracy": "test digits",
+    "corruptions_mean": "MNIST-C",
+    "shift_4px": "shifted by up to 4 px",
+    "spatial_worst_case": "worst of 775 moves",
+    "robust_linf_0.1": "attacked, l-infinity 0.1",
+}
 
 
 @dataclass(frozen=True)
@@ -179,6 +187,35 @@ def thresholds_figure(networks: Sequence[Network], conditions: Sequence[str]) ->
              ylim=(0, len(conditions) + 0.3))  # fmt: skip
     legend_below(figure, list(counts))
     return figure
+
+
+# The table of the README.
+
+
+def headline_table(networks: Sequence[Network]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: the accuracies of each network in percent, with the number of images in the header."""
+    counts = {
+        metric: next((network.results(metric)[0].n for network in networks if network.results(metric)), 0)
+        for metric in HEADLINE
+    }
+    columns = [f"{name}{f', n {counts[metric]:,}' if counts[metric] else ''}" for metric, name in HEADLINE.items()]
+    rows = [
+        [network.label, f"{network.group.num_parameters:,}", str(len(network.seeds)),
+         *(_headline_cell(network, metric) for metric in HEADLINE)]
+        for network in networks
+    ]  # fmt: skip
+    return ["recipe", "parameters", "seeds", *columns], rows
+
+
+def _headline_cell(network: Network, metric: str) -> str:
+    """Such as `99.62 (99.55-99.69)`, without an interval for too few seeds; `-` if a seed has no value."""
+    interval = network.interval(metric)
+    if interval is None:
+        return "-"
+    digits = 2 if metric == "test_accuracy" else 1
+    value, low, high = (f"{100 * part:.{digits}f}" for part in (interval.value, interval.low, interval.high))
+    has_interval = interval.has_enough_seeds and not np.isnan(interval.low)
+    return f"{value}{f' ({low}-{high})' if has_interval else ''}{DAGGER if network.is_trained_on(metric) else ''}"
 
 
 # The table of the conditions.

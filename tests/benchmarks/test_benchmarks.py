@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from torchvision.datasets import MNIST
 
-from benchmarks import results
+from benchmarks import results, trainer_results
 from benchmarks.epoch_speed import flops_per_epoch
 from benchmarks.peers import raw_folder, training_arrays
 from benchmarks.results import DOCUMENTS, finished_runs, in_a_process, read, runs_to_throw_away, spread, with_tables
@@ -26,18 +26,31 @@ def test_documents_show_the_newest_results(document):
 
 
 def test_a_changed_digit_in_a_document_or_in_the_data_is_noticed(tmp_path, monkeypatch):
-    readme = DOCUMENTS[0].read_text()
-    start, end = (readme.index(f"<!-- {marker} -->") for marker in ("table trainer_results", "end"))
-    digits = [place for place in range(start, end) if readme[place].isdigit()]
+    document = (PROJECT_FOLDER / "benchmarks" / "README.md").read_text()
+    start = document.index("<!-- table trainer_results -->")
+    table = document[start : document.index("<!-- end -->", start) + len("<!-- end -->")]
+    digits = [place for place, character in enumerate(table) if character.isdigit()]
     assert len(digits) > 100
     for place in digits[:: len(digits) // 10]:
-        changed = f"{readme[:place]}{(int(readme[place]) + 1) % 10}{readme[place + 1 :]}"
-        assert with_tables(changed) == readme != changed
+        changed = f"{table[:place]}{(int(table[place]) + 1) % 10}{table[place + 1 :]}"
+        assert with_tables(changed) == table != changed
     values = read("trainer_results")
     values["rows"][0]["test_accuracy"] += 0.001
     (tmp_path / "trainer_results.json").write_text(json.dumps(values))
     monkeypatch.setattr(results, "OUTPUT", tmp_path)
-    assert with_tables(readme) != readme
+    assert with_tables(table) != table
+
+
+def test_the_table_of_recipes_says_how_the_validation_digits_were_chosen():
+    row = {"recipe": "linear", "num_parameters": 7850, "num_epochs_run": [20, 20], "num_seeds": 2, "date": "2026-11-20"}
+    row |= {
+        f"{field}{end}": 0.5
+        for field in ("test_accuracy", "train_seconds", "total_seconds")
+        for end in ("", "_interval")
+    }
+    rows = [{**row, "validation": validation} for validation in ("random", "writers")]
+    lines = trainer_results.markdown({"rows": rows}).splitlines()
+    assert " | 2 | random | " in lines[2] and " | 2 | by other writers | " in lines[3]
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

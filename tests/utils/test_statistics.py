@@ -284,6 +284,7 @@ def test_an_interval_over_seeds_adds_the_error_from_the_images():
     single = interval_over_seeds([0.98], [0.01])
     assert not single.has_enough_seeds and math.isnan(single.seed_error) and single.low < 0.98 < single.high
     assert math.isnan(interval_over_seeds([0.98], [math.nan]).low)
+    assert interval_over_seeds([0.0] * 5, [0.01] * 5).low == 0 < interval_over_seeds([0.0] * 5, [0.01] * 5).high
 
 
 def test_the_spread_of_writers_is_found_and_absent_if_they_are_alike():

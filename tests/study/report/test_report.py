@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from made_runs import make_run
 
+from benchmarks import results
 from study.ablation import BASELINE, AblationResults, VariantResult
 from study.comparison.groups import RunGroup
 from study.label_errors import label_errors_folder, study_label_errors
-from study.report.answer import ADVERSARIAL, CONDITIONS, Accuracies
+from study.report.answer import ADVERSARIAL, CONDITIONS, Accuracies, headline_table
 from study.report.evidence import Network, is_trained_on
 from study.report.report import write_report
 from study.report.sections import METRIC_TABLES, ablation_section
@@ -185,6 +186,43 @@ def test_conditions_of_the_augmentation_are_marked(metric, changes, is_covered, 
     recipe = replace(Recipe("linear", num_epochs=1), **changes)
     assert is_trained_on(recipe, metric) == is_covered
     assert network_with({metric: [0.9] * 5}, recipe).text(metric).endswith("†") == is_covered
+
+
+# The table of the README.
+
+
+def test_the_table_of_the_readme_has_the_means_and_intervals_of_the_report(home):
+    """Mean over the seeds with the interval of the report, a dash for what was not measured, a dagger for what the
+    augmentation covers."""
+    seeds = {"corruptions_mean": [0.7, 0.71, 0.69, 0.7, 0.7], "shift_4px": [0.9] * 5}
+    networks = [
+        network_with(seeds, replace(Recipe("linear", num_epochs=1), translation_pixels=4.0)),
+        network_with({"corruptions_mean": [0.5] * 3}, Recipe("FC10", num_epochs=1)),
+    ]
+    header, rows = headline_table(networks)
+    assert header == ["recipe", "parameters", "seeds", "test digits", "MNIST-C, n 500", "shifted by up to 4 px, n 500",
+                      "worst of 775 moves", "attacked, l-infinity 0.1"]  # fmt: skip
+    interval = networks[0].interval("corruptions_mean")
+    assert rows[0][:3] == ["linear by the default recipe, num epochs 1, translation pixels 4", "7,850", "5"]
+    assert rows[0][4] == f"70.0 ({100 * interval.low:.1f}-{100 * interval.high:.1f})"
+    assert re.fullmatch(r"90\.0 \(\d\d\.\d-\d\d\.\d\)†", rows[0][5]) and rows[0][6:] == ["-", "-"]
+    assert rows[1][4:] == ["50.0", "-", "-", "-"]  # three seeds are too few for an interval
+
+
+def test_the_readme_is_filled_from_report_json(partly_measured, home, monkeypatch):
+    environment = {"started": "2026-11-21T20:23:26+00:00", "device": "a CPU", "packages": {"torch": "2.15.0"}}
+    (partly_measured.path / "environment.json").write_text(json.dumps(environment))
+    write_report(home / "docs")
+    monkeypatch.setattr(results, "REPORT", home / "docs" / "report.json")
+    readme = "<!-- table report -->\nold\n<!-- end -->"
+    filled = results.with_tables(readme)
+    assert (
+        "| `linear by the default recipe, num epochs 1` | 7,850 | 1 | 90.00 | - | - | - | - |" in filled
+        and "old" not in filled
+    )
+    assert filled.endswith("\n\na CPU, torch 2.15.0, 2026-11-21.\n<!-- end -->")
+    monkeypatch.setattr(results, "REPORT", home / "nothing.json")
+    assert "Not measured yet: `mnist report --output docs`" in results.with_tables(filled)
 
 
 @pytest.fixture
