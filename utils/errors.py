@@ -3,18 +3,34 @@
 import difflib
 import errno
 import os
+import re
+import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 # Errors of a full or read-only disk.
 DISK_ERRORS = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM,
 }  # fmt: skip
+# What could move the cursor, hide or reorder text in a terminal: ASCII's and Latin-1's control characters, marks and
+# overrides of the writing direction (Unicode, UAX 9), and halves of surrogate pairs, which cannot be printed at all.
+CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class UserError(Exception):
     """An error that the user can fix. One or two lines: what was wrong, what was expected, what to do next."""
+
+    def __str__(self) -> str:
+        """The message without control characters: it may quote a file."""
+        return "\n".join(map(printable, super().__str__().split("\n")))
+
+
+def printable(text: str) -> str:
+    """The text with a question mark for each control character, and for each byte of a file name that is not text."""
+    return CONTROL_CHARACTERS.sub("?", text)
 
 
 def brief(value: object) -> str:
@@ -46,10 +62,20 @@ def needs_extra(extra: str) -> Iterator[None]:
         ) from None
 
 
+class Stopped(KeyboardInterrupt):
+    """The user, the system or a cluster's scheduler asked the process to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__("stopped by " + ("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name))
+        self.number = number
+
+
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """Wraps every command: a UserError or a full or read-only disk becomes one or two lines and exit code 2, Ctrl-C
-    exit code 130. A bug keeps its traceback."""
+    """Wraps every command: a UserError or a full or read-only disk becomes one or two lines and exit code 2. Ctrl-C,
+    SIGTERM and SIGHUP end the command with a message and the exit codes 130, 143 and 129, a second one of them at once.
+    A bug keeps its traceback."""
+    handlers = raise_at_signals()
     try:
         yield
     except UserError as error:
@@ -67,7 +93,27 @@ def exit_on_user_error() -> Iterator[None]:
             2,
         )
     except KeyboardInterrupt as stop:
-        _exit(str(stop) or "stopped by Ctrl-C", 130)
+        _exit(str(stop) or "stopped by Ctrl-C", 128 + getattr(stop, "number", signal.SIGINT))
+    finally:
+        for number, handler in handlers.items():
+            if signal.getsignal(number) is _stop:  # else stopping, and a second signal must find no traceback
+                signal.signal(number, handler)
+
+
+def raise_at_signals() -> dict[int, Any]:
+    """Makes SIGINT, SIGTERM and SIGHUP raise Stopped, and a second one of them end the process at once. Returns the
+    handlers before. Does nothing outside the main thread, or for a signal that the caller ignores, as nohup does."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    return {number: signal.signal(number, _stop) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
+
+
+def _stop(number: int, _frame: Any) -> None:
+    for other in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        if signal.getsignal(other) is _stop:
+            signal.signal(other, lambda second, _frame: os._exit(128 + second))
+    raise Stopped(number)
 
 
 def _exit(message: str, code: int) -> None:

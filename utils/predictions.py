@@ -1,7 +1,6 @@
 """The predictions of a network for a data set, as stored in predictions/test.npz."""
 
 import io
-import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ from scipy.special import softmax
 
 from utils.errors import UserError
 from utils.files import shown, write_whole
+from utils.outside import DamagedFile, read_arrays
 
 
 @dataclass(frozen=True)
@@ -71,17 +71,19 @@ class Predictions:
 def load_predictions(path: Path) -> Predictions:
     """Reads the file that `save` wrote. Raises UserError if it is missing, damaged or in another format."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            logits, labels = arrays["logits"], arrays["labels"]
-            writers = arrays["writers"].astype(np.int64) if "writers" in arrays else None
+        arrays = read_arrays(path, ("logits", "labels", "writers"))
+        logits, labels, writers = arrays["logits"], arrays["labels"], arrays.get("writers")
     except FileNotFoundError:
         raise UserError(f"{shown(path)} is missing: the run is unfinished") from None
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
-        raise UserError(f"{shown(path)} is damaged, or not a file of predictions: {error}") from None
-    fits = logits.ndim == 2 and labels.shape == (len(logits),) and len(labels)
-    fits = fits and (writers is None or writers.shape == labels.shape)
-    if not fits or not np.isfinite(logits).all() or not np.isin(labels, range(logits.shape[1])).all():
+    except (DamagedFile, KeyError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{shown(path)} is damaged, or not a file of predictions: {reason}") from None
+    fits = logits.ndim == 2 and labels.shape == (len(logits),) and len(labels) and labels.dtype.kind in "iu"
+    fits = fits and (writers is None or (writers.shape == labels.shape and writers.dtype.kind in "iu"))
+    fits = fits and (np.abs(logits) < np.finfo(np.float32).max).all()
+    if not fits or labels.min() < 0 or labels.max() >= logits.shape[1]:
         raise UserError(
             f"{shown(path)} is damaged: expected finite logits (n, classes) and labels (n,) from 0 to classes - 1"
         )
+    writers = None if writers is None else writers.astype(np.int64)
     return Predictions(logits.astype(np.float32), labels.astype(np.int64), writers)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from utils.errors import UserError
+from utils.errors import UserError, printable
 from utils.files import PROJECT_FOLDER, is_checkout
 from utils.recipe import Execution, Recipe
 
@@ -238,8 +238,8 @@ def describe_environment(execution: Execution, num_together: int = 1) -> dict[st
     commit = _git("rev-parse", "HEAD")
     return {
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "command": sys.argv,
-        "working_folder": str(Path.cwd()),
+        "command": [Path(sys.argv[0]).name, *map(_without_home, sys.argv[1:])],
+        "working_folder": _without_home(str(Path.cwd())),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "platform": platform.platform(),
@@ -249,6 +249,12 @@ def describe_environment(execution: Execution, num_together: int = 1) -> dict[st
         "git_commit": commit,
         "git_tree_is_clean": None if commit is None else _git("status", "--porcelain") == "",
     }
+
+
+def _without_home(text: str) -> str:
+    """The text with ~ for the user's home folder, so that a published run does not name the user."""
+    home = str(Path.home())
+    return printable(text if home == Path(home).anchor else re.sub(rf"{re.escape(home)}(?![^/\\,])", "~", text))
 
 
 def device_name(device: torch.device) -> str:

@@ -15,12 +15,12 @@ from jaxtyping import Float
 
 from models.model_string import Conv, FullyConnected, ModelString, Pool, Shape, parse
 from utils.errors import UserError
-from utils.files import write_whole
+from utils.files import shown, write_whole
+from utils.outside import DamagedFile, read_arrays
 
 Array = Float[np.ndarray, "..."]
 Arrays = dict[str, Array]
 FILE_NAME = re.compile(r"weight_details(.+)\.npz")
-MAX_BYTES = 2**30
 
 
 def weights_file_name(model_string: ModelString) -> str:
@@ -39,19 +39,15 @@ def read_weights(path: Path) -> tuple[ModelString, Arrays]:
     model_string = parse(match[1])
     shapes = _file_shapes(model_string)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if sum(entry.file_size for entry in file.zip.infolist()) > MAX_BYTES:
-                raise UserError(f"{path} unpacks to over {MAX_BYTES // 2**30} GiB: expected weights of {model_string}")
-            for name in sorted(set(file) - set(shapes)):
-                raise UserError(f"{path}: {name} is not an array of {model_string}; expected {', '.join(shapes)}")
-            for name in [name for name in shapes if name not in file]:
-                raise UserError(f"{path}: {name} is missing; expected it with the shape {shapes[name]}")
-            arrays = {name: _checked(path, name, file[name], shape) for name, shape in shapes.items()}
-    except UserError:
-        raise
-    except Exception as error:  # NumPy raises many types for a damaged file
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "damaged, or not plain arrays"
-        raise UserError(f"cannot read {path}: {reason}") from None
+        file = read_arrays(path)
+    except (OSError, DamagedFile) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"cannot read {shown(path)}: {reason}; expected plain arrays of weights") from None
+    for name in sorted(set(file) - set(shapes)):
+        raise UserError(f"{shown(path)}: {name} is not an array of {model_string}; expected {', '.join(shapes)}")
+    for name in [name for name in shapes if name not in file]:
+        raise UserError(f"{shown(path)}: {name} is missing; expected it with the shape {shapes[name]}")
+    arrays = {name: _checked(path, name, file[name], shape) for name, shape in shapes.items()}
     return model_string, {_platform_name(model_string, name): array for name, array in arrays.items()}
 
 

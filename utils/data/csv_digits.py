@@ -1,5 +1,6 @@
 """Digits in CSV files: a label and 784 pixel values in each row, or the pixels alone, with or without a header."""
 
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +13,12 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from utils.errors import UserError
+from utils.files import shown
+from utils.outside import read_bounded
 
 NUM_PIXELS = 784
-NUMBER = re.compile(r"[+-]?\d*\.?\d+([eE][+-]?\d+)?")
+NUMBER = re.compile(r"[+-]?\d{0,20}\.?\d{1,20}([eE][+-]?\d{1,4})?")
+MAX_LINE = 2**16  # characters of a line that are looked at; a line of 785 cells has at most 3,200
 MAX_BYTES = 2**30  # MNIST's 70,000 digits take about 130 MB
 EXPECTED = (  # without and with labels
     "expected 784 pixel values from 0 to 255 and no label",
@@ -37,48 +41,54 @@ def csv_images(file: str) -> UInt8[Tensor, "n 28 28"]:
 
 def _read_table(path: Path, has_labels: bool) -> np.ndarray:
     """Rows of a label, if the file has labels, and 784 pixels, int32 (n, 785 or 784). All values are checked."""
-    first, expected, num_columns = _first_row(path), EXPECTED[has_labels], NUM_PIXELS + has_labels
+    content = _content(path)
+    lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", errors="replace")
+    first, expected, num_columns = _cells(lines.readline(MAX_LINE)), EXPECTED[has_labels], NUM_PIXELS + has_labels
     if first == [""]:
-        raise UserError(f"{path} is empty or begins with an empty line: {expected} in each row")
+        raise UserError(f"{shown(path)} is empty or begins with an empty line: {expected} in each row")
     if len(first) == NUM_PIXELS + (not has_labels):
-        raise UserError(f"{path} has {len(first)} columns, so it has {'no ' * has_labels}labels: {expected}")
+        raise UserError(f"{shown(path)} has {len(first)} columns, so it has {'no ' * has_labels}labels: {expected}")
     has_header = not NUMBER.fullmatch(first[0])
     limits = np.full(num_columns, 255)
     if has_labels:
         limits[0] = 9
+    is_valid = len(first) == num_columns
     try:
-        table = pd.read_csv(
-            path, header=None, skiprows=int(has_header), dtype=np.int32, encoding="utf-8-sig"
-        ).to_numpy()
-        is_valid = len(first) == num_columns == table.shape[1] and table.min() >= 0 and (table <= limits).all()
+        if is_valid:
+            rows = io.BytesIO(content)
+            table = pd.read_csv(rows, header=None, skiprows=int(has_header), dtype=np.int32, encoding="utf-8-sig")
+            values = table.to_numpy()
+            is_valid = values.shape[1] == num_columns and values.min() >= 0 and (values <= limits).all()
     except (ValueError, OverflowError):  # pandas' errors of parsing are ValueErrors
         is_valid = False
     if not is_valid:
-        raise UserError(f"{path}{_first_error(path, has_header, limits)}; {expected}")
-    return table
+        lines.seek(0)
+        raise UserError(f"{shown(path)}{_first_error(lines, has_header, limits)}; {expected}")
+    return values
 
 
-def _first_row(path: Path) -> list[str]:
+def _content(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path} is larger than 1 GiB; split it into several files and join them by commas")
-        with path.open(encoding="utf-8-sig") as file:
-            return _cells(file.readline(2**16))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise UserError(f"cannot read {path}: {reason}. Expected a CSV file of digits.") from None
+        return read_bounded(path, MAX_BYTES)
+    except OSError as error:
+        raise UserError(
+            f"cannot read {shown(path)}: {error.strerror}.\n"
+            "Expected a CSV file of digits, of at most 1 GiB; several files are joined by commas."
+        ) from None
 
 
-def _first_error(path: Path, has_header: bool, limits: np.ndarray) -> str:
+def _first_error(lines: io.TextIOWrapper, has_header: bool, limits: np.ndarray) -> str:
     """The first invalid line of a file that could not be read, and what is wrong with it."""
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        for number, line in enumerate(file, start=1):
-            cells = _cells(line)
-            if len(cells) != len(limits):
-                return f", line {number}: {len(cells)} columns"
-            for column, (cell, limit) in enumerate(zip(cells, limits, strict=True), start=1):
-                if (number > 1 or not has_header) and not (cell.isdecimal() and int(cell) <= limit):
-                    return f", line {number}, column {column}: '{cell[:20]}'"
+    number = 0
+    while line := lines.readline(MAX_LINE):
+        number += 1
+        cells = _cells(line)
+        if len(cells) != len(limits):
+            return f", line {number}: {len(cells)} columns"
+        for column, (cell, limit) in enumerate(zip(cells, limits, strict=True), start=1):
+            is_value = cell.isascii() and cell.isdecimal() and len(cell) <= 9 and int(cell) <= limit
+            if not is_value and (number > 1 or not has_header):
+                return f", line {number}, column {column}: '{cell[:20]}'"
     return " holds no row of digits"
 
 

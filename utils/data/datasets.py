@@ -1,9 +1,12 @@
 """All data sets: `load_dataset(name, split)` returns an `ImageSet`. To add a data set, add an entry to `DATASETS`.
 
-Every image is 28 x 28, bright on dark. A download is verified by its published checksum. At every reading the checksum
-of the file's format, its header, its length and its labels are verified.
+Every image is 28 x 28, bright on dark. A download is verified by its published checksums. At every reading the checksum
+of the file's format, its header, its length and its labels are verified, and of a zip file also its sha256.
 """
 
+import bz2
+import gzip
+import io
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -18,15 +21,17 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from utils.data.array_files import DamagedFile, as_images, as_labels, read_idx, read_npz
+from utils.data.array_files import as_images, as_labels, read_idx, read_npz
 from utils.data.csv_digits import CSV_FORM, TEST_FRACTION, CsvName, csv_digits
 from utils.data.digit_preprocessing import to_mnist_form
-from utils.data.downloads import DataFile, available_files, read_file, torchvision_dataset
+from utils.data.downloads import DataFile, available_files, read_file, sha256_of, torchvision_dataset
 from utils.data.splits import DIGIT_NAMES, ImageSet, stratified_sample, stratified_split, writer_split
 from utils.data.writers import mnist_writers
-from utils.errors import UserError
+from utils.errors import UserError, printable
+from utils.outside import DamagedFile, open_regular, read_bounded
 
 Split = Literal["train", "test"]
+MAX_USPS_BYTES = 2**26
 WRITER_COLUMN = 2  # of QMNIST's table of labels
 Files = tuple[DataFile, ...]
 
@@ -101,10 +106,10 @@ def _load_pair(name: str, split: str, first_label: int = 0) -> ImageSet:
     """A file of images and a file of labels. The labels in the file begin with `first_label`."""
     names = class_names(name)
     images_file, labels_file = available_files(*DATASETS[name].files[split])
-    images = read_file(images_file, lambda path: as_images(_read_array(path, images_file.member)))
+    images = read_file(images_file, lambda path: as_images(_read_array(path, images_file)))
 
     def read_labels(path: Path) -> Int64[Tensor, " n"]:
-        labels = as_labels(_read_array(path, labels_file.member), range(first_label, first_label + len(names)))
+        labels = as_labels(_read_array(path, labels_file), range(first_label, first_label + len(names)))
         if len(labels) != len(images):
             raise DamagedFile(f"it holds {len(labels):,} labels for {len(images):,} images")
         return labels - first_label
@@ -129,15 +134,14 @@ def _load_emnist(name: str, split: str, first_label: int = 0) -> ImageSet:
     return replace(whole, images=whole.images.transpose(1, 2).contiguous())  # the file has columns as rows
 
 
-def _read_array(path: Path, member: str) -> Tensor:
-    """The array in an npz or idx file, or in the idx file `member` of a zip file."""
-    if not member:
+def _read_array(path: Path, file: DataFile) -> Tensor:
+    """The array in an npz or idx file, or in an idx file inside a zip file with the published checksum."""
+    if not file.member:
         return read_npz(path) if path.suffix == ".npz" else read_idx(path)
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(member) as file:
-            return read_idx(file)  # type: ignore[arg-type]  # the file is a BufferedIOBase
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise DamagedFile(f"it is not a complete zip file with {member}: {error}") from None
+    if sha256_of(path) != file.sha256:
+        raise DamagedFile("its checksum is wrong")
+    with open_regular(path) as opened, zipfile.ZipFile(opened) as archive, archive.open(file.member) as member:
+        return read_idx(member)
 
 
 def _load_usps(name: str, split: str) -> ImageSet:
@@ -152,14 +156,24 @@ def _load_usps(name: str, split: str) -> ImageSet:
 def _read_usps(path: Path) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.datasets import load_svmlight_file  # takes half a second to import
 
+    zipped = io.BytesIO(read_bounded(path, MAX_USPS_BYTES))
     try:
         if path.suffix == ".bz2":
-            values, labels = load_svmlight_file(str(path), n_features=256, dtype=np.float32)
-            return labels - 1, values.toarray()
-        table = pd.read_csv(path, sep=r"\s+", header=None, dtype=np.float32).to_numpy()
+            text = bz2.BZ2File(zipped).read(MAX_USPS_BYTES)
+            values, labels = load_svmlight_file(io.BytesIO(text), n_features=256, dtype=np.float32)
+            return _checked_usps(labels - 1, values.toarray())
+        text = gzip.GzipFile(fileobj=zipped).read(MAX_USPS_BYTES)
+        table = pd.read_csv(io.BytesIO(text), sep=r"\s+", header=None, dtype=np.float32).to_numpy()
+        return _checked_usps(table[:, 0], table[:, 1:])
     except (ValueError, OSError, EOFError, zlib.error) as error:
         raise DamagedFile(f"it does not hold rows of 256 numbers: {error}") from None
-    return table[:, 0], table[:, 1:]
+
+
+def _checked_usps(labels: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Raises ValueError for other values than digits and 256 grey values from -1 to 1 in each row."""
+    if values.shape[1:] != (256,) or not (np.abs(values) <= 1).all() or not np.isin(labels, range(10)).all():
+        raise ValueError("expected a digit and 256 values from -1 to 1 in each row")
+    return labels, values
 
 
 def _load_bundled(name: str, split: str) -> ImageSet:
@@ -175,8 +189,9 @@ def _load_bundled(name: str, split: str) -> ImageSet:
 def _load_csv(name: str, split: str) -> ImageSet:
     files = CsvName.parse(name)
     if not files.test_files:
-        return _part_of(ImageSet(name, *csv_digits(files.train_files)), split, files.test_fraction)
-    return ImageSet(f"{name}/{split}", *csv_digits(files.train_files if split == "train" else files.test_files))
+        return _part_of(ImageSet(printable(name), *csv_digits(files.train_files)), split, files.test_fraction)
+    chosen = files.train_files if split == "train" else files.test_files
+    return ImageSet(f"{printable(name)}/{split}", *csv_digits(chosen))
 
 
 def _in_mnist_form(originals: Iterable[np.ndarray]) -> UInt8[Tensor, "n 28 28"]:
@@ -191,27 +206,54 @@ def _part_of(whole: ImageSet, split: str, test_fraction: float) -> ImageSet:
     return train if split == "train" else test
 
 
-# The registry. URLs, checksums and class names come from torchvision.
+# The registry. URLs, md5 and class names come from torchvision, sha256 from TensorFlow Datasets and our own copies.
+# Without: the images of QMNIST and libsvm's USPS.
+
+SHA256 = {
+    "mnist/train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "mnist/train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "mnist/t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "mnist/t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    "fashion_mnist/train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+    "fashion_mnist/train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    "fashion_mnist/t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    "fashion_mnist/t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+    "kmnist/train-images-idx3-ubyte.gz": "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
+    "kmnist/train-labels-idx1-ubyte.gz": "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
+    "kmnist/t10k-images-idx3-ubyte.gz": "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
+    "kmnist/t10k-labels-idx1-ubyte.gz": "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
+    "kmnist/kmnist-test-imgs.npz": "692d824896bec8f3c357ebf7a0fe904ed67ac632ce953d0b58f7fbef7bb27d87",
+    "kmnist/kmnist-test-labels.npz": "660f13a4705431ea2a6391c41ecbe384cd0d932c595a101ec4f3b8989e785046",
+    "qmnist_labels/qmnist-train-labels-idx2-int.gz": "2c05dc77f6b916b38e455e97ab129a42a444f3dbef09b278a366f82904e0dd9f",
+    "qmnist_labels/qmnist-test-labels-idx2-int.gz": "9fbcbe594c3766fdf4f0b15c5165dc0d1e57ac604e01422608bb72c906030d06",
+    "emnist/gzip.zip": "fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e",
+    "usps/zip.train.gz": "66ebf231ab51f2cf6ac1a892d0f98ccffee1079d7a5db638c1f11f366046ca16",
+    "usps/zip.test.gz": "157928669fe902de2c31ac9e0000e13fc6dc67c6fc84c62c5af2500b4e0ebe25",
+}
+
+
+def _file(folder: str, name: str, torchvision: str = "", md5: str | None = None, member: str = "") -> DataFile:
+    return DataFile(folder, name, torchvision, md5=md5, sha256=SHA256.get(f"{folder}/{name}"), member=member)
 
 
 def _pair(folder: str, prefix: str, torchvision: str = "") -> Files:
     """Images and labels under the usual file names of gzipped idx files."""
-    return tuple(DataFile(folder, f"{prefix}-{part}-ubyte.gz", torchvision) for part in ("images-idx3", "labels-idx1"))
+    return tuple(_file(folder, f"{prefix}-{part}-ubyte.gz", torchvision) for part in ("images-idx3", "labels-idx1"))
 
 
 def _emnist(part: str) -> dict[str, Sequence[Files]]:
     """A part of EMNIST: files in a folder of its own, or members of the zip file of all parts."""
     pairs = {split: _pair(f"emnist_{part}", f"emnist-{part}-{split}") for split in get_args(Split)}
     return {
-        split: [pair, tuple(DataFile("emnist", "gzip.zip", "EMNIST", member=f"gzip/{file.name}") for file in pair)]
+        split: [pair, tuple(_file("emnist", "gzip.zip", "EMNIST", member=f"gzip/{file.name}") for file in pair)]
         for split, pair in pairs.items()
     }
 
 
 def _qmnist(split: str) -> Files:
     return (
-        DataFile("qmnist", f"qmnist-{split}-images-idx3-ubyte.gz", "QMNIST"),
-        DataFile("qmnist_labels", f"qmnist-{split}-labels-idx2-int.gz", "QMNIST"),
+        _file("qmnist", f"qmnist-{split}-images-idx3-ubyte.gz", "QMNIST"),
+        _file("qmnist_labels", f"qmnist-{split}-labels-idx2-int.gz", "QMNIST"),
     )
 
 
@@ -239,8 +281,8 @@ DATASETS = {
             "test": [
                 _pair("kmnist", "t10k", "KMNIST"),
                 (
-                    DataFile("kmnist", "kmnist-test-imgs.npz", md5="dace6de62ca8b90843cc45366337d02e"),
-                    DataFile("kmnist", "kmnist-test-labels.npz", md5="3ae489a79983d0fe386152684e3b5412"),
+                    _file("kmnist", "kmnist-test-imgs.npz", md5="dace6de62ca8b90843cc45366337d02e"),
+                    _file("kmnist", "kmnist-test-labels.npz", md5="3ae489a79983d0fe386152684e3b5412"),
                 ),
             ],
         },
@@ -267,12 +309,12 @@ DATASETS = {
         _load_usps,
         {
             "train": [
-                (DataFile("usps", "zip.train.gz", md5="206835541ea704bcfb4b6eea872678bf"),),
-                (DataFile("usps", "usps.bz2", "USPS"),),
+                (_file("usps", "zip.train.gz", md5="206835541ea704bcfb4b6eea872678bf"),),
+                (_file("usps", "usps.bz2", "USPS"),),
             ],
             "test": [
-                (DataFile("usps", "zip.test.gz", md5="6562929fa4aa7a165f7229d5f7598658"),),
-                (DataFile("usps", "usps.t.bz2", "USPS"),),
+                (_file("usps", "zip.test.gz", md5="6562929fa4aa7a165f7229d5f7598658"),),
+                (_file("usps", "usps.t.bz2", "USPS"),),
             ],
         },
     ),

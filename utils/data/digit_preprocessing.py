@@ -4,7 +4,7 @@
 
 import io
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from PIL import Image, ImageOps
 from scipy import ndimage
 
 from utils.errors import UserError, needs_extra
+from utils.files import shown
+from utils.outside import read_bounded
 
 BOX = 20  # longer side of the scaled digit, pixels
 SIDE = 28  # side of an MNIST image, pixels
@@ -68,39 +70,40 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 MAX_BYTES = 2**26
 MIN_SIDE = 8
 MAX_PIXELS = 100_000_000
+MAX_SCANS = 50  # of a progressive JPEG, which has about ten; each costs time for the whole picture
 WORKING_SIDE = 400  # pixels; larger pictures are reduced to this, where a pen's stroke still has several pixels
 
 Grey = Float[np.ndarray, "_ _"]  # height, width
 
 
-def read_picture(file: Path | bytes) -> Grey:
+def read_picture(file: Path | bytes, max_pixels: int = MAX_PIXELS, formats: Sequence[str] = FORMATS) -> Grey:
     """The picture as grey values from 0 (black) to 1 (white), rotated by its EXIF orientation, at most 400 x 400.
 
     Transparent pixels become paper: white, or black if the drawing is bright. Raises UserError for a file that is
-    missing, too large or not a picture.
+    missing, too large or not a picture in one of the formats.
     """
-    name = "the picture" if isinstance(file, bytes) else str(file)
+    name = "the picture" if isinstance(file, bytes) else shown(file)
     try:
-        if isinstance(file, Path) and file.stat().st_size > MAX_BYTES:
-            raise UserError(f"{name} is larger than {MAX_BYTES // 2**20} MiB: expected a picture of one digit")
-        content = file if isinstance(file, bytes) else file.read_bytes()
+        content = file if isinstance(file, bytes) else read_bounded(file, MAX_BYTES)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about large sizes, which are checked below, and about odd metadata
-            picture: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
-            if min(picture.size) < MIN_SIDE or picture.width * picture.height > MAX_PIXELS:
+            picture: Image.Image = Image.open(io.BytesIO(content), formats=formats)
+            if min(picture.size) < MIN_SIDE or picture.width * picture.height > max_pixels:
                 raise UserError(
                     f"{name} has {picture.width:,} x {picture.height:,} pixels: "
-                    f"expected at least {MIN_SIDE} per side and at most {MAX_PIXELS:,} in all"
+                    f"expected at least {MIN_SIDE} per side and at most {max_pixels:,} in all"
                 )
+            if picture.format == "JPEG" and content.count(b"\xff\xda") > MAX_SCANS:
+                raise UserError(f"{name} has more than {MAX_SCANS} scans: expected a photo as a camera saves it")
             picture.thumbnail((WORKING_SIDE, WORKING_SIDE), reducing_gap=2)  # decodes a JPEG only as finely as needed
             grey = _grey(ImageOps.exif_transpose(picture))
     except UserError:
         raise
     except Image.DecompressionBombError:
-        raise UserError(f"{name} has far more pixels than the maximum of {MAX_PIXELS:,}") from None
+        raise UserError(f"{name} has far more than {max_pixels:,} pixels: expected a picture of one digit") from None
     except Exception as error:  # Pillow raises many kinds of exceptions for damaged files
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is damaged or not a picture"
-        raise UserError(f"cannot read {name}: {reason}. Expected one of {', '.join(FORMATS)}.") from None
+        raise UserError(f"cannot read {name}: {reason}. Expected one of {', '.join(formats)}.") from None
     if not np.isfinite(grey).all():
         raise UserError(f"{name} holds NaN or infinite values: expected a picture of one digit")
     return grey

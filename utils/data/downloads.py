@@ -1,9 +1,10 @@
-"""Files of data sets in data/: downloaded if missing, verified by their checksum, written atomically.
+"""Files of data sets in data/: downloaded if missing, verified by their checksums, written atomically.
 
-URLs and checksums of public data sets come from torchvision. It takes a second to import, so it is imported only when a
-file is missing.
+URLs and md5 of public data sets come from torchvision. It takes a second to import, so it is imported only when a file
+is missing. URLs with https are tried first. A download must also have the sha256 of the registry, if that has one.
 """
 
+import functools
 import hashlib
 import http.client
 import os
@@ -12,10 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
-from utils.data.array_files import DamagedFile
 from utils.errors import UserError
 from utils.files import data_folder, shown, write_whole
+from utils.outside import DamagedFile, open_regular, read_bounded
 from utils.track import track
 
 T = TypeVar("T")
@@ -23,6 +25,12 @@ T = TypeVar("T")
 MAX_BYTES = 2**30  # no file of a data set is larger
 TIMEOUT_SECONDS = 20.0
 CHUNK_BYTES = 2**18
+# Torchvision has only http, or https for one mirror only, of the files of these classes.
+HTTPS = {
+    "MNIST": "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    "FashionMNIST": "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+    "KMNIST": "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,8 @@ class DataFile:
     """URLs of a file that torchvision does not know; without URLs it must be in data/ or in MNIST_STUDY_MIRROR."""
     md5: str | None = None
     """None if no checksum is published: then only the reader of the file checks its content."""
+    sha256: str | None = None
+    """None for the few files whose sha256 is not known; these have an md5."""
     member: str = ""
     """The file inside this zip file that is read."""
 
@@ -45,11 +55,12 @@ class DataFile:
         return data_folder() / self.folder / self.name
 
     def published(self) -> tuple[tuple[str, ...], str | None]:
-        """URLs and md5 of the file."""
+        """URLs, those with https first, and md5 of the file."""
         if not self.torchvision:
             return self.urls, self.md5
         urls, md5 = _published_files(torchvision_dataset(self.torchvision))[self.name]
-        return tuple(urls), md5
+        secure = [f"{HTTPS[self.torchvision]}{self.name}"] if self.torchvision in HTTPS else []
+        return tuple(sorted([*urls, *secure], key=lambda url: not url.startswith("https:"))), md5
 
 
 def torchvision_dataset(name: str) -> Any:
@@ -113,9 +124,11 @@ def _download(file: DataFile, problem: str, is_public: bool, advice: str) -> Non
         try:
             content = _content(url)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            failures.append(f"{url} ({getattr(error, 'reason', None) or error})")
+            reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+            failures.append(f"{url} ({reason})")
             continue
-        if md5 is None or hashlib.md5(content, usedforsecurity=False).hexdigest() == md5:
+        has_md5 = md5 is None or hashlib.md5(content, usedforsecurity=False).hexdigest() == md5
+        if has_md5 and (file.sha256 is None or hashlib.sha256(content).hexdigest() == file.sha256):
             write_whole(file.path, content)
             print(f"downloaded {file.name} from {url}")
             return
@@ -138,10 +151,12 @@ def _user_mirror(file: DataFile) -> list[str]:
 
 def _content(url: str) -> bytes:
     """The content at the URL, with a progress bar. Raises ValueError if it is larger than any data-set file."""
+    if url.startswith("file:"):
+        return read_bounded(Path(urllib.request.url2pathname(urlsplit(url).path)), MAX_BYTES)
     request = urllib.request.Request(url, headers={"User-Agent": "mnist-study-platform"})
     content = bytearray()
     with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
-        size = int(response.headers.get("Content-Length") or 0)
+        size = max(0, int(response.headers.get("Content-Length") or 0))
         name = url.rpartition("/")[2]
         with track(total=size or None, desc=name, unit="B", unit_scale=True) as bar:
             while chunk := response.read(CHUNK_BYTES):
@@ -150,3 +165,18 @@ def _content(url: str) -> bytes:
                 if len(content) > MAX_BYTES:
                     raise ValueError("larger than any file of a data set")
     return bytes(content)
+
+
+def sha256_of(path: Path) -> str:
+    """The checksum of the file in its present state, computed once per process. Raises OSError."""
+    state = path.stat()
+    return _sha256(path, state.st_size, state.st_mtime_ns)
+
+
+@functools.cache
+def _sha256(path: Path, _size: int, _changed: int) -> str:
+    checksum = hashlib.sha256()
+    with open_regular(path) as file:
+        while chunk := file.read(CHUNK_BYTES):
+            checksum.update(chunk)
+    return checksum.hexdigest()

@@ -1,9 +1,9 @@
 """The published test digits of MNIST-C: data/mnist_c.zip, or its unpacked folders data/mnist_c/<corruption>/.
 
-The files are never downloaded. They come from Zenodo, record 3239543.
+The files are never downloaded. They come from Zenodo, record 3239543. The zip file is verified by its sha256. For the
+unpacked images no checksum is published: their labels must be those of MNIST's test digits.
 """
 
-import functools
 import hashlib
 import zipfile
 from pathlib import Path
@@ -13,11 +13,14 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from utils.data.array_files import DamagedFile, as_images, as_labels, read_npy
+from utils.data.array_files import as_images, as_labels
+from utils.data.downloads import sha256_of
 from utils.errors import UserError
 from utils.files import data_folder, shown
+from utils.outside import DamagedFile, open_regular, read_npy
 
-ZIP_MD5 = "4b34b33045869ee6d424616cd3a65da3"
+ZIP_SHA256 = "af9ee8c6a815870c7fdde5af84c7bf8db0bcfa1f41056db83871037fba70e493"
+LABELS_SHA256 = "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5"  # as bytes
 NUM_DIGITS = 10_000
 ADVICE = "Download it again from Zenodo, record 3239543, or move it away to use generated digits."
 
@@ -32,8 +35,11 @@ def published_digits(name: str) -> tuple[UInt8[Tensor, "n 28 28"], Int64[Tensor,
         return *_read_digits(folder, folder), folder
     if not archive.exists():
         return None
-    state = archive.stat()
-    if _md5(archive, state.st_size, state.st_mtime_ns) != ZIP_MD5:
+    try:
+        is_published = sha256_of(archive) == ZIP_SHA256
+    except OSError as error:
+        raise UserError(f"cannot read {shown(archive)}: {error.strerror}.\n{ADVICE}") from None
+    if not is_published:
         raise UserError(f"{shown(archive)} is damaged: its checksum is wrong.\n{ADVICE}")
     return *_read_digits(zipfile.Path(archive, f"mnist_c/{name}/"), archive), archive
 
@@ -45,21 +51,20 @@ def _read_digits(folder: Path | zipfile.Path, place: Path) -> tuple[UInt8[Tensor
         images = _read_array(folder / file_name)
         images = as_images(images.squeeze(3) if images.shape[3:] == (1,) else images)
         file_name = "test_labels.npy"
-        return images, as_labels(_read_array(folder / file_name).long())
+        labels = as_labels(_read_array(folder / file_name).long())
+        if hashlib.sha256(labels.to(torch.uint8).numpy().tobytes()).hexdigest() != LABELS_SHA256:
+            raise DamagedFile("it does not hold the labels of MNIST's test digits")
+        return images, labels
     except (DamagedFile, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{shown(place)}: cannot use {file_name}: {reason}.\n{ADVICE}") from None
 
 
 def _read_array(path: Path | zipfile.Path) -> Tensor:
-    with path.open("rb") as file:
-        values = read_npy(file)  # type: ignore[arg-type]  # both kinds of path open a BufferedIOBase
+    with open_regular(path) if isinstance(path, Path) else path.open("rb") as file:
+        values = read_npy(file)
+    if values.dtype.kind == "f":
+        raise DamagedFile(f"it holds {values.dtype} values, expected integers")
     if values.shape[:1] != (NUM_DIGITS,):
         raise DamagedFile(f"it holds {values.dtype} values of shape {values.shape}, expected {NUM_DIGITS:,} digits")
     return torch.from_numpy(values if values.dtype == np.uint8 else values.astype(np.int64))
-
-
-@functools.cache
-def _md5(path: Path, _size: int, _changed: int) -> str:
-    """The checksum of the file in its present state, computed once for all corruptions."""
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()

@@ -5,6 +5,7 @@ A folder is data/NAME, or NAME in MNIST_STUDY_MIRROR if that is a folder. Nothin
 
 import csv
 import functools
+import io
 import os
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from torch import Tensor
 
 from utils.data.digit_preprocessing import FORMATS, read_digit
 from utils.data.splits import DIGIT_NAMES, ImageSet
-from utils.errors import UserError
+from utils.errors import UserError, brief
 from utils.files import data_folder, shown
+from utils.outside import read_bounded
 
 LABELS = "labels.csv"
+MAX_LABELS_BYTES = 2**24
 SUFFIXES = {f".{name.lower()}" for name in (*FORMATS, "jpg", "tif")}
 
 
@@ -47,12 +50,12 @@ def labelled_pictures(name: str) -> ImageSet:
     files = {path.name: path for path in _existing(name)}
     table = next(iter(files.values())).with_name(LABELS)
     try:
-        with table.open(newline="", encoding="utf-8") as file:
-            rows = [(files[row["file"]], DIGIT_NAMES.index(row["label"].strip())) for row in csv.DictReader(file)]
-    except (OSError, KeyError, ValueError, AttributeError) as error:
+        lines = io.StringIO(read_bounded(table, MAX_LABELS_BYTES).decode("utf-8-sig"), newline="")
+        rows = [(files[row["file"]], DIGIT_NAMES.index(row["label"].strip())) for row in csv.DictReader(lines)]
+    except (OSError, KeyError, ValueError, AttributeError, csv.Error) as error:
         raise UserError(
-            f"cannot use {shown(table)} ({error}): expected a header file,label and a row with a picture of the folder "
-            "and its digit"
+            f"cannot use {shown(table)} ({brief(error)}): expected a header file,label and a row with a picture of the "
+            "folder and its digit"
         ) from None
     if not rows:
         raise UserError(f"{shown(table)} names no picture: expected the rows file,label")
@@ -70,7 +73,10 @@ def _existing(name: str) -> list[Path]:
 
 
 def _digit(path: Path) -> UInt8[Tensor, "28 28"] | None:
-    return _cached_digit(path, path.stat().st_mtime_ns)
+    try:
+        return _cached_digit(path, path.stat().st_mtime_ns)
+    except OSError:  # such as a link to a file that is gone
+        return None
 
 
 @functools.cache

@@ -118,10 +118,20 @@ def test_every_public_file_has_a_url_and_a_checksum():
     for name in dataset_names():
         for groups in DATASETS[name].files.values():
             urls, md5s = zip(*(file.published() for group in groups for file in group if file.torchvision), strict=True)
-            assert all(url.startswith("http") for file_urls in urls for url in file_urls) and all(urls)
+            assert all(file_urls[0].startswith("https://") for file_urls in urls)
             assert all(len(md5) == 32 for md5 in md5s)
     ((images, _),) = DATASETS["mnist"].files["train"]
     assert images.published()[1] == "f68b3c2dcbeaaa9fbdd348bbdeb94873"
+
+
+def test_the_sha256_of_nearly_every_public_file_is_known():
+    files = {
+        file for name in dataset_names() for groups in DATASETS[name].files.values() for it in groups for file in it
+    }
+    of_unpacked_emnist = {file for file in files if file.folder.startswith("emnist_")}
+    assert {file.name for file in files - of_unpacked_emnist if not file.sha256} == {
+        "qmnist-train-images-idx3-ubyte.gz", "qmnist-test-images-idx3-ubyte.gz", "usps.bz2", "usps.t.bz2",
+    }  # fmt: skip
 
 
 def test_files_in_data_are_read_without_torchvision(mirror, home):

@@ -180,7 +180,13 @@ LABELS = np.arange(10_000) % 10
 
 
 @pytest.fixture
-def folder(home, images):
+def our_labels(monkeypatch):
+    """Makes LABELS count as the labels of MNIST's test digits."""
+    monkeypatch.setattr(mnist_c_files, "LABELS_SHA256", hashlib.sha256(LABELS.astype(np.uint8).tobytes()).hexdigest())
+
+
+@pytest.fixture
+def folder(home, images, our_labels):
     """data/mnist_c/fog with random images."""
     folder = home / "data" / "mnist_c" / "fog"
     folder.mkdir(parents=True)
@@ -199,7 +205,7 @@ def test_published_digits_are_read_from_their_folder(folder, images):
     assert_read("fog", "data/mnist_c/fog", images)
 
 
-def test_published_digits_are_read_from_the_zip(home, images, monkeypatch):
+def test_published_digits_are_read_from_the_zip(home, images, monkeypatch, our_labels):
     path = home / "data" / "mnist_c.zip"
     path.parent.mkdir()
     with zipfile.ZipFile(path, "w") as archive:
@@ -207,7 +213,7 @@ def test_published_digits_are_read_from_the_zip(home, images, monkeypatch):
         archive.writestr("mnist_c/zigzag/test_labels.npy", as_npy(LABELS))
     with pytest.raises(UserError, match=r"mnist_c.zip is damaged: its checksum is wrong\.\nDownload it again"):
         load_corrupted("zigzag")
-    monkeypatch.setattr(mnist_c_files, "ZIP_MD5", hashlib.md5(path.read_bytes()).hexdigest())
+    monkeypatch.setattr(mnist_c_files, "ZIP_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
     assert_read("zigzag", "data/mnist_c.zip", images)
 
 
@@ -246,6 +252,9 @@ def test_bad_images_are_refused(reason, folder, images):
 def test_bad_and_missing_labels_are_refused(folder):
     (folder / "test_labels.npy").write_bytes(as_npy(LABELS + 1))
     with pytest.raises(UserError, match=r"test_labels.npy: it does not hold labels from 0 to 9"):
+        load_corrupted("fog")
+    (folder / "test_labels.npy").write_bytes(as_npy(LABELS[::-1]))
+    with pytest.raises(UserError, match=r"test_labels.npy: it does not hold the labels of MNIST's test digits"):
         load_corrupted("fog")
     (folder / "test_labels.npy").unlink()
     with pytest.raises(UserError, match=r"test_labels.npy: No such file"):
