@@ -1,6 +1,6 @@
 """Commands that evaluate and compare trained networks. Each parses its options and calls one library function."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -23,21 +23,45 @@ class EvaluateOptions:
       mnist evaluate                          the newest finished run
       mnist evaluate RUN --dataset usps
       mnist evaluate RUN1 RUN2 RUN3
+      mnist evaluate RUN --test-time-shifts 1
+      mnist evaluate RUN --repair
     """
 
     runs: SeveralRuns = ()
     split: Split = "test"
     dataset: OtherDataset = None
+    test_time_shifts: Annotated[int, tyro.conf.arg(metavar="PIXELS")] = 0
+    """Average the probabilities over all shifts of an image by up to so many pixels: 1 takes 9 times as long, 2 takes
+    25 times."""
+    repair: bool = False
+    """Write the predictions and the summary of runs anew, after one of these files or best.pt got damaged. Weights of
+    best.pt are restored if last.pt has them."""
     device: Device = "auto"
 
 
 def evaluate(options: EvaluateOptions) -> str:
+    if options.repair:
+        return _repair(options)
     runs = chosen_runs(options.runs)
 
     from model_interpretation.predict import evaluate_runs
 
-    evaluate_runs(runs, options.split, options.dataset, options.device)
+    evaluate_runs(runs, options.split, options.dataset, options.device, options.test_time_shifts)
     return f"{'interpret' if len(runs) == 1 else 'compare'} {named(*runs)}"
+
+
+def _repair(options: EvaluateOptions) -> str:
+    if options != EvaluateOptions(options.runs, repair=True, device=options.device) or not options.runs:
+        raise UserError("--repair takes the names of runs and --device only: mnist evaluate RUN --repair")
+    runs = [Run.find(name) for name in options.runs]
+
+    from trainers.generic_trainers.logging import report_run
+    from trainers.train import repair
+
+    for run in runs:
+        execution = run.execution if options.device == "auto" else replace(run.execution, device=options.device)
+        report_run(repair(run, execution))
+    return f"interpret {named(*runs)}"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,11 @@ from models.registry import load_ensemble, load_trained
 from utils.data import ImageSet, load_dataset, load_training_sets
 from utils.data.datasets import class_names
 from utils.data.digit_preprocessing import FORMATS, prepare, read_digit, read_picture
-from utils.errors import UserError
-from utils.evaluation import Score, predict_logits, score
+from utils.errors import UserError, printable
+from utils.evaluation import Score, ShiftAverage, predict_logits, score
 from utils.figures import digit_grid_figure, elided, save_figure, terminal_picture
-from utils.files import printable, shown, write_whole
+from utils.files import shown, write_whole
+from utils.outside import spreadsheet_text
 from utils.predictions import Predictions
 from utils.run import Run
 from utils.runtime import choose_device
@@ -88,17 +89,23 @@ def chosen_digit(run: Run, split: str, index: int | None, picture: Path | None) 
     return ChosenDigit(image_set.images[index], f"{split} digit no. {index}", f"{split}-{index}")
 
 
-def evaluate_runs(runs: Sequence[Run], split: str = "test", dataset: str | None = None, device: str = "auto") -> Score:
+def evaluate_runs(
+    runs: Sequence[Run], split: str = "test", dataset: str | None = None, device: str = "auto", shifts: int = 0
+) -> Score:
     """Prints and returns accuracy and loss in fp32 on a split of the runs' data set, or of another one.
 
-    Several runs are evaluated as an ensemble: the mean of their probabilities is the prediction.
+    Several runs are evaluated as an ensemble: the mean of their probabilities is the prediction. With `shifts`, each
+    probability is also the mean over all shifts of the image by up to so many pixels.
     """
     chosen = choose_device(device)
     model = load_ensemble(runs, chosen)
+    if shifts:
+        model = ShiftAverage(model, shifts)
     image_set = load_dataset(dataset, split) if dataset else load_shared_split(runs, split)
     result = score(predict_logits(model, image_set.images, chosen, progress=image_set.name), image_set.labels)
     ensemble = f"ensemble of {len(runs)} networks, " if len(runs) > 1 else ""
-    print(f"{image_set.name}: {ensemble}{result}")
+    averaged = f"mean over {(2 * shifts + 1) ** 2} shifts, " if shifts else ""
+    print(f"{image_set.name}: {ensemble}{averaged}{result}")
     return result
 
 
@@ -179,7 +186,8 @@ def predict_pictures(
             print(terminal_picture(torch.from_numpy(picture.digit)))
         print(f"{result.file}: {elided(result.predicted, MAX_NAME)} with {result.confidence:.2%}")
     folder = output / run.name / "pictures"
-    write_whole(folder / "predictions.csv", pd.DataFrame(results).to_csv(index=False, float_format="%.6f").encode())
+    rows = [replace(result, file=spreadsheet_text(result.file)) for result in results]
+    write_whole(folder / "predictions.csv", pd.DataFrame(rows).to_csv(index=False, float_format="%.6f").encode())
     save_figure(sheet_figure(pictures, results, run.name), folder / "sheet.png")
     number = "1 picture" if len(pictures) == 1 else f"{len(pictures):,} pictures"
     print(f"{run.name}: {number} read; {shown(folder / 'predictions.csv')} and sheet.png written")

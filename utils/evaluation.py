@@ -1,5 +1,6 @@
 """Logits, predictions and score of a model on a set of images."""
 
+import math
 from dataclasses import asdict, dataclass
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from utils.data.batches import to_pixels
 from utils.data.datasets import ImageSet
+from utils.errors import UserError
 from utils.predictions import Predictions
 from utils.runtime import autocast
 from utils.track import track
@@ -36,6 +38,29 @@ class Score:
     def __str__(self) -> str:
         correct = f"{self.num_correct:,} of {self.num_digits:,} correct"
         return f"accuracy {self.accuracy:.2%} ({correct}), loss {self.loss:.4f}"
+
+
+MAX_SHIFT = 4  # pixels: 81 passes instead of one
+
+
+class ShiftAverage(nn.Module):
+    """Logits whose softmax is the mean of a model's class probabilities over all shifts of an image by up to so many
+    pixels along each axis. What moves in is black."""
+
+    def __init__(self, model: nn.Module, max_pixels: int) -> None:
+        """Raises UserError for a negative number of pixels and for one above 4."""
+        super().__init__()
+        if not 0 <= max_pixels <= MAX_SHIFT:
+            raise UserError(f"--test-time-shifts {max_pixels}: expected 0 to {MAX_SHIFT} pixels")
+        self.model, self.max_pixels = model, max_pixels
+
+    def forward(self, images: Float[Tensor, "batch 1 28 28"]) -> Float[Tensor, "batch classes"]:
+        height, width = images.shape[2:]
+        padded = F.pad(images, [self.max_pixels] * 4)
+        places = range(2 * self.max_pixels + 1)
+        shifted = [padded[:, :, top : top + height, left : left + width] for top in places for left in places]
+        log_probabilities = torch.stack([self.model(view).float().log_softmax(1) for view in shifted])
+        return log_probabilities.logsumexp(0) - math.log(len(shifted))
 
 
 @torch.no_grad()

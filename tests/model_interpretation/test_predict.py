@@ -129,6 +129,13 @@ def test_bad_input(command, copied_run, tmp_path, flags, message):
     assert not (tmp_path / "none").exists()
 
 
+def test_the_command_averages_over_shifts(command, copied_run):
+    code, printed, error = command("evaluate", "mine", "--test-time-shifts", "1", "--device", "cpu")
+    assert code == 0 and "digits/test: mean over 9 shifts, accuracy" in printed, error
+    code, _, error = command("evaluate", "mine", "--test-time-shifts", "9", "--device", "cpu")
+    assert code == 2 and "--test-time-shifts 9: expected 0 to 4 pixels" in error
+
+
 def test_the_command_evaluates_an_ensemble_or_the_newest_run(command, copied_run):
     shutil.copytree(copied_run, copied_run.with_name("other"))
     for names, result in ((["mine", "other"], "ensemble of 2 networks"), ([], "digits/test: accuracy")):

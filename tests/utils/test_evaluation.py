@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from models.registry import build_model
-from utils.evaluation import predict, predict_logits, score
+from utils.errors import UserError
+from utils.evaluation import ShiftAverage, predict, predict_logits, score
 
 CPU = torch.device("cpu")
 
@@ -45,3 +46,27 @@ def test_predictions_hold_logits_and_labels_of_the_set(few_digits):
     assert torch.equal(torch.from_numpy(predictions.logits), predict_logits(model, few_digits.images, CPU))
     result = score(torch.from_numpy(predictions.logits), few_digits.labels)
     assert predictions.accuracy == result.accuracy and str(result).startswith(f"accuracy {result.accuracy:.2%} (")
+
+
+class CentreAndRight(nn.Module):
+    """Two classes: the logit of the first is the pixel in the centre, that of the second the pixel to its right."""
+
+    def forward(self, images):
+        return images[:, 0, 14, 14:16] * 5
+
+
+def test_the_average_over_shifts_is_that_of_the_probabilities():
+    image = torch.zeros(1, 1, 28, 28)
+    image[0, 0, 14, 14] = 1.0
+    model = CentreAndRight()
+    torch.testing.assert_close(ShiftAverage(model, 0)(image), model(image).log_softmax(1))
+    # The bright pixel is on the first place in one of nine shifts, on the second in one, elsewhere in seven.
+    bright = math.exp(5) / (math.exp(5) + 1)
+    expected = (bright + (1 - bright) + 7 * 0.5) / 9
+    torch.testing.assert_close(ShiftAverage(model, 1)(image).softmax(1), torch.tensor([[expected, 1 - expected]]))
+
+
+@pytest.mark.parametrize("pixels", [-1, 5])
+def test_too_many_shifts_are_refused(pixels):
+    with pytest.raises(UserError, match=f"--test-time-shifts {pixels}: expected 0 to 4 pixels"):
+        ShiftAverage(nn.Identity(), pixels)

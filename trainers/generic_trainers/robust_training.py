@@ -23,6 +23,7 @@ from utils.runtime import random_seed
 Images = Float[Tensor, "batch 1 28 28"]
 Labels = Int64[Tensor, " batch"]
 Logits = Float[Tensor, "batch classes"]
+OutlierLogits = Float[Tensor, "count classes"]
 Scalar = Float[Tensor, ""]
 
 ONE_STEP = 1.25  # length of a single step relative to the radius (Wong et al. 2020)
@@ -128,7 +129,7 @@ class Objectives:
             images, partners, kept = cutmix(images, self.generator, recipe.cutmix_alpha)
         return images, Targets(labels, labels[partners], kept)
 
-    def outliers(self, images: Images, labels: Labels) -> Images:
+    def outliers(self, images: Images, labels: Labels) -> Float[Tensor, "count 1 28 28"]:
         """The recipe's share of synthetic outliers, made of this batch; none without outlier exposure."""
         count = round(self.recipe.outlier_fraction * len(images)) if self.recipe.outlier_weight else 0
         return synthetic_outliers(images, labels, count, self.generator, self.recipe.outliers) if count else images[:0]
@@ -197,7 +198,7 @@ def jensen_shannon(all_logits: Sequence[Logits]) -> Scalar:
     return torch.stack([kl_divergence(each, log_mean) for each in log_probabilities]).mean()
 
 
-def energy_margin(logits: Logits, outlier_logits: Logits) -> Scalar:
+def energy_margin(logits: Logits, outlier_logits: OutlierLogits) -> Scalar:
     """How far the energies, -log sum exp of the logits, of digits are above and those of outliers below their limits:
     the sum of the mean squares (Liu et al. 2020, arXiv 2010.03759)."""
     digits_above = F.relu(-logits.logsumexp(1) - DIGIT_ENERGY)
@@ -205,7 +206,7 @@ def energy_margin(logits: Logits, outlier_logits: Logits) -> Scalar:
     return digits_above.square().mean() + outliers_below.square().mean()
 
 
-def uniform_cross_entropy(logits: Logits, outlier_logits: Logits) -> Scalar:  # noqa: ARG001
+def uniform_cross_entropy(logits: Logits, outlier_logits: OutlierLogits) -> Scalar:  # noqa: ARG001
     """Cross-entropy of the outliers' predictions to the uniform distribution (Hendrycks et al. 2019, arXiv
     1812.04606)."""
     return -outlier_logits.log_softmax(1).mean()
