@@ -62,7 +62,7 @@ def _inspect_augmentation(name: str, options: InspectOptions) -> str:
         )
     run = Run.find(name)
     inspect_augmentation(run.recipe, run.name, options.output)
-    return f"train --model {shlex.quote(run.recipe.model)}" if run.problem else f"interpret {named(run)}"
+    return f"{'interpret' if run.is_finished else 'train --resume'} {named(run)}"
 
 
 @dataclass(frozen=True)

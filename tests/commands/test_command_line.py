@@ -9,6 +9,7 @@ import pytest
 import mnist
 from commands.options import named
 from utils.cli import options_of
+from utils.recipe import Recipe
 from utils.run import Run
 
 KINDS = {name: mnist.load_command(name)[1] for name in mnist.COMMANDS}
@@ -130,6 +131,33 @@ def test_a_command_ends_with_the_next_step(command, copied_run):
         assert code == 0, error
         assert printed.splitlines()[-1] == f"next: mnist {next_step}"
         mnist.split_command(shlex.split(next_step))  # there is such a command
+
+
+def test_the_augmentation_of_a_recipe_and_of_a_run_is_drawn(command, home):
+    recipe = Recipe("linear", "digits", num_epochs=1, elastic_pixels=1, generic_probability=0.1, rotation_degrees=5)
+    Run.create("mine", recipe, {}, "linear")
+    code, printed, error = command("inspect", "--augmentation", "mine")
+    assert code == 0, error
+    assert "rotated by up to 5 degrees" in printed and "probability 0.1" in printed
+    folder = home / "data_inspection" / "output"
+    page = (folder / "augmentation_mine.html").read_text()
+    assert all(f">{name}</" in page for name in ("affine", "elastic", *recipe.transformations))
+    for part in ("versions", "parts"):
+        assert (folder / f"augmentation_mine_{part}.png").stat().st_size < 300_000
+    assert printed.splitlines()[-1] == "next: mnist train --resume mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fast_cov"], "unknown recipe or run 'fast_cov': did you mean fast_conv?"),
+        (["linear"], "linear trains without augmentation: expected a recipe with one"),
+        (["fast_conv", "--dataset", "digits"], "leave --dataset out"),
+    ],
+)
+def test_an_augmentation_that_cannot_be_drawn_gets_the_reason(command, arguments, message):
+    code, _, error = command("inspect", "--augmentation", *arguments)
+    assert code == 2 and message in error and len(error.strip().splitlines()) <= 2
 
 
 def test_no_runs_is_no_error(command):

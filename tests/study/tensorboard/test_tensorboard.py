@@ -143,6 +143,17 @@ def test_pictures_are_stored_as_readable_png(finished_run):
         assert event.width >= 300 and len(event.encoded_image_string) < 300_000
 
 
+def test_a_run_with_augmentation_begins_with_pictures_of_it(splits, home):
+    affine = replace(LINEAR, num_epochs=1, rotation_degrees=10)
+    much = replace(affine, elastic_pixels=1, generic_probability=0.2, generic_transformations="tone,blur")
+    for recipe, expected in ((affine, {"examples"}), (much, {"examples", "parts"})):
+        run = train(recipe, splits=splits, execution=Execution("cpu"))
+        accumulator = EventAccumulator(str(run.path)).Reload()
+        tags = {tag for tag in accumulator.Tags()["images"] if tag.startswith("augmentation/")}
+        assert tags == {f"augmentation/{name}" for name in expected}
+        assert all(accumulator.Images(tag)[0].step == 0 for tag in tags)
+
+
 def test_options_add_steps_histograms_confusion_matrices_and_a_trace(splits, home):
     execution = Execution("cpu", log_every=2, log_confusion_every=1, log_histograms=True, profile=True)
     recipe = replace(LINEAR, batch_size=20)
