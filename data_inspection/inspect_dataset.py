@@ -11,6 +11,7 @@ from data_inspection.statistics import describe_dataset, statistics_table, summa
 from utils.data import load_dataset
 from utils.document import picture_of
 from utils.files import make_folder, shown, write_whole
+from utils.outside import read_json
 from utils.track import track
 
 
@@ -29,14 +30,14 @@ def inspect_dataset(dataset: str, output: Path) -> None:
     for picture in pictures.values():
         write_whole(output / picture.file_name, picture.content)
     page = output / f"{prefix}.html"
-    dataset_document(dataset, train, test, description, extremes, pictures).write_html(page)
+    dataset_document(dataset, train, test, description, extremes, pictures, output).write_html(page)
     print(f"\nstatistics and figures: {shown(output)}/statistics.json, {prefix}_*\npage: {shown(page)}")
 
 
 def add_statistics(path: Path, dataset: str, description: dict[str, Any]) -> None:
     """Adds the statistics of a data set to the JSON file, which has one key per data set."""
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        known = read_json(path)
+    except (OSError, ValueError):
         known = {}
     write_whole(path, f"{json.dumps({**known, dataset: description}, indent=2)}\n".encode())

@@ -29,6 +29,7 @@ from utils.document import Document, Table, Text, picture_of
 from utils.errors import UserError, brief
 from utils.figures import COLORS, GREY, INK, figure_style, set_title
 from utils.files import shown, study_folder, write_whole
+from utils.outside import read_json
 from utils.recipe import Execution, Recipe
 from utils.runtime import describe_environment, resolve_execution
 from utils.statistics import (
@@ -248,7 +249,7 @@ def largest_ablation() -> AblationResults | None:
 def read_results(file: Path) -> AblationResults:
     """The results that `AblationResults.write` wrote. Raises UserError if the file is damaged."""
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = read_json(file)
         variants = [VariantResult(**variant) for variant in values.pop("variants")]
         results = AblationResults(**values, variants=variants)
         _ = results.baseline, results.effects
@@ -286,8 +287,9 @@ def run_ablation(
         _train(jobs, execution)
         runs = track([run for job in jobs for run in job.runs], desc="evaluation", unit="run")
         cards = {run.name: scorecard(run, BRIEF, device) for run in runs}
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("stopped: repeat the same 'mnist ablation' to continue.") from None
+    except KeyboardInterrupt as stop:
+        stop.args = ("stopped: repeat the same 'mnist ablation' to continue.",)
+        raise
     arguments = _arguments(properties, seeds, num_epochs)
     results = AblationResults(
         command=shlex.join(["mnist", "ablation", *arguments, *([] if device == "auto" else ["--device", device])]),

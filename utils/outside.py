@@ -13,7 +13,7 @@ import stat
 import zipfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class DamagedFile(ValueError):
     """A file with a wrong header, length, checksum or type of values."""
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> io.BufferedReader:
     """The file, open for reading. Raises OSError for anything but a regular file, without waiting for a writer."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
     try:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any, Literal, get_args, get_type_hints
 
-from utils.errors import UserError, brief, did_you_mean
+from utils.errors import CONTROL_CHARACTERS, UserError, brief, did_you_mean
 
 Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "step", "cosine", "one_cycle", "plateau"]
@@ -379,6 +379,7 @@ def _check_type(name: str, value: object, hint: Any) -> None:
     _check(name, value, fits, {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[hint])
     _check(name, value, not isinstance(value, int) or abs(value) < MAX_INT, "a number below 2**63")
     _check(name, value, not isinstance(value, float) or math.isfinite(value), "a finite number")
+    _check(name, value, not isinstance(value, str) or not CONTROL_CHARACTERS.search(value), "printable text")
 
 
 def _check(name: str, value: object, is_good: bool, expected: str) -> None:

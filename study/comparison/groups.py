@@ -13,6 +13,7 @@ from trainers.recipes import recipe_label
 from utils.data.writers import mnist_writers
 from utils.errors import UserError
 from utils.files import runs_folder, shown
+from utils.outside import spreadsheet_text
 from utils.predictions import Predictions
 from utils.recipe import Recipe
 from utils.run import Run, runs_by_recipe
@@ -236,15 +237,15 @@ def csv_table(groups: Sequence[RunGroup]) -> str:
             columns |= dict(zip(names, (interval.value, *ends, *errors), strict=True))
         rows.append(
             {
-                "group": group.label,
-                "dataset": group.recipe.dataset,
+                "group": spreadsheet_text(group.label),
+                "dataset": spreadsheet_text(group.recipe.dataset),
                 "num_seeds": len(group.runs),
                 "num_parameters": group.num_parameters,
                 **columns,
                 "train_seconds_mean": group.mean_interval("train_seconds")[0],
                 "best_test_accuracy": group.best_test_accuracy,
                 "images_per_second": group.images_per_second,
-                "runs": " ".join(run.name for run in group.runs),
+                "runs": spreadsheet_text(" ".join(run.name for run in group.runs)),
             }
         )
     return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
@@ -252,7 +253,8 @@ def csv_table(groups: Sequence[RunGroup]) -> str:
 
 def latex_table(groups: Sequence[RunGroup]) -> str:
     """A booktabs table with the cells of `group_rows`."""
-    table = pd.DataFrame(group_rows(groups), columns=GROUP_HEADER)
+    rows = [[spreadsheet_text(label), *numbers] for label, *numbers in group_rows(groups)]
+    table = pd.DataFrame(rows, columns=GROUP_HEADER)
     columns = "l" + "r" * (len(GROUP_HEADER) - 1)
     return table.to_latex(index=False, escape=True, column_format=columns).replace("±", r"$\pm$")
 

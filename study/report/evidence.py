@@ -1,6 +1,5 @@
 """What the report is based on: MNIST recipes with the scorecards of their runs, and the results of other commands."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from study.scorecard import BRIEF, CURVES, FULL, MetricResult, Scorecard, cached
 from trainers.recipes import recipe_label
 from utils.errors import UserError
 from utils.files import output_folder, shown
+from utils.outside import read_json
 from utils.recipe import Recipe
 from utils.statistics import Interval, interval_over_seeds
 
@@ -162,9 +162,9 @@ def _read_inspection() -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
-        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["mnist"]
+        values: dict[str, Any] = read_json(file)["mnist"]
         return values
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{shown(file)} is damaged ({error}): 'mnist inspect' writes it again") from None
 
 

@@ -18,6 +18,7 @@ from study.report.evidence import Evidence, Network
 from study.scorecard import METRICS, MetricResult, Scorecard
 from utils.errors import UserError, brief
 from utils.files import shown, write_whole
+from utils.outside import read_json
 from utils.predictions import Predictions
 from utils.run import NAME_PATTERN, Run
 
@@ -108,7 +109,7 @@ def read_recorded(file: Path, folder: Path) -> Evidence:
     Raises UserError if the file is not a report.json of this version.
     """
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = read_json(file)
         cards = {run["name"]: _restored(run, values["image_sets"], folder) for run in values["runs"]}
         groups, _ = group_runs(Run(folder / name) for name in cards)
         networks = [Network(group, [cards[run.name] for run in group.runs]) for group in groups]

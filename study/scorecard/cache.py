@@ -10,6 +10,7 @@ from typing import Any
 from study.scorecard.evaluator import Curve, Metric, MetricResult
 from utils.errors import UserError
 from utils.files import data_folder, drawings_folder, shown, study_folder, write_whole
+from utils.outside import read_json
 from utils.run import Run
 
 
@@ -64,7 +65,7 @@ class ScorecardCache:
         self.file = file
         self.entries: dict[str, Entry] = {}
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = read_json(file)
             self.entries = {id_: Entry(**entry) for id_, entry in content.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             pass

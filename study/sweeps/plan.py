@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from trainers.recipes import get_recipe, parse_seeds, with_absolute_paths
 from utils.errors import UserError, brief
 from utils.files import shown
+from utils.outside import read_bounded
 from utils.recipe import FIELDS, Recipe
 
 if sys.version_info >= (3, 11):
@@ -19,6 +20,7 @@ else:
 
 Search = Literal["grid", "random", "tpe"]
 SWEPT_FIELDS = [name for name in FIELDS if name not in ("model", "seed")]
+MAX_PLAN_BYTES = 2**20
 MAX_POINTS = 100_000
 # Keys of a sweep's file -> their types, in Python and in words.
 FILE_KEYS: dict[str, tuple[Any, str]] = {
@@ -151,13 +153,15 @@ def read_plan(file: Path) -> Plan:
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(read_bounded(file, MAX_PLAN_BYTES).decode())
     except OSError as error:
         raise UserError(
             f"cannot read {shown(file)}: {error.strerror}. Expected a TOML file as in docs/cluster.md"
         ) from None
     except ValueError as error:
-        raise UserError(f"{shown(file)} is not valid TOML: {error}") from None
+        raise UserError(f"{shown(file)} is not valid TOML: {brief(error)}") from None
+    except RecursionError:
+        raise UserError(f"{shown(file)} is not valid TOML: its brackets are nested too deeply") from None
 
 
 def _values(name: str, value: Any) -> Values:

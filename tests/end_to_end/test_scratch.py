@@ -126,8 +126,8 @@ def change(path, **arrays):
         ({"weight_2": np.zeros(3)}, "weight_2 is not an array of"),
         ({"weight_5": np.zeros((100, 12))}, r"weight_5 has the shape \(100, 12\)"),
         ({"weight_1": np.full((3, 1, 5, 5), np.nan)}, "weight_1 holds values that are not finite"),
-        ({"bias_6": np.array(["a"] * 10)}, "bias_6 has the shape"),
-        ({"bias_6": np.array([None] * 10, dtype=object)}, "damaged, or not plain arrays"),
+        ({"bias_6": np.array(["a"] * 10)}, "bias_6: it holds <U1 values"),
+        ({"bias_6": np.array([None] * 10, dtype=object)}, "bias_6: it holds object values"),
         ({"bias_6": np.full(10, 1e300)}, "bias_6 holds values that are not finite"),
     ],
 )
@@ -154,7 +154,7 @@ def test_damaged_files_are_refused(command, weights):
         for name in SHAPES:
             archive.writestr(f"{name}.npy", lying.getvalue())
     code, _, error = command("weights", "import", str(weights), "--dataset", "digits")
-    assert code == 2 and "damaged, or not plain arrays" in error and not Run.all()
+    assert code == 2 and "its length does not fit its header" in error and not Run.all()
 
 
 def test_an_import_that_is_stopped_leaves_nothing(command, weights, monkeypatch):

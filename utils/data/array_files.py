@@ -5,7 +5,6 @@ import io
 import math
 import zlib
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from utils.outside import MAX_ARRAY_BYTES, DamagedFile, read_arrays, read_bounde
 IDX_TYPES: dict[int, np.dtype] = {8: np.dtype("u1"), 12: np.dtype(">i4")}  # third byte of the header -> type
 
 
-def read_idx(file: Path | IO[bytes]) -> Tensor:
+def read_idx(file: Path | io.BufferedIOBase) -> Tensor:
     """The array in a gzipped idx file.
 
     Format: bytes 0, 0, type, number of axes; big-endian sizes; big-endian values. gzip's checksum covers every byte.

@@ -42,8 +42,11 @@ def csv_images(file: str) -> UInt8[Tensor, "n 28 28"]:
 def _read_table(path: Path, has_labels: bool) -> np.ndarray:
     """Rows of a label, if the file has labels, and 784 pixels, int32 (n, 785 or 784). All values are checked."""
     content = _content(path)
-    lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", errors="replace")
-    first, expected, num_columns = _cells(lines.readline(MAX_LINE)), EXPECTED[has_labels], NUM_PIXELS + has_labels
+    try:
+        first = _cells(_text(content, "strict").readline(MAX_LINE))
+    except UnicodeDecodeError:
+        raise UserError(f"cannot read {shown(path)}: it is not text. Expected a CSV file of digits.") from None
+    expected, num_columns = EXPECTED[has_labels], NUM_PIXELS + has_labels
     if first == [""]:
         raise UserError(f"{shown(path)} is empty or begins with an empty line: {expected} in each row")
     if len(first) == NUM_PIXELS + (not has_labels):
@@ -62,8 +65,7 @@ def _read_table(path: Path, has_labels: bool) -> np.ndarray:
     except (ValueError, OverflowError):  # pandas' errors of parsing are ValueErrors
         is_valid = False
     if not is_valid:
-        lines.seek(0)
-        raise UserError(f"{shown(path)}{_first_error(lines, has_header, limits)}; {expected}")
+        raise UserError(f"{shown(path)}{_first_error(_text(content, 'replace'), has_header, limits)}; {expected}")
     return values
 
 
@@ -75,6 +77,10 @@ def _content(path: Path) -> bytes:
             f"cannot read {shown(path)}: {error.strerror}.\n"
             "Expected a CSV file of digits, of at most 1 GiB; several files are joined by commas."
         ) from None
+
+
+def _text(content: bytes, errors: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", errors=errors)
 
 
 def _first_error(lines: io.TextIOWrapper, has_header: bool, limits: np.ndarray) -> str:

@@ -141,7 +141,7 @@ def _read_array(path: Path, file: DataFile) -> Tensor:
     if sha256_of(path) != file.sha256:
         raise DamagedFile("its checksum is wrong")
     with open_regular(path) as opened, zipfile.ZipFile(opened) as archive, archive.open(file.member) as member:
-        return read_idx(member)
+        return read_idx(member)  # type: ignore[arg-type]  # it is a BufferedIOBase
 
 
 def _load_usps(name: str, split: str) -> ImageSet:

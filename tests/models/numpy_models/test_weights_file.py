@@ -68,8 +68,8 @@ def test_missing_file_is_refused(tmp_path):
         ("weight_2", np.zeros(3), "weight_2 is not an array of"),
         ("weight_5", np.zeros((100, 12)), r"weight_5 has the shape \(100, 12\)"),
         ("weight_1", np.full((3, 1, 5, 5), np.nan), "weight_1 holds values that are not finite"),
-        ("bias_6", np.array(["a"] * 10), "bias_6 has the shape"),
-        ("bias_6", np.array([None] * 10, dtype=object), "cannot read .* not plain arrays"),
+        ("bias_6", np.array(["a"] * 10), "bias_6: it holds <U1 values"),
+        ("bias_6", np.array([None] * 10, dtype=object), "cannot read .* bias_6: it holds object values"),
         ("bias_6", np.full(10, 1e300), "bias_6 holds values that are not finite"),
     ],
 )
