@@ -1,5 +1,6 @@
 # make run           trains and evaluates a network
 # make test          passes all tests
+# make soak          the long tests of reliability, of which make test runs short versions (docs/reliability.md)
 # make lint          ruff and mypy
 # make docs          the documentation site in site/; make docs-serve shows it at http://127.0.0.1:8000
 #                    (DOCS_EXECUTE=true runs the notebooks first, which needs the data)
@@ -12,13 +13,18 @@ CONSTRAINTS ?=
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: run test lint docs docs-serve wheel bench constraints
+.PHONY: run test soak lint docs docs-serve wheel bench constraints
 
 run: .venv/installed
 	$(BIN)/mnist quickstart
 
 test: .venv/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+soak: .venv/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak.runs
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak.hostile
+	$(BIN)/python -m tests.soak.draw_server
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

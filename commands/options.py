@@ -70,7 +70,8 @@ def chosen_run(name: str | None) -> Run:
     run = Run.find(name)
     if not run.problem:
         return run
-    advice = f"mnist train --resume {named(run)}" if run.problem.startswith("unfinished") else "mnist runs"
+    is_unfinished = run.problem.startswith("unfinished")
+    advice = f"mnist train --resume {named(run)}" if is_unfinished else f"mnist evaluate {named(run)} --repair"
     raise UserError(f"run {run.name} is {run.problem}: expected a finished run.\nTry: {advice}")
 
 

@@ -3,10 +3,9 @@
 import dataclasses
 import gc
 import math
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,8 @@ from utils.checkpoints import load_checkpoint, load_weights, save_checkpoint
 from utils.data.datasets import ImageSet, load_dataset, load_training_sets, num_classes
 from utils.errors import DISK_ERRORS, UserError
 from utils.evaluation import Score, predict, score
-from utils.files import program, shown
+from utils.files import program, remove_parts, runs_folder, shown
+from utils.locks import RunLock
 from utils.predictions import Predictions
 from utils.recipe import FIELDS, Execution, Recipe
 from utils.run import EpochMetrics, Run, RunSummary, selected_epoch
@@ -61,7 +61,8 @@ def train(
     trainer = build_trainer(model, splits, recipe, execution)
     trainer.run = run = Run.create(run_name, recipe, describe_environment(execution), run_label(recipe))
     trainer.started = started
-    _fit_evaluate_write([trainer], splits, callbacks)
+    with RunLock(run.path):
+        _fit_evaluate_write([trainer], splits, callbacks)
     return run
 
 
@@ -76,27 +77,42 @@ def resume(
     By default the execution is the recorded one; an execution without `threads` takes the recorded number if this
     machine has as many cores.
 
-    Raises UserError if the run is finished or damaged, otherwise as `train`.
+    Raises UserError if the run is finished or damaged or another process writes it, otherwise as `train`.
     """
     started = time.perf_counter()
-    if run.is_finished:
-        raise UserError(f"{shown(run.path)} is finished: see its summary.json, or start a new run")
+    with RunLock(run.path):
+        if run.is_finished:
+            raise UserError(f"{shown(run.path)} is finished: see its summary.json, or start a new run")
+        remove_parts(run.path)
+        splits = splits or load_splits(run.recipe)
+        trainer = _resumed_trainer(run, execution, splits)
+        trainer.started = started
+        checkpoints = run.last_checkpoint, run.previous_checkpoint
+        if any(path.exists() for path in checkpoints) or run.metrics:  # else stopped before its first checkpoint
+            trainer.load_last()
+        _fit_evaluate_write([trainer], splits, callbacks)
+    return run
+
+
+def _resumed_trainer(run: Run, execution: Execution | None, splits: "DataSplits") -> BasicTrainer:
+    """The trainer of a run with its initial weights."""
+    with location_of_own_model(run):
+        model = initial_model(run.recipe, splits)
+    execution = resolve_execution(run.recipe, model, _execution_here(run, execution))
+    trainer = build_trainer(model, splits, run.recipe, execution)
+    trainer.run = Run(run.path)
+    return trainer
+
+
+def _execution_here(run: Run, execution: Execution | None) -> Execution:
+    """This execution, by default the recorded one, with the recorded number of threads unless it names another or this
+    machine has fewer cores."""
     recorded = run.execution
     execution = execution or recorded
     threads = execution.threads or recorded.threads
     if threads == recorded.threads and threads is not None and threads > available_cores():
         threads = None
-    with location_of_own_model(run):
-        model = initial_model(run.recipe, splits)
-    execution = resolve_execution(run.recipe, model, replace(execution, threads=threads))
-    splits = splits or load_splits(run.recipe)
-    trainer = build_trainer(model, splits, run.recipe, execution)
-    trainer.run = run = Run(run.path)
-    trainer.started = started
-    if run.last_checkpoint.exists() or run.metrics:  # else the run was stopped before its first checkpoint
-        trainer.load_last()
-    _fit_evaluate_write([trainer], splits, callbacks)
-    return run
+    return replace(execution, threads=threads)
 
 
 def train_seeds(
@@ -137,10 +153,13 @@ def train_seeds(
         new_runs = [Run.create(name, r, environment, label) for name, r in zip(names[part], recipes[part], strict=True)]
         for trainer, run in zip(trainers, new_runs, strict=True):
             trainer.run, trainer.started = run, started
-        try:
-            failures |= _fit_evaluate_write(trainers, splits, callbacks, seeds[start + size :])
-        except UserError as error:
-            failures |= {run.recipe.seed: error for run in new_runs if not run.is_finished}
+        with ExitStack() as locks:
+            try:
+                for run in new_runs:
+                    locks.enter_context(RunLock(run.path))
+                failures |= _fit_evaluate_write(trainers, splits, callbacks, seeds[start + size :])
+            except UserError as error:
+                failures |= {run.recipe.seed: error for run in new_runs if not run.is_finished}
         runs += (finished := [run for run in new_runs if run.is_finished])
         for run in finished:
             report_seed(run)
@@ -261,11 +280,17 @@ def evaluate_and_write(
 ) -> None:
     """Evaluates the weights of best.pt on validation and test set in fp32, and writes predictions and summary."""
     device, recipe = torch.device(execution.device), run.recipe
+    selected = selected_epoch(metrics, recipe.checkpoint)
+    best_epoch = load_checkpoint(run.best_checkpoint, BEST_KEYS)["epoch"]
+    if best_epoch != selected.epoch:
+        raise UserError(
+            f"{shown(run.best_checkpoint)} has the weights of epoch {best_epoch}, expected those of the selected epoch "
+            f"{selected.epoch}.\nThey are in no other file: train the recipe anew."
+        )
     model = load_trained(run, device, execution.threads)
     test, validation = (predict(model, image_set, device) for image_set in (splits.test_set, splits.validation_set))
     test.save(run.predictions_file("test"))
     validation.save(run.predictions_file("validation"))
-    selected = selected_epoch(metrics, recipe.checkpoint)
     values = {
         **recipe.to_json(),
         **dataclasses.asdict(execution),
@@ -280,6 +305,36 @@ def evaluate_and_write(
     summary = RunSummary.from_values(values)
     log.finish(summary, model, splits.test_set, test)
     run.write_summary(summary)
+    run.previous_checkpoint.unlink(missing_ok=True)
+
+
+def repair(run: Run, execution: Execution | None = None) -> Run:
+    """Evaluates the weights of a finished run again and writes its predictions and summary anew, for instance after one
+    of these files got damaged. A damaged best.pt is restored if last.pt is of the same epoch.
+
+    Raises UserError if the run is unfinished, if its weights are lost, or if another process writes it.
+    """
+    with RunLock(run.path):
+        if not run.is_finished:
+            raise UserError(f"{shown(run.path)} is unfinished: finish it with mnist train --resume {shown(run.path)}")
+        remove_parts(run.path)
+        splits, metrics = load_splits(run.recipe), run.metrics
+        if not metrics:
+            raise UserError(f"{shown(run.path / 'metrics.jsonl')} is missing or empty: train the recipe anew")
+        try:
+            load_checkpoint(run.best_checkpoint, BEST_KEYS)
+        except UserError:
+            if not run.last_checkpoint.exists():
+                raise
+            _resumed_trainer(run, execution, splits).load_last()
+        model = load_trained(run)
+        execution = resolve_execution(run.recipe, model, _execution_here(run, execution))
+        try:
+            total_seconds = run.summary.total_seconds
+        except UserError:
+            total_seconds = sum(row.epoch_seconds for row in metrics)
+        evaluate_and_write(run, metrics, splits, execution, _tensorboard_log(run, execution, model), total_seconds)
+    return Run(run.path)
 
 
 def _tensorboard_log(
@@ -333,8 +388,9 @@ def _explain_interruption(runs: Sequence[Run], seeds_left: Sequence[int] = ()) -
             f"cannot write into {folder}: {error.strerror}. Its last checkpoint remains.\n"
             f"Free some space and resume with: {how}"
         ) from None
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"stopped; the last whole epoch is saved. Resume with: {how}") from None
+    except KeyboardInterrupt as stop:
+        stop.args = (f"{str(stop) or 'stopped'}; the last whole epoch is saved. Resume with: {how}",)
+        raise
 
 
 # Weights that were trained elsewhere.
@@ -344,7 +400,8 @@ def import_weights(recipe: Recipe, weights: Mapping[str, Tensor], origin: str, r
     """Evaluates weights that were trained elsewhere and returns them as a finished run.
 
     `weights` are a state dict of the recipe's model. `origin` says where they come from and is recorded as `init_from`.
-    The only metrics are those of epoch 0. An import that fails leaves no folder.
+    The only metrics are those of epoch 0. The run gets its name when it is finished: an import that fails or is killed
+    leaves no run.
     """
     started = time.perf_counter()
     Run.check_name(run_name)
@@ -362,17 +419,13 @@ def import_weights(recipe: Recipe, weights: Mapping[str, Tensor], origin: str, r
     if not math.isfinite(train.loss + val.loss):
         raise UserError(f"{origin}: the loss of these weights is not finite")
     imported = replace(recipe, init_from=origin)
-    run = Run.create(run_name, imported, describe_environment(execution), run_label(recipe))
-    try:
+    with Run.staged(run_name, imported, describe_environment(execution), run_label(recipe)) as run:
         log = _tensorboard_log(run, execution, model)
         log.epoch_done(metrics)
         run.append_metrics(metrics)
         save_checkpoint(run.best_checkpoint, {"epoch": 0, "model": dict(weights)})
         evaluate_and_write(run, [metrics], splits, execution, log, time.perf_counter() - started)
-    except BaseException:
-        shutil.rmtree(run.path)
-        raise
-    return run
+    return Run(runs_folder() / run.name)
 
 
 def _score_of(predictions: Predictions) -> Score:

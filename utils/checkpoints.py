@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from utils.errors import UserError
-from utils.files import shown, write_whole
+from utils.files import replace_file, shown
+from utils.outside import open_regular
 
 
-def save_checkpoint(path: Path, values: dict[str, Any]) -> None:
-    """Writes tensors and plain values. Raises OSError if the disk is full or read-only; the old file then remains."""
+def save_checkpoint(path: Path, values: dict[str, Any], previous: Path | None = None) -> None:
+    """Writes tensors and plain values. The old file is renamed to `previous`, if given. Raises OSError if the disk is
+    full or read-only; the old file then remains."""
     buffer = io.BytesIO()  # torch.save to a path hides the disk's error in a RuntimeError
     torch.save(_without_views(values), buffer)
-    write_whole(path, buffer.getvalue())
+    replace_file(path, buffer.getvalue(), previous)
 
 
 def _without_views(values: Any) -> Any:
@@ -35,7 +37,15 @@ def load_checkpoint(path: Path, keys: set[str]) -> dict[str, Any]:
     Raises UserError for a file that is missing, damaged or foreign. No code in the file is ever run.
     """
     try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
+        with open_regular(path) as file:
+            with zipfile.ZipFile(file) as archive:  # torch.load does not compare the checksums
+                if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                    raise zipfile.BadZipFile("it is compressed")  # it could unpack to any size
+                damaged_part = archive.testzip()
+            if damaged_part is not None:
+                raise zipfile.BadZipFile(f"the checksum of {damaged_part} is wrong")
+            file.seek(0)
+            values = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{shown(path)} is missing: the run cannot be loaded") from None
     except pickle.UnpicklingError:
@@ -43,8 +53,10 @@ def load_checkpoint(path: Path, keys: set[str]) -> dict[str, Any]:
             f"{shown(path)} is damaged or holds more than tensors and plain values, and is not loaded: such a file "
             "could run code.\nExpected a checkpoint that this platform wrote."
         ) from None
-    except (zipfile.BadZipFile, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+    except (
+        zipfile.BadZipFile, OSError, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError
+    ) as error:  # fmt: skip
+        reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"{shown(path)} is damaged or not a checkpoint: {reason}") from None
     if not isinstance(values, dict) or set(values) != keys:
         raise UserError(f"{shown(path)} is a foreign file: expected a checkpoint with {', '.join(sorted(keys))}")
@@ -52,9 +64,13 @@ def load_checkpoint(path: Path, keys: set[str]) -> dict[str, Any]:
 
 
 def load_weights(model: nn.Module, weights: Any, path: Path) -> None:
-    """Loads a checkpoint's weights into the model. Raises UserError if they belong to another network."""
+    """Loads a checkpoint's weights into the model. Raises UserError if they belong to another network, and for NaN and
+    infinite weights."""
     try:
         model.load_state_dict(weights)
     except (RuntimeError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:150]
         raise UserError(f"{shown(path)} holds the weights of another network: {reason}") from None
+    for name, values in model.state_dict().items():
+        if not values.isfinite().all():
+            raise UserError(f"{shown(path)} is damaged: {name} has NaN or infinite values. Train the run again")

@@ -3,9 +3,13 @@
 config.json          the Recipe, written first
 environment.json     versions, machine, commit and the resolved Execution
 metrics.jsonl        one line per epoch; TensorBoard's event files are a view of it
-checkpoints/         last.pt to resume from, best.pt with the weights that are evaluated
+checkpoints/         last.pt to resume from, best.pt with the weights that are evaluated; during training also
+                     last.previous.pt, one epoch older, in case last.pt gets damaged
 predictions/         test.npz and validation.npz: logits and labels
 summary.json         the final evaluation, written last
+
+The folder gets its name in runs/ when config.json is in it. Whoever writes a run holds its lock (utils/locks.py), and
+every file reaches the disk before the next one relies on it: a run survives a kill and a power loss at any moment.
 """
 
 import dataclasses
@@ -13,15 +17,19 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
-from utils.errors import UserError
-from utils.files import drawings_folder, make_folder, runs_folder, shown, write_whole
+from utils.errors import UserError, printable
+from utils.files import append_durably, drawings_folder, new_folder, replace_file, runs_folder, shown
+from utils.locks import RunIsLocked, RunLock
+from utils.outside import MAX_JSON_BYTES, parse_json, read_bounded, read_json
 from utils.predictions import Predictions, load_predictions
 from utils.recipe import Execution, Recipe, field_types
 
@@ -106,21 +114,27 @@ class Run:
 
         Raises UserError if the name is taken or not a plain folder name.
         """
+        with Run.staged(name, recipe, environment, label) as run:
+            pass
+        return Run(runs_folder() / run.name)
+
+    @staticmethod
+    @contextmanager
+    def staged(name: str | None, recipe: Recipe, environment: dict[str, Any], label: str = "") -> Iterator["Run"]:
+        """Yields a new run as `create` makes it, which appears in runs/ under its name only when the block ends. After
+        an error or a kill there is no such run."""
         Run.check_name(name)
-        default = f"{label or recipe.plain_model}-{datetime.now():%Y%m%d-%H%M%S}-s{recipe.seed}"
-        names = [name] if name else itertools.chain([default], (f"{default}-{n}" for n in itertools.count(2)))
-        path = next(runs_folder() / free for free in names if name or not (runs_folder() / free).exists())
-        make_folder(path.parent)
+        lock = _lock_free_name(name, f"{label or recipe.plain_model}-{datetime.now():%Y%m%d-%H%M%S}-s{recipe.seed}")
         try:
-            path.mkdir()
-        except FileExistsError:
-            raise _taken(path) from None
-        (path / "checkpoints").mkdir()
-        (path / "predictions").mkdir()
-        run = Run(path)
-        run._write_json("environment.json", environment)
-        run._write_json("config.json", recipe.to_json())
-        return run
+            with new_folder(runs_folder() / lock.run.name) as folder:
+                for part in ("checkpoints", "predictions"):
+                    (folder / part).mkdir()
+                run = Run(folder)
+                run._write_json("environment.json", environment)
+                run._write_json("config.json", recipe.to_json())
+                yield run
+        finally:
+            lock.release()
 
     @staticmethod
     def check_name(name: str | None) -> None:
@@ -165,11 +179,17 @@ class Run:
 
     @property
     def name(self) -> str:
-        return self.path.name
+        """The name of the folder, fit to be printed."""
+        return printable(self.path.name)
 
     @property
     def last_checkpoint(self) -> Path:
         return self.path / "checkpoints" / "last.pt"
+
+    @property
+    def previous_checkpoint(self) -> Path:
+        """last.pt as it was an epoch before; only while the run is unfinished."""
+        return self.path / "checkpoints" / "last.previous.pt"
 
     @property
     def best_checkpoint(self) -> Path:
@@ -194,21 +214,31 @@ class Run:
     @cached_property
     def execution(self) -> Execution:
         """The resolved execution that the run began with. Runs of version 1 have it in config.json."""
-        of_version_1 = {
-            "threads": self.environment.get("num_threads"),
-            **self._read_json("config.json").get("train", {}),
-        }
-        return Execution.from_json(self.environment.get("execution", of_version_1))
+        of_version_1 = self._read_json("config.json").get("train", {})
+        values = self.environment.get("execution", of_version_1)
+        if not isinstance(values, dict):
+            raise UserError(f"{shown(self.path / 'environment.json')} is damaged: expected execution as a JSON object")
+        return Execution.from_json({"threads": self.environment.get("num_threads"), **values})
 
     @property
     def metrics(self) -> list[EpochMetrics]:
         """All epochs so far. An incomplete last line, left by a killed process, is ignored."""
         path = self.path / "metrics.jsonl"
         try:
-            lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else [""]
-            return [_checked(EpochMetrics, json.loads(line)) for line in lines[:-1]]
-        except (ValueError, TypeError, OSError) as error:
+            return self._parse_metrics(read_bounded(path, MAX_JSON_BYTES) if path.exists() else b"")
+        except OSError as error:
+            raise UserError(f"{shown(path)} is damaged: {error.strerror}") from None
+
+    def _parse_metrics(self, content: bytes) -> list[EpochMetrics]:
+        path = self.path / "metrics.jsonl"
+        try:
+            metrics = [_checked(EpochMetrics, parse_json(line)) for line in content.decode().split("\n")[:-1]]
+        except (ValueError, TypeError) as error:
             raise UserError(f"{shown(path)} is damaged: {error}") from None
+        epochs = [row.epoch for row in metrics]
+        if epochs not in (list(range(1, len(metrics) + 1)), [0]):  # 0: imported weights
+            raise UserError(f"{shown(path)} is damaged: expected the epochs 1 to {len(metrics)} in order")
+        return metrics
 
     @cached_property
     def summary(self) -> RunSummary:
@@ -238,23 +268,35 @@ class Run:
             _ = self.summary
             if not metrics:
                 raise UserError("metrics.jsonl is missing or empty")
+            for path in (self.best_checkpoint, *map(self.predictions_file, ("test", "validation"))):
+                if path.is_file() and not zipfile.is_zipfile(path):  # reads its end: finds cut off and empty files
+                    raise UserError(f"{shown(path)} is damaged: it is empty, cut off or overwritten")
         except UserError as error:
             reason = str(error).splitlines()[0].replace(f"{shown(self.path)}/", "").replace(" is damaged", "")
             return f"damaged: {reason}"
+        except OSError as error:
+            return f"damaged: {error.strerror}"
         return ""
 
     def append_metrics(self, row: EpochMetrics) -> None:
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(_line(row))
+        """Raises UserError if the folder was deleted, OSError if the disk is full."""
+        if not (self.path / "config.json").exists():
+            raise UserError(
+                f"{shown(self.path)} was deleted or moved while it was being trained, so training stops.\n"
+                "To train it again, repeat the command that started it."
+            )
+        append_durably(self.path / "metrics.jsonl", _line(row).encode())
 
     def keep_metrics(self, num_epochs: int) -> list[EpochMetrics]:
-        """Removes the epochs after this one, which no checkpoint holds. Returns the others."""
-        metrics = self.metrics[:num_epochs]
+        """Removes the epochs after this one, which no checkpoint holds, readable or not. Returns the others."""
+        path = self.path / "metrics.jsonl"
+        content = path.read_bytes() if path.exists() else b""
+        kept = b"".join(content.splitlines(keepends=True)[:num_epochs])
+        metrics = self._parse_metrics(kept)
         if len(metrics) < num_epochs:
-            raise UserError(
-                f"{shown(self.path / 'metrics.jsonl')} has {len(metrics)} epochs, its checkpoint {num_epochs}"
-            )
-        write_whole(self.path / "metrics.jsonl", "".join(map(_line, metrics)).encode())
+            raise UserError(f"{shown(path)} has {len(metrics)} epochs, its checkpoint {num_epochs}")
+        if kept != content:
+            replace_file(path, kept)
         return metrics
 
     def write_summary(self, summary: RunSummary) -> None:
@@ -262,16 +304,17 @@ class Run:
 
     def _write_json(self, file_name: str, values: dict[str, Any]) -> None:
         text = json.dumps(values, indent=2, allow_nan=False)
-        write_whole(self.path / file_name, f"{text}\n".encode())
+        replace_file(self.path / file_name, f"{text}\n".encode())
 
     def _read_json(self, file_name: str) -> dict[str, Any]:
         path = self.path / file_name
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = read_json(path)
         except FileNotFoundError:
             raise UserError(f"{shown(path)} is missing: the run is unfinished, or not a run at all") from None
         except (ValueError, OSError) as error:
-            raise UserError(f"{shown(path)} is damaged: {error}") from None
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise UserError(f"{shown(path)} is damaged: {reason}") from None
         if not isinstance(values, dict):
             raise UserError(f"{shown(path)} is damaged: expected a JSON object")
         return values
@@ -294,6 +337,8 @@ def runs_by_recipe(runs: Iterable[Run]) -> tuple[list[list[Run]], list[Run]]:
 
 def _checked(kind: Any, values: Any) -> Any:
     """An instance of the dataclass. Raises TypeError for missing fields and wrong types; ignores unknown fields."""
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{str(values)[:40]!r} is not a JSON object")
     hints = field_types(kind)
     known = {name: value for name, value in values.items() if name in hints}
     for name, value in known.items():
@@ -310,13 +355,45 @@ def _line(row: EpochMetrics) -> str:
     return f"{json.dumps(values, allow_nan=False)}\n"
 
 
+def _lock_free_name(name: str | None, default: str) -> RunLock:
+    """The acquired lock of the new run `name`, or else of the first free one of `default`, `default-2`, ...
+
+    Raises UserError if the name is taken.
+    """
+    for number in itertools.count(1):
+        path = runs_folder() / (name or (default if number == 1 else f"{default}-{number}"))
+        lock = RunLock(path)
+        try:
+            lock.acquire()
+        except RunIsLocked:
+            if name:
+                raise
+            continue
+        if not path.exists():
+            break
+        lock.release()
+        if name:
+            raise _taken(path)
+    return lock
+
+
 def _taken(path: Path) -> UserError:
+    if not (path / "config.json").exists():
+        return UserError(
+            f"{shown(path)} exists, but it is not a run: it has no config.json.\n"
+            "Choose another --run-name, or delete the folder if nobody needs it."
+        )
+    finished = (path / "summary.json").exists()
     return UserError(
         f"run {shown(path)} exists and is never overwritten.\n"
-        f"Choose another --run-name, or resume it: mnist train --resume {shown(path)}"
+        f"Choose another --run-name{'' if finished else f', or resume it: mnist train --resume {shown(path)}'}"
     )
 
 
 def _age(path: Path) -> tuple[float, str]:
-    environment = path / "environment.json"
-    return (environment if environment.exists() else path).stat().st_mtime, path.name
+    for file in (path / "environment.json", path):
+        try:
+            return file.stat().st_mtime, path.name
+        except OSError:
+            continue
+    return 0.0, path.name  # a folder that may not be read

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import hashlib
 import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,18 +10,11 @@ from typing import Protocol, runtime_checkable
 
 from study.sweeps.job import Job, Outcome, do_job
 from trainers.train import DataSplits, load_splits, num_together
-from utils.errors import UserError
-from utils.files import make_folder, runs_folder, shown
+from utils.locks import RunIsLocked, RunLock
 from utils.recipe import Execution, Recipe
 from utils.run import Run
 
-try:
-    import fcntl
-except ImportError:  # Windows: no locks, so sweeps that share runs must not overlap in time
-    fcntl = None  # type: ignore[assignment]
-
 SplitsLoader = Callable[[Recipe], DataSplits]
-LOCKED = "another sweep trains this run: repeat the same command when that sweep has ended"
 
 
 @runtime_checkable
@@ -75,52 +67,38 @@ def cached_load_splits() -> SplitsLoader:
 
 
 class RunLocks:
-    """Locks on runs, so that two sweeps never train the same run.
-
-    A lock is one byte of the file runs/.lock, at an offset that is a hash of the run's name, so one open file is enough
-    for thousands of runs. The operating system releases the locks of a process that ends. A process must not have
-    two objects of this class at the same time.
-    """
+    """The locks of the runs that a sweep trains, so that two sweeps may overlap in time. Releases them at the end."""
 
     def __init__(self) -> None:
-        make_folder(runs_folder())
-        self.file = (runs_folder() / ".lock").open("wb")
+        self.held: dict[Run, RunLock] = {}
 
     def __enter__(self) -> "RunLocks":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.file.close()
+        self.release(list(self.held))
 
-    def acquire(self, run: Run) -> bool:
-        """Locks the run. Returns False if another process has locked it."""
-        if fcntl is None:
-            return True
+    def acquire(self, run: Run) -> str:
+        """Locks the run. If another process has locked it, returns a message that names the process, else nothing."""
+        lock = RunLock(run.path)
         try:
-            fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _offset(run))
-        except (BlockingIOError, PermissionError):  # which one depends on the system
-            return False
-        except OSError as error:  # some network file systems have no locks
-            raise UserError(f"cannot lock {shown(runs_folder() / '.lock')}: {error.strerror}") from None
-        return True
+            lock.acquire()
+        except RunIsLocked as error:
+            return " ".join(str(error).split())
+        self.held[run] = lock
+        return ""
 
     def release(self, runs: Iterable[Run]) -> None:
         """Unlocks the runs."""
-        if fcntl is not None:
-            for run in runs:
-                fcntl.lockf(self.file, fcntl.LOCK_UN, 1, _offset(run))
-
-
-def _offset(run: Run) -> int:
-    """An offset below 2**56; a collision of two names would only make one sweep skip a run."""
-    return int.from_bytes(hashlib.sha256(run.name.encode()).digest()[:7], "big")
+        for run in runs:
+            self.held.pop(run).release()
 
 
 def pieces(jobs: Sequence[Job], execution: Execution, load: SplitsLoader, locks: RunLocks) -> Iterator[Job | Outcome]:
     """Splits jobs into pieces of as many seeds as are trained together, and locks the runs of each piece.
 
     Yields an outcome for what needs no training: runs without data, runs that were finished in the meantime and runs
-    that another sweep trains.
+    that another process trains.
     """
     for job in jobs:
         try:
@@ -131,7 +109,7 @@ def pieces(jobs: Sequence[Job], execution: Execution, load: SplitsLoader, locks:
         size = _num_together(job, execution)
         for start in range(0, len(job.seeds), size):
             piece = replace(job, seeds=job.seeds[start : start + size])
-            locked = {seed: LOCKED for seed in piece.seeds if not locks.acquire(piece.run(seed))}
+            locked = {seed: reason for seed in piece.seeds if (reason := locks.acquire(piece.run(seed)))}
             unfinished = piece.unfinished.seeds  # checked while holding the locks
             seeds = tuple(seed for seed in unfinished if seed not in locked)
             ended = tuple(seed for seed in piece.seeds if seed not in seeds)

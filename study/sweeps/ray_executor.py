@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import time
@@ -16,7 +17,7 @@ from study.sweeps.executors import RunLocks, cached_load_splits, pieces
 from study.sweeps.job import Job, Outcome, do_job
 from trainers.train import DataSplits
 from utils.errors import UserError, needs_extra
-from utils.files import make_folder, runs_folder, write_whole
+from utils.files import new_folder, runs_folder, write_whole
 from utils.recipe import Execution
 from utils.runtime import choose_num_threads
 
@@ -68,11 +69,14 @@ class RayExecutor:
         self.stored: tuple[DataSplits, Any] | None = None
         if address not in (None, "auto"):
             _check_address(str(address))
+        handler = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(address, include_dashboard=False if address is None else None, log_to_driver=False,
                      logging_level=logging.ERROR, ignore_reinit_error=True)  # fmt: skip
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UserError(f"cannot join Ray at {address}: {' '.join(str(error).split())[:200]}") from None
+        if signal.getsignal(signal.SIGTERM) is not handler and callable(handler):
+            signal.signal(signal.SIGTERM, handler)  # ray.init replaces it by one that ends without a message
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         self.max_cpus = max(1, int(max((node.get("CPU", 0) for node in nodes), default=1)))
         self.num_parallel = sum(resources.num_slots(node.get("CPU", 0), node.get("GPU", 0)) for node in nodes)
@@ -169,11 +173,9 @@ def _files_of(job: Job) -> Files:
 def _write_runs(files: Files) -> None:
     """Writes each run beside its place in runs/ and renames it, so that no run is ever incomplete."""
     for run_name in sorted({Path(name).parts[0] for name in files}):
-        part, final = runs_folder() / f".{run_name}.part", runs_folder() / run_name
-        shutil.rmtree(part, ignore_errors=True)
-        make_folder(part)
-        for name, content in files.items():
-            if Path(name).parts[0] == run_name:
-                write_whole(part / Path(*Path(name).parts[1:]), content)
-        shutil.rmtree(final, ignore_errors=True)
-        part.rename(final)
+        final = runs_folder() / run_name
+        with new_folder(final) as folder:
+            for name, content in files.items():
+                if Path(name).parts[0] == run_name:
+                    write_whole(folder / Path(*Path(name).parts[1:]), content)
+            shutil.rmtree(final, ignore_errors=True)

@@ -97,11 +97,12 @@ class Sweep:
                     self._train([Job(recipe, self.plan.seeds) for recipe in dict.fromkeys(self.plan.grid())])
                 else:
                     self._search()
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
+        except KeyboardInterrupt as stop:
+            stop.args = (
                 f"stopped: {len(self.finished):,} of {self.num_runs:,} runs are finished. "
-                f"Repeat the same 'mnist sweep' to train the others."
-            ) from None
+                f"Repeat the same 'mnist sweep' to train the others.",
+            )
+            raise
         finally:
             self._note({run.name: FINISHED for run in self.finished})  # another sweep may have finished runs meanwhile
             self.seconds = time.monotonic() - started

@@ -1,5 +1,6 @@
 """Checkpoints are written whole or not at all, and no code in them is ever run."""
 
+import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -81,15 +82,23 @@ def test_the_old_file_remains_if_the_disk_is_full(tmp_path, monkeypatch):
     path = good(tmp_path / "x.pt")
     before = path.read_bytes()
 
-    def full_disk(file, _content):
-        file.touch()
+    def full_disk(_descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(OSError, match="No space left"):
-        save_checkpoint(path, {"epoch": 2, "model": {}})
+        save_checkpoint(path, {"epoch": 2, "model": {}}, previous=tmp_path / "y.pt")
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["x.pt"]
+
+
+def test_a_flipped_bit_in_the_weights_is_noticed(tmp_path):
+    path = good(tmp_path / "x.pt")
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.arange(6.0).numpy().tobytes()) + 10] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"x.pt is damaged.*checksum"):
+        load_checkpoint(path, KEYS)
 
 
 def test_a_trained_model_is_in_eval_mode_and_a_missing_checkpoint_is_named(finished_run, tmp_path):

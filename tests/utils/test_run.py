@@ -1,6 +1,7 @@
 """Run folders: names that stay in runs/, metrics that survive a kill, damaged files, runs of version 1."""
 
 import json
+import shutil
 from dataclasses import asdict, replace
 
 import pytest
@@ -12,6 +13,9 @@ from utils.run import EpochMetrics, Run, RunSummary, runs_by_recipe, selected_ep
 METRICS = EpochMetrics(1, 10, 0.1, 0.5, 0.8, 0.4, 0.85, 1.5, 2.0, 500.0)
 SUMMARY = RunSummary("linear", 7850, 0, "cpu", "fp32", 3, 2, 0.9, 0.9, 0.91, 0.3, 910, 5.0, 6.0)
 RECIPE = Recipe("linear", num_epochs=3)
+
+
+TWICE = json.dumps({name: value for name, value in asdict(METRICS).items() if value is not None}) + "\n"
 
 
 def epoch(number, **changes):
@@ -64,6 +68,7 @@ def test_metrics_round_trip_and_an_incomplete_last_line_is_ignored():
     run = Run.create("mine", RECIPE, {})
     run.append_metrics(epoch(1))
     run.append_metrics(epoch(2, median_train_loss=0.1))
+    assert run.keep_metrics(2) == run.metrics
     with (run.path / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 3, "ste')
     assert run.metrics == [epoch(1), epoch(2, median_train_loss=0.1)]
@@ -77,6 +82,8 @@ def test_metrics_round_trip_and_an_incomplete_last_line_is_ignored():
     [
         ("metrics.jsonl", "nonsense\n"),
         ("metrics.jsonl", '{"epoch": 1}\n'),
+        ("metrics.jsonl", f"{TWICE}{TWICE}"),
+        ("metrics.jsonl", TWICE.replace('"epoch": 1', '"epoch": 2')),
         ("config.json", "{"),
         ("config.json", '{"optimizer": "lion"}'),
         ("summary.json", "[]"),
@@ -94,6 +101,39 @@ def test_damaged_files_are_named_and_do_not_hide_other_runs(file, content):
     assert [run.name for run in Run.finished()] == ["good"]
     groups, _ = runs_by_recipe(Run.all())
     assert [[run.name for run in group] for group in groups] == [["good"]]
+
+
+@pytest.mark.parametrize("name", ["checkpoints/best.pt", "predictions/test.npz", "predictions/validation.npz"])
+@pytest.mark.parametrize("num_bytes", [0, 300])
+def test_files_that_are_cut_off_make_a_run_damaged(copied_run, name, num_bytes):
+    assert Run(copied_run).problem == ""
+    content = (copied_run / name).read_bytes()
+    (copied_run / name).write_bytes(content[:num_bytes])
+    assert Run(copied_run).problem.startswith(f"damaged: {name}: it is empty, cut off")
+
+
+def test_a_new_run_appears_when_its_config_is_written(home):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        Run.create("mine", RECIPE, {"time": float("nan")})
+    assert not (home / "runs" / "mine").exists() and not list((home / "runs").glob(".new/*"))
+    with Run.staged("mine", RECIPE, {}) as run:
+        assert run.name == "mine" and run.recipe == RECIPE and not Run.all()
+    assert [run.name for run in Run.all()] == ["mine"]
+
+
+def test_a_folder_that_is_no_run_is_not_called_one(home):
+    (home / "runs" / "mine" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"is not a run: it has no config.json") as error:
+        Run.create("mine", RECIPE, {})
+    assert "--resume" not in str(error.value)
+
+
+def test_a_deleted_folder_is_not_written_to(home):
+    run = Run.create("mine", RECIPE, {})
+    shutil.rmtree(run.path)
+    with pytest.raises(UserError, match="runs/mine was deleted or moved while it was being trained"):
+        run.append_metrics(METRICS)
+    assert not run.path.exists()
 
 
 def test_missing_files_are_named():

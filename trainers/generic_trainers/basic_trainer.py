@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
-from models.registry import check_output
+from models.registry import BEST_KEYS, check_output
 from trainers.generic_trainers.cuda_graph import as_compiled
 from trainers.generic_trainers.logging import Callback, Progress
 from trainers.generic_trainers.optimization import (
@@ -32,7 +33,7 @@ from utils.data.batches import BatchSource, PreloadedBatches, StreamedBatches
 from utils.data.datasets import ImageSet
 from utils.errors import UserError
 from utils.evaluation import predict_logits, score
-from utils.files import shown
+from utils.files import shown, sync_folder
 from utils.recipe import Execution, Recipe
 from utils.run import EpochMetrics, Run, selected_epoch
 from utils.runtime import autocast, memory_format, random_seed, resolve_execution, synchronize
@@ -165,7 +166,8 @@ class BasicTrainer:
     def train_step(
         self, images: Float[Tensor, "batch 1 28 28"], labels: Int64[Tensor, " batch"]
     ) -> Float[Tensor, "batch classes"]:
-        """One optimizer step on one batch. Returns the logits from before the step as float32, detached."""
+        """One optimizer step on one batch. Returns the logits from before the step as float32, detached: those of the
+        images that the loss classifies, with objectives after mixing and attack."""
         self.optimizer.zero_grad()
         if self.objectives is None:
             logits = self.logits_of(images)
@@ -225,10 +227,9 @@ class BasicTrainer:
         self.metrics.append(metrics)
         if self.run:
             self.run.append_metrics(metrics)
-            if selected_epoch(self.metrics, self.recipe.checkpoint) is metrics:
-                best = {"epoch": metrics.epoch, "model": self.evaluated_model.state_dict()}
-                save_checkpoint(self.run.best_checkpoint, best)
         self.save_last()
+        if selected_epoch(self.metrics, self.recipe.checkpoint) is metrics:
+            self.save_best()
         for callback in self.callbacks:
             callback.epoch_done(metrics)
         return metrics
@@ -296,7 +297,8 @@ class BasicTrainer:
         return self.seconds_before + time.perf_counter() - self.started
 
     def save_last(self) -> None:
-        """Writes last.pt: everything that resuming needs besides metrics.jsonl."""
+        """Writes last.pt: everything that resuming needs besides metrics.jsonl. The file of the epoch before becomes
+        last.previous.pt."""
         if self.run is None:
             return
         save_checkpoint(
@@ -308,12 +310,51 @@ class BasicTrainer:
                 "optimizer": self.optimizer.state_dict(),
                 "average": self.average.module.state_dict() if self.average is not None else None,
             },
+            previous=self.run.previous_checkpoint,
         )
 
+    def save_best(self) -> None:
+        """Writes best.pt. It follows last.pt, so that a resumed run never finds the weights of an epoch to come."""
+        if self.run is not None:
+            best = {"epoch": len(self.metrics), "model": self.evaluated_model.state_dict()}
+            save_checkpoint(self.run.best_checkpoint, best)
+
     def load_last(self) -> None:
-        """Restores the last checkpoint of the run. Raises UserError if it is damaged or belongs to another recipe."""
+        """Restores the last checkpoint of the run, or the one before if the last is missing or damaged. Writes best.pt
+        if it lacks this epoch.
+
+        Raises UserError if both checkpoints are damaged or belong to another recipe, and if best.pt is lost.
+        """
         assert self.run is not None
-        path = self.run.last_checkpoint
+        last, previous = self.run.last_checkpoint, self.run.previous_checkpoint
+        try:
+            self._load(last)
+        except UserError as error:
+            try:
+                self._load(previous)
+            except UserError:
+                raise error from None
+            print(f"{shown(last)} is missing or damaged: continues after epoch {len(self.metrics)} ({previous.name})")
+            previous.replace(last)
+            sync_folder(last.parent)
+        if not self.metrics:
+            return
+        selected = selected_epoch(self.metrics, self.recipe.checkpoint)
+        try:
+            is_best = load_checkpoint(self.run.best_checkpoint, BEST_KEYS)["epoch"] == selected.epoch
+        except UserError as error:
+            if selected is not self.metrics[-1]:
+                reason = str(error).splitlines()[0]
+                raise UserError(
+                    f"{reason}.\nThe weights of epoch {selected.epoch} are in no other file: train the recipe anew."
+                ) from None
+            is_best = False
+        if selected is self.metrics[-1] and not is_best:
+            self.save_best()
+
+    def _load(self, path: Path) -> None:
+        """Restores this checkpoint. Raises UserError if it is damaged or belongs to another recipe."""
+        assert self.run is not None
         checkpoint = load_checkpoint(path, LAST_KEYS)
         load_weights(self.model, checkpoint["model"], path)
         try:
