@@ -6,12 +6,18 @@ GROUPS. Modules are imported when a command runs, so `mnist --help` needs neithe
 """
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from utils import __version__
-from utils.errors import UserError, did_you_mean, exit_on_user_error
+IN_THE_WAY = "It hides a package of this program: start mnist in another folder, or install it into its own environment"
+try:
+    from utils import __version__
+    from utils.errors import UserError, did_you_mean, exit_on_user_error
+except ImportError as error:  # utils is a common name
+    sys.exit(f"error: {error}.\n{IN_THE_WAY}")
 
 
 class Command(NamedTuple):
@@ -70,6 +76,7 @@ COMMANDS = {name: command for group in GROUPS.values() for name, command in grou
 def main() -> None:
     """The entry point of the program `mnist`."""
     with exit_on_user_error():
+        check_packages()
         arguments = sys.argv[1:]
         if arguments[:1] == ["help"]:
             arguments = [*arguments[1:], "--help"]
@@ -80,6 +87,15 @@ def main() -> None:
         else:
             name, rest = split_command(arguments)
             run(name, ["--help"] if rest == ["help"] else rest)
+
+
+def check_packages() -> None:
+    """Raises UserError if a module of the same name, installed or in the working folder, hides one of the packages."""
+    folder = Path(__file__).resolve().parent
+    for name in ("commands", "data_inspection", "model_interpretation", "models", "study", "trainers"):
+        found = getattr(importlib.util.find_spec(name), "origin", None)  # None for a folder without __init__.py
+        if found is None or Path(found).resolve() != folder / name / "__init__.py":
+            raise UserError(f"{name} is another package here: {found or f'a folder {name}'}.\n{IN_THE_WAY}")
 
 
 def split_command(arguments: list[str]) -> tuple[str, list[str]]:

@@ -134,3 +134,16 @@ def test_home_of_an_installed_package_is_the_working_folder(tmp_path):
     )  # fmt: skip
     expected = [working / "data", working / "runs", working / "study" / "output"]
     assert [Path(line) for line in printed.stdout.splitlines()] == expected
+
+
+@pytest.mark.parametrize("name", ["utils/__init__.py", "utils.py", "models/__init__.py", "trainers/notes.txt"])
+def test_another_package_of_the_same_name_is_named(tmp_path, name):
+    """An installed package, a file of the user beside a script, or a folder."""
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("")
+    command = [sys.executable, "-m", "mnist", "--version"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ)
+    assert done.returncode and not done.stdout and "Traceback" not in done.stderr
+    package = Path(name).parts[0].removesuffix(".py")
+    assert package in done.stderr and "into its own environment" in done.stderr and len(done.stderr.splitlines()) == 2
