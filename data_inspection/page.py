@@ -1,7 +1,8 @@
 """The page of a data set: statistics, distributions, clickable digits, suspected label errors and the embedding map."""
 
-import json
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from utils.document import (
     DigitMatrix,
     Document,
     Facts,
+    Link,
     MatrixCell,
     Picture,
     Section,
@@ -26,21 +28,27 @@ from utils.document import (
 )
 from utils.figures import elided
 from utils.files import output_folder, study_folder
+from utils.outside import read_json
 from utils.run import Run
 
 MAX_MATRIX_DIGITS, MAX_CELL_DIGITS = 800, 15
 CAPTIONS = {
-    "label_distribution": "Number of images of each class",
-    "centring": "Distance of the digits' centre of mass from the image centre",
-    "size": "Height and width of the digits",
-    "slant": "Slant of the digits of each class",
-    "ink": "Fraction of the training images with ink in each pixel",
-    "mean_and_deviation": "Mean and standard deviation of the images of each class",
+    "label_distribution": "Number of images of each class in the training set and in the test set",
+    "centring": "Distance of the centre of mass of each training image from the image centre",
+    "size": "Height and width of the bounding box of each training image, on a logarithmic scale",
+    "slant": "Slant of the training images of each class: median, quartiles, and the middle 98 %",
+    "ink": "Fraction of the training images with ink in each pixel. MNIST's digits were scaled to the box",
+    "mean_and_deviation": "Mean and standard deviation of each pixel over the training images of each class; each row "
+    "has a scale of its own",
     "digits_grid_10ex": "Random training images of each class",
     "digits_grid_100ex": "More random training images of each class",
     "typical_and_unusual": "The most typical and the most unusual training images, by the distance to their neighbours",
     "pixel_values": "The pixel values of one training image",
 }
+MAP_CAPTION = (
+    "The test images as the network of run {run} sees them: near points are images with similar embeddings. The colour "
+    "is the true class; a mistake has a ring in the colour of the predicted class."
+)
 DISTRIBUTIONS = ("label_distribution", "centring", "size", "slant")
 IMAGES = ("mean_and_deviation", "ink", "pixel_values")
 
@@ -52,9 +60,13 @@ def dataset_document(
     description: dict[str, Any],
     extremes: tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]],
     pictures: dict[str, Picture],
+    folder: Path,
 ) -> Document:
-    """The page. `description` is that of `describe_dataset`, `extremes` that of `typical_and_unusual`; keys of
-    `pictures` are names of figures."""
+    """The page, which will be in the folder.
+
+    `description` is that of `describe_dataset`, `extremes` that of `typical_and_unusual`; keys of `pictures` are names
+    of figures.
+    """
     header, rows = statistics_rows(description)
     blocks: list[Block] = [
         Section("Digits", [digits_matrix(train, test, extremes)]),
@@ -62,7 +74,7 @@ def dataset_document(
         Section("Mean images and pixels", [pictures[name] for name in IMAGES]),
         Section("Statistics of each class", [Table(header, rows, sortable=True)]),
         *([_label_errors_section(test)] if dataset == "mnist" else []),
-        _map_section(dataset),
+        _map_section(dataset, folder),
     ]
     duplicates, writers = description["duplicates"], description.get("writers", {})
     facts = [
@@ -106,7 +118,7 @@ def _label_errors_section(test: ImageSet) -> Section:
     """The test digits that at least half of the networks get wrong, from the results of `mnist label-errors`."""
     title, file = "Suspected label errors", study_folder() / "label_errors" / "label_errors.json"
     try:
-        hard_digits = json.loads(file.read_text(encoding="utf-8"))["hard_digits"]
+        hard_digits = read_json(file)["hard_digits"]
     except (OSError, ValueError, KeyError):
         return Section(title, [Text("The label errors have not been studied yet."), Command(["mnist label-errors"])])
     members: dict[tuple[int, int], list[Digit]] = {}
@@ -124,12 +136,13 @@ def _label_errors_section(test: ImageSet) -> Section:
     return Section(title, [Text(note), *([matrix] if cells else [])])
 
 
-def _map_section(dataset: str) -> Section:
-    """The embedding map of the newest run on this data set that has one."""
+def _map_section(dataset: str, folder: Path) -> Section:
+    """The embedding map of the newest run on this data set that has one, with a link to the page of the run."""
     pages = output_folder("model_interpretation")
     for run in reversed(Run.all()):
         if not run.problem and run.recipe.dataset == dataset:
-            caption = f"The test images as run {run.name} sees them"
-            if pictures := picture_file(pages / run.name / "embeddings", "map", caption):
-                return Section("Embedding map", pictures)
+            page = pages / run.name / "embeddings" / "embeddings.html"
+            if pictures := picture_file(page.parent, "map", MAP_CAPTION.format(run=run.name)):
+                href = Path(os.path.relpath(page.absolute(), folder.absolute())).as_posix()
+                return Section("Embedding map", [*pictures, Link("The map on which a point shows its digit", href)])
     return Section("Embedding map", [Text("No network has an embedding map yet."), Command(["mnist embeddings"])])

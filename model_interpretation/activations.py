@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from model_interpretation.predict import ChosenDigit
 from models.registry import num_parameters
 from utils.data.batches import to_pixels
-from utils.document import write_picture_page
+from utils.data.datasets import class_names
+from utils.document import Section, Text, picture_of
 from utils.errors import UserError
 from utils.evaluation import BATCH_SIZE
 from utils.figures import (
@@ -26,12 +27,14 @@ from utils.figures import (
     GREY,
     INK,
     SEQUENTIAL,
+    elided,
     figure_style,
     pixel_values_figure,
     set_title,
     tiled_figure,
 )
 from utils.run import Run
+from utils.run_pages import write_run_page
 from utils.track import track
 
 COLUMNS, MAP_INCHES, SINGLE_MAP_INCHES = 16, 0.52, 2.2  # feature maps in a row, and the width of a map
@@ -42,6 +45,7 @@ NOTE = (
     "and orange for positive values. The shape 32 of 26 x 26 means 32 feature maps of 26 x 26 pixels. Layers that "
     "change no value, such as dropout, are left out."
 )
+PIXELS_CAPTION = "The input of the network: 28 x 28 pixels, 0 for black and 255 for white."
 NUM_PIXELS = 28 * 28
 WITH_WEIGHTS, POOLING, OTHER = COLORS[0], COLORS[1], GREY
 PARAMETERS_AT = 6.6  # right edge of the column of parameters; the bar of a million activations has length 6
@@ -157,14 +161,28 @@ def layer_outputs(model: nn.Module, image: UInt8[Tensor, "28 28"]) -> list[Layer
 def show_activations(run: Run, model: nn.Module, digit: ChosenDigit, output: Path) -> None:
     """Writes the activations for one digit: a picture per layer and activations.html with all of them. Layers that
     change no value, such as dropout, are left out."""
-    figures = {"00-pixels": pixel_values_figure(digit.image, f"{digit.title}: pixel values from 0 to 255")}
+    pixels = pixel_values_figure(digit.image, f"{digit.title}: pixel values from 0 to 255")
+    sections = [Section("The digit", [picture_of(pixels, PIXELS_CAPTION, "00-pixels")])]
     previous = digit.image.numpy() / np.float32(255)
-    for place, layer in enumerate(layer_outputs(model, digit.image), start=1):
+    outputs = layer_outputs(model, digit.image)
+    for place, layer in enumerate(outputs, start=1):
         if not np.array_equal(layer.values.ravel(), previous.ravel()):
-            figures[f"{place:02d}-{layer.name}"] = layer_figure(layer)
+            picture = picture_of(layer_figure(layer), layer_caption(layer), f"{place:02d}-{layer.name}")
+            sections.append(Section(layer.name, [picture]))
         previous = layer.values
+    names, logits = class_names(run.recipe.dataset), torch.from_numpy(outputs[-1].values)
+    predicted, confidence = elided(names[int(logits.argmax())]), float(logits.softmax(0).max())
+    result = f"The network predicts {predicted} with a confidence of {confidence:.1%}."
     file = output / run.name / f"activations-{digit.slug}" / "activations.html"
-    write_picture_page(file, f"Activations of every layer: {digit.title}", figures, [NOTE])
+    write_run_page(file, f"Activations of every layer: {digit.title}", sections, [Text(result), Text(NOTE)])
+
+
+def layer_caption(output: LayerOutput) -> str:
+    """The kind and size of the layer, the range of its values, and how many are positive."""
+    count = f"{output.values.shape[0]} feature maps" if output.values.ndim == 3 else f"{output.values.size:,} values"
+    parameters = f" and {output.num_parameters:,} parameters" if output.num_parameters else ""
+    low, high, share = output.values.min(), output.values.max(), (output.values > 0).mean()
+    return f"{output.kind} with {count}{parameters}. Values from {low:.1f} to {high:.1f}; {share:.0%} are positive."
 
 
 def layer_figure(output: LayerOutput) -> Figure:

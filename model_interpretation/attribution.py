@@ -27,7 +27,7 @@ from model_interpretation.predict import ChosenDigit, load_run_split
 from model_interpretation.random_networks import random_networks
 from models.registry import load_trained
 from utils.data.datasets import ImageSet, class_names
-from utils.document import Block, Table, write_picture_page
+from utils.document import Block, Section, Table, Text, picture_of
 from utils.errors import UserError
 from utils.figures import (
     COLORS,
@@ -42,12 +42,14 @@ from utils.figures import (
     tiled_figure,
 )
 from utils.run import Run, runs_by_recipe
+from utils.run_pages import write_run_page
 from utils.track import track
 
 ALL_METHODS = "all"
 NUM_DIGITS_PER_MEAN = 20  # test digits of each class
 MAX_CLASSES = 10  # rows of the maps per class; of more classes, the most probable ones are shown
 MAP_INCHES = 1.15
+DELETION, INSERTION = COLORS[3], COLORS[2]
 SCALE = "blue opposes the class, orange supports it"
 MAP_NOTE = (
     "Orange pixels raise the logit of the class, blue pixels lower it. Saliency and Grad-CAM show only how strong the "
@@ -71,9 +73,20 @@ CHECK_NOTES = (
     "means that the map hardly depends on the weights.",
     "Other seeds: rank correlation with the networks of other seeds. The networks agree only as far as it exceeds the "
     "null.",
-    "Cascade: the layers receive random weights from the last to the first (Adebayo et al. 2018), the mean over "
-    f"{NUM_CASCADE_NETWORKS} random networks. A map that depends on the weights falls to its null, the dotted line.",
 )
+CAPTIONS = {
+    "decision": "Each method's map of the digit; beside it the probability of the class while the pixels with the "
+    "highest attribution are deleted (lower is better) or inserted (higher is better). The numbers are means over the "
+    "curve.",
+    "classes": "The maps for each class in a row of its own, with the probability of the class. Every map has a scale "
+    "of its own.",
+    "cascade": "Rank correlation of the map with that of the trained network while the layers receive random weights, "
+    f"from the last to the first (Adebayo et al. 2018); the mean over {NUM_CASCADE_NETWORKS} random networks. A map "
+    "that depends on the weights falls to its null, the dotted line.",
+    "means": f"The mean of the maps of {NUM_DIGITS_PER_MEAN} test digits of each class, with the outline of their mean "
+    "image.",
+}
+METHOD_NAMES = {"grad_cam": "Grad-CAM"}  # others are shown without underscores
 CHECK_HEADER = (
     "map", "deletion", "insertion", "infidelity, noise", "infidelity, squares", "sensitivity", "random weights", "null",
     "z", "other seeds",
@@ -111,9 +124,31 @@ def attribute(
     siblings = load_siblings(run)
     rows = [check_row(name, checked[name], _sibling_maps(each, siblings, pixels, label))
             for name, each in all_methods.items()]  # fmt: skip
+    pictures = {name: picture_of(figure, CAPTIONS[name], name) for name, figure in figures.items()}
+    blocks: list[Block] = [
+        Section("Maps for the predicted class", [pictures["decision"]]),
+        Section("Checks of the maps", [Table(CHECK_HEADER, rows), *map(Text, CHECK_NOTES)]),
+        Section("Maps for each class", [pictures["classes"]]),
+        Section("Networks with random weights", [pictures["cascade"]]),
+        *([Section("Mean maps of each class", [pictures["means"]])] if means else []),
+    ]
+    confidence = float(logits.softmax(1).max())
+    result = f"The network predicts {elided(names[label])} with a confidence of {confidence:.1%}."
     file = output / run.name / f"attribution-{digit.slug}" / "attribution.html"
-    notes: list[str | Block] = [MAP_NOTE, Table(CHECK_HEADER, rows), *CHECK_NOTES]
-    write_picture_page(file, f"Attribution maps and their checks: {digit.title}", figures, notes)
+    title = f"Attribution maps and their checks: {digit.title}"
+    write_run_page(file, title, blocks, [Text(f"{result} {_deletion_finding(checked)}"), Text(MAP_NOTE)])
+
+
+def _deletion_finding(checked: dict[str, CheckedMap]) -> str:
+    """Which methods find pixels that matter more to the network than the brightest pixels."""
+    ink = checked["ink"].deletion_area
+    better = [_shown(name) for name, it in checked.items() if name not in BASELINES and it.deletion_area < ink]
+    methods = f"{len(better)} of the {len(checked) - len(BASELINES)} methods"
+    named = f" ({', '.join(better)})" if better else ""
+    return (
+        f"Deleting the pixels with the highest attribution first lowers the probability faster than deleting the "
+        f"brightest first for {methods}{named}."
+    )
 
 
 def other_seeds(run: Run) -> list[Run]:
@@ -170,30 +205,34 @@ def decision_figure(checked: dict[str, CheckedMap], pixels: Float[Tensor, "1 1 2
         map_axes.set(xticks=[], yticks=[], title=_shown(name))
         map_axes.spines[:].set(visible=True, color=LIGHT_GREY)
         _draw_curves(curve_axes, result, checked["ink"])
+        curve_axes.set_title(
+            f"deletion {result.deletion_area:.2f} (ink {checked['ink'].deletion_area:.2f}), "
+            f"insertion {result.insertion_area:.2f} (ink {checked['ink'].insertion_area:.2f})"
+        )
     rows[-1, 1].set_xlabel("fraction of the pixels, highest attribution first")
     handles = [
         Patch(color=COLORS[1], label="supports the class"),
         Patch(color=COLORS[0], label="opposes the class"),
         Line2D([], [], color=INK, linewidth=0.7, label="outline of the digit"),
-        Line2D([], [], color=INK, linewidth=1, linestyle=":", label="curves of the ink"),
+        Line2D([], [], color=DELETION, label="deletion"),
+        Line2D([], [], color=INSERTION, label="insertion"),
+        Line2D([], [], color=INK, linewidth=1, linestyle=":", label="the same for the ink"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
 
 
 def _draw_curves(axes: Axes, result: CheckedMap, ink: CheckedMap) -> None:
     fraction = np.linspace(0, 1, len(result.deletion))
-    kinds = (
-        ("deletion", result.deletion, ink.deletion, result.deletion_area, ink.deletion_area, COLORS[3]),
-        ("insertion", result.insertion, ink.insertion, result.insertion_area, ink.insertion_area, COLORS[2]),
-    )
-    for name, curve, ink_curve, area, ink_area, color in kinds:
-        axes.plot(fraction, curve, color=color, label=f"{name} {area:.2f} (ink {ink_area:.2f})")
+    for curve, ink_curve, color in (
+        (result.deletion, ink.deletion, DELETION),
+        (result.insertion, ink.insertion, INSERTION),
+    ):
+        axes.plot(fraction, curve, color=color)
         axes.plot(fraction, ink_curve, color=color, linewidth=1, linestyle=":")
     axes.set(ylim=(-0.03, 1.03), ylabel="probability")
     percent_axis(axes)
     percent_axis(axes, "x")
-    axes.legend(loc="center right")
 
 
 @figure_style()
@@ -230,7 +269,7 @@ def classes_figure(
     probabilities = model(pixels).softmax(1)[0]
     chosen: Int64[Tensor, " classes"] = probabilities.topk(min(MAX_CLASSES, len(names))).indices.sort().values
     selection = f" ({MAX_CLASSES} most probable of {len(names)})" if len(names) > MAX_CLASSES else ""
-    rows = [f"{elided(names[i], 8)}  {probabilities[i]:.0%}" for i in chosen.tolist()]
+    rows = [f"{elided(names[i], 8)} ({probabilities[i]:.0%})" for i in chosen.tolist()]
     digits = pixels.expand(len(chosen), -1, -1, -1).clone()
     maps = [method(model, digits, chosen) for method in methods.values()]
     return _map_grid(methods, maps, digits[:, 0], rows, f"{title}: evidence for and against each class{selection}")
@@ -263,9 +302,9 @@ def _map_grid(
     outlines = digits.repeat_interleave(len(methods), dim=0).cpu().numpy()
     return tiled_figure(
         tiles, None, len(methods), title, DIVERGING, (-1, 1), MAP_INCHES, scale=SCALE,
-        row_names=row_names, column_names=[name.replace("_", "\n") for name in methods], outlines=outlines,
+        row_names=row_names, column_names=[_shown(name).replace(" ", "\n") for name in methods], outlines=outlines,
     )  # fmt: skip
 
 
 def _shown(name: str) -> str:
-    return name.replace("_", " ")
+    return METHOD_NAMES.get(name, name.replace("_", " "))

@@ -11,16 +11,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import nn
 
-from model_interpretation.metrics import (
-    CONTESTED_TEST_DIGITS,
-    classification_metrics,
-)
+from model_interpretation.metrics import CONTESTED_TEST_DIGITS, classification_metrics
 from model_interpretation.predict import load_run_split, load_test_predictions
-from model_interpretation.prediction_figures import curve_figures, prediction_figures
+from model_interpretation.prediction_figures import curve_figures, interval_label, prediction_figures
 from models.registry import load_trained
 from utils.data import ImageSet
 from utils.document import (
-    REPORT,
     Block,
     Columns,
     Digit,
@@ -33,18 +29,16 @@ from utils.document import (
     Table,
     Text,
     picture_of,
-    write_overview,
 )
 from utils.errors import UserError
 from utils.evaluation import predict
 from utils.event_files import png_value, replace_events
-from utils.figures import (
-    as_png,
-    elided,
-)
+from utils.figures import as_png, elided
 from utils.files import shown, write_whole
+from utils.navigation import REPORT
 from utils.predictions import Predictions
 from utils.run import Run
+from utils.run_pages import write_overview
 from utils.runtime import choose_device
 from utils.track import track
 
@@ -59,6 +53,25 @@ HEADINGS = {
     "worst_mistakes": "The most confident mistakes",
     "least_confident_correct": "The least confident correct predictions",
     "reliability": "Calibration",
+}
+GRID_CAPTION = "Each {split} digit with its number from 0, {classes} and the confidence; {order}."
+# Kind of figure -> caption.
+CAPTIONS = {
+    "confusion_matrix": "The number of {split} digits of each class that are predicted as each class; the colour shows "
+    "the mistakes.",
+    "class_metrics": "Recall: the fraction of the {split} digits of a class that are predicted as this class. "
+    "Precision: the fraction of the predictions of a class that are correct. Lines: {interval}.",
+    "worst_mistakes": GRID_CAPTION.format(
+        split="{split}", classes="true class ≠ predicted class", order="the most confident mistake first"
+    ),
+    "least_confident_correct": GRID_CAPTION.format(
+        split="{split}", classes="true class = predicted class", order="the least confident first"
+    ),
+    "reliability": "Above: accuracy of the {split} digits in bins of equal confidence, with its {interval}; points "
+    "above the dashed line are more accurate than confident. Below: the number of digits per bin.",
+    "loss": "Cross-entropy per epoch, without label smoothing. Training: during the epoch, on augmented digits. "
+    "Validation: after the epoch.",
+    "accuracy": "Accuracy per epoch. Training: during the epoch, on augmented digits. Validation: after the epoch.",
 }
 # Key in metrics.json -> label and format.
 HEADLINES = {
@@ -109,6 +122,7 @@ def interpret_run(run: Run, model: nn.Module, output: Path, splits: Sequence[str
     metrics: dict[str, Any] = {}
     figures: dict[str, Figure] = {}
     matrices: dict[str, DigitMatrix] = {}
+    captions: dict[str, str] = {}
     for split in dict.fromkeys(splits):
         image_set = load_run_split(run, split)
         if split == "test":
@@ -119,11 +133,13 @@ def interpret_run(run: Run, model: nn.Module, output: Path, splits: Sequence[str
         metrics[split] = classification_metrics(predictions, image_set.class_names, contested)
         for name, figure in prediction_figures(predictions, image_set).items():
             figures[f"{split}_{name}"] = figure
+            captions[f"{split}_{name}"] = CAPTIONS[name].format(split=split, interval=interval_label(predictions))
         matrices[split] = confusion_block(predictions, image_set)
-    figures.update(curve_figures(history, epoch))
+    for name, figure in curve_figures(history, epoch).items():
+        figures[name], captions[name] = figure, CAPTIONS[name]
     folder = output / run.name
     write_whole(folder / "metrics.json", f"{json.dumps({'run': run.name, **metrics}, indent=2)}\n".encode())
-    pictures = {name: picture_of(figure, caption_of(name), name) for name, figure in figures.items()}
+    pictures = {name: picture_of(figure, captions[name], name) for name, figure in figures.items()}
     for picture in pictures.values():
         write_whole(folder / picture.file_name, picture.content)
     report_document(run, metrics, matrices, pictures).write_html(folder / REPORT, folder)
@@ -137,12 +153,6 @@ def interpret_run(run: Run, model: nn.Module, output: Path, splits: Sequence[str
              for name, *values in [["", *metrics], *headline_rows(metrics)]]  # fmt: skip
     track.write("\n".join([run.name, *lines, f"  report and pictures: {shown(folder / REPORT)}\n"]))
     return metrics
-
-
-def caption_of(name: str) -> str:
-    """`test_worst_mistakes` as `test: worst mistakes`."""
-    split, _, kind = name.partition("_")
-    return f"{split}: {kind.replace('_', ' ')}" if kind else f"{name} of the training"
 
 
 def confusion_block(predictions: Predictions, image_set: ImageSet) -> DigitMatrix:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from matplotlib import colormaps
-from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -26,7 +25,7 @@ from models.layers import first_layer_filters
 from models.registry import num_parameters
 from utils.data.batches import to_pixels
 from utils.data.datasets import ImageSet
-from utils.document import write_picture_page
+from utils.document import Block, Digit, DigitMap, Section, Text, picture_of
 from utils.figures import (
     GREY,
     INK,
@@ -41,6 +40,7 @@ from utils.figures import (
 )
 from utils.predictions import Predictions
 from utils.run import Run
+from utils.run_pages import write_run_page
 from utils.track import track
 
 # Colour-blind safe: the muted scheme of Paul Tol 2021, https://personal.sron.nl/~pault/, and a dark grey.
@@ -57,6 +57,19 @@ MAX_EXACT_PARAMETERS = 10_000  # up to this size of a model the curvature is ove
 NUM_CURVATURE_DIGITS = 100  # of each class, for larger models
 MAX_PROJECTED = 256  # components per digit in TensorBoard's projector
 PROJECTOR_FILE = "projector_config.pbtxt"
+NOTE = (
+    "The embedding of a digit is the input of the network's last layer, a vector of {width:,} values. Digits with near "
+    "embeddings look similar to the network."
+)
+NEIGHBOURS_CAPTION = (
+    "Left of the line: the most confident mistakes, true class ≠ predicted class. Right: for each the training digits "
+    "with the nearest embeddings, and their labels. A near digit is not necessarily the cause of the mistake."
+)
+FILTERS_CAPTION = "Each tile is a filter: the weights that it gives to the pixels under it. All share one scale."
+CURVATURE_CAPTION = (
+    "Largest eigenvalues of the Fisher information over digits of each class: how strongly the predictions change with "
+    "the weights in the most sensitive directions."
+)
 
 
 def show_embeddings(run: Run, model: nn.Module, output: Path) -> None:
@@ -66,21 +79,27 @@ def show_embeddings(run: Run, model: nn.Module, output: Path) -> None:
     train_set, test_set = load_run_split(run, "train"), load_run_split(run, "test")
     predictions = load_test_predictions(run, test_set)
     embeddings = penultimate_vectors(model, test_set.images)
-    figures = {}
+    blocks: list[Block] = []
     if (embeddings.std(0) > 0).sum() >= 2:
         write_projector(run, embeddings, test_set, predictions)
-        figures["map"] = map_figure(embeddings, predictions, test_set)
+        blocks.append(Section("Map of the test digits", [embedding_map(embeddings, predictions, test_set)]))
     else:
         print("no map: the embeddings of the test digits differ in fewer than two components")
     mistakes = predictions.worst_mistakes(NUM_MISTAKES)
     if len(mistakes):
         nearest = nearest_digits(penultimate_vectors(model, train_set.images), embeddings[torch.from_numpy(mistakes)])
-        figures["neighbours"] = neighbours_figure(predictions, mistakes, test_set, train_set, nearest)
+        neighbours = neighbours_figure(predictions, mistakes, test_set, train_set, nearest)
+        blocks.append(Section("Neighbours of the mistakes", [picture_of(neighbours, NEIGHBOURS_CAPTION, "neighbours")]))
     filters = first_layer_filters(model)
     if filters is not None:
-        figures["filters"] = filters_figure(filters, "First-layer weights, one tile per filter")
-    figures["curvature"] = curvature_figure(model, train_set)
-    write_picture_page(output / run.name / "embeddings" / "embeddings.html", "Embeddings of the test digits", figures)
+        height, width = filters.shape[1:]
+        title = f"{len(filters)} filters of the first layer, {height} x {width} weights each"
+        picture = picture_of(filters_figure(filters, title), FILTERS_CAPTION, "filters")
+        blocks.append(Section("First-layer filters", [picture]))
+    curvature = picture_of(curvature_figure(model, train_set), CURVATURE_CAPTION, "curvature")
+    blocks.append(Section("Curvature of the loss", [curvature]))
+    file = output / run.name / "embeddings" / "embeddings.html"
+    write_run_page(file, "Embeddings of the test digits", blocks, [Text(NOTE.format(width=embeddings.shape[1]))])
 
 
 def write_projector(
@@ -118,62 +137,87 @@ def class_colors(num_classes: int) -> Float[np.ndarray, "classes 4"]:
     return colormaps["hsv"](np.linspace(0, 1, num_classes, endpoint=False))
 
 
-@figure_style()
-def map_figure(embeddings: Float[Tensor, "n width"], predictions: Predictions, test_set: ImageSet) -> Figure:
-    """The first two principal components of all digits beside t-SNE of a sample with as many mistakes as fit."""
+def embedding_map(embeddings: Float[Tensor, "n width"], predictions: Predictions, test_set: ImageSet) -> DigitMap:
+    """PCA and t-SNE maps of the same sample of the digits, with as many mistakes as fit; the mistakes come first."""
     wrong, correct = np.flatnonzero(~predictions.is_correct), np.flatnonzero(predictions.is_correct)
-    shuffled = np.random.default_rng(0).permutation(correct)
-    sample = np.sort(np.concatenate([wrong, shuffled])[:NUM_MAPPED])
-    perplexity = min(30.0, (len(sample) - 1) / 3)
+    sample = np.concatenate([wrong, np.random.default_rng(0).permutation(correct)])[:NUM_MAPPED]
+    vectors = embeddings[sample].numpy()
     pca = PCA(2, random_state=0).fit(embeddings.numpy())
+    perplexity = min(30.0, (len(sample) - 1) / 3)
     tsne = TSNE(2, init="pca", perplexity=perplexity, random_state=0)
-    share = pca.explained_variance_ratio_.sum()
+    maps = {
+        f"PCA, {pca.explained_variance_ratio_.sum():.0%} of the variance": pca.transform(vectors),
+        f"t-SNE, perplexity {perplexity:.0f}": tsne.fit_transform(vectors),
+    }
+    figure = map_figure(maps, predictions, sample, test_set)
+    number = "all" if len(sample) == len(embeddings) else f"{len(sample):,} of the {len(embeddings):,}"
+    caption = (
+        f"The first two principal components, and t-SNE, of the embeddings of {number} test digits. The colour is the "
+        "true class; a mistake has a ring in the colour of the predicted class. Point at a digit or tap it to see it "
+        "on both maps."
+    )
+    names = [elided(name) for name in test_set.class_names]
+    digits = [
+        Digit(
+            test_set.images[i].numpy(),
+            f"no. {i}\nlabel {names[predictions.labels[i]]}\n"
+            f"predicted {names[predictions.predicted[i]]}, {predictions.confidence[i]:.0%}",
+        )
+        for i in sample.tolist()
+    ]
+    figure.draw_without_rendering()  # places the axes
+    to_figure = figure.transFigure.inverted()
+    places = [
+        to_figure.transform(axes.transData.transform(_on_unit_square(values)))
+        for axes, values in zip(figure.axes, maps.values(), strict=True)
+    ]
+    return DigitMap(picture_of(figure, caption, "map"), digits, np.abs(np.array(places) - [0, 1]))
+
+
+@figure_style()
+def map_figure(
+    maps: dict[str, Float[np.ndarray, "n 2"]],
+    predictions: Predictions,
+    indices: Int64[np.ndarray, " n"],
+    test_set: ImageSet,
+) -> Figure:
+    """The digits at these indices as points on one map after the other, by title, with the class names at the medians
+    if they are short."""
     colors = class_colors(len(test_set.class_names))
     names = [elided(name) for name in test_set.class_names]
-
     figure = Figure(figsize=(9.6, 5.6), layout="constrained")
-    rings = f"{len(wrong):,} mistakes, ringed in the colour of the prediction" if len(wrong) else "no mistakes"
+    num_wrong = int((~predictions.is_correct).sum())
+    rings = f"{num_wrong:,} mistakes, ringed in the colour of the prediction" if num_wrong else "no mistakes"
     set_title(figure, f"{test_set.name}: embeddings, coloured by true class; {rings}")
-    left, right = figure.subplots(1, 2)
-    everything, places = np.arange(len(embeddings)), pca.transform(embeddings.numpy())
-    _draw_places(left, f"PCA, {share:.0%} of the variance", places, predictions, everything, colors, names)
-    places = tsne.fit_transform(embeddings[sample].numpy())
-    _draw_places(right, f"t-SNE, perplexity {perplexity:.0f}", places, predictions, sample, colors, names)
+    labels, predicted = predictions.labels[indices], predictions.predicted[indices]
+    is_wrong = labels != predicted
+    for axes, (title, values) in zip(figure.subplots(1, len(maps)), maps.items(), strict=True):
+        places = _on_unit_square(values)
+        x, y = places.T
+        axes.scatter(x[~is_wrong], y[~is_wrong], s=5, c=colors[labels[~is_wrong]], alpha=0.5, linewidths=0)
+        size, width = (12, 0.8) if is_wrong.sum() > MANY_MISTAKES else (30, 1.6)
+        axes.scatter(
+            x[is_wrong], y[is_wrong], s=size, c=colors[labels[is_wrong]], edgecolors=colors[predicted[is_wrong]],
+            linewidths=width,
+        )  # fmt: skip
+        if max(map(len, names)) <= 2:
+            present = np.unique(labels)
+            centres = np.stack([np.median(places[labels == label], axis=0) for label in present])
+            for label, (x_label, y_label) in zip(present, spread_apart(centres, LABEL_DISTANCE), strict=True):
+                axes.text(
+                    x_label, y_label, names[label], fontsize=14, weight="bold", color=INK, ha="center", va="center",
+                    bbox={"boxstyle": "circle,pad=0.12", "facecolor": "white", "alpha": 0.75, "edgecolor": "none"},
+                )  # fmt: skip
+        axes.set(xticks=[], yticks=[], title=title)
+        axes.spines[:].set(visible=True, color=LIGHT_GREY)
     handles = [Line2D([], [], marker="o", linestyle="", color=color) for color in colors]
     figure.legend(handles, names, loc="outside lower center", ncols=10, handletextpad=0.1, columnspacing=1.2)
     return figure
 
 
-def _draw_places(
-    axes: Axes,
-    title: str,
-    places: Float[np.ndarray, "n 2"],
-    predictions: Predictions,
-    indices: Int64[np.ndarray, " n"],
-    colors: Float[np.ndarray, "classes 4"],
-    names: list[str],
-) -> None:
-    """The digits at these indices as points, with the class names at the medians if they are short."""
-    places = (places - places.min(0)) / np.ptp(places, axis=0).max()  # the larger side is 1
-    labels, predicted = predictions.labels[indices], predictions.predicted[indices]
-    is_wrong = labels != predicted
-    x, y = places.T
-    axes.scatter(x[~is_wrong], y[~is_wrong], s=5, c=colors[labels[~is_wrong]], alpha=0.5, linewidths=0)
-    size, width = (12, 0.8) if is_wrong.sum() > MANY_MISTAKES else (30, 1.6)
-    axes.scatter(
-        x[is_wrong], y[is_wrong], s=size, c=colors[labels[is_wrong]], edgecolors=colors[predicted[is_wrong]],
-        linewidths=width,
-    )  # fmt: skip
-    if max(map(len, names)) <= 2:
-        present = np.unique(labels)
-        centres = np.stack([np.median(places[labels == label], axis=0) for label in present])
-        for label, (x_label, y_label) in zip(present, spread_apart(centres, LABEL_DISTANCE), strict=True):
-            axes.text(
-                x_label, y_label, names[label], fontsize=14, weight="bold", color=INK, ha="center", va="center",
-                bbox={"boxstyle": "circle,pad=0.12", "facecolor": "white", "alpha": 0.75, "edgecolor": "none"},
-            )  # fmt: skip
-    axes.set(xticks=[], yticks=[], title=f"{title}: {len(indices):,} digits")
-    axes.spines[:].set(visible=True, color=LIGHT_GREY)
+def _on_unit_square(places: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+    """The places, moved and scaled so that the larger side of the map is 1."""
+    return (places - places.min(0)) / np.ptp(places, axis=0).max()
 
 
 def spread_apart(places: Float[np.ndarray, "n 2"], distance: float) -> Float[np.ndarray, "n 2"]:
@@ -213,9 +257,10 @@ def neighbours_figure(
         separator = "\n" if max(len(true), len(predicted)) > 3 else " "
         captions.append(f"no. {index}\n{true}{separator}≠ {predicted}")
         captions += [names[label] for label in train_set.labels[neighbours].tolist()]
+    is_as_predicted = train_set.labels[nearest] == torch.from_numpy(predictions.predicted[mistakes])[:, None]
     title = (
-        "Left: the most confident mistakes, true ≠ predicted. Right: the training digits with the nearest embeddings "
-        "and their labels; a near digit is not necessarily the cause of the mistake"
+        f"{len(mistakes)} most confident mistakes and their nearest training digits: {int(is_as_predicted.sum())} of "
+        f"{is_as_predicted.numel()} have the predicted class"
     )
     figure = digit_grid_figure(torch.stack(images), captions, columns=1 + nearest.shape[1], title=title)
     figure.axes[0].axvline(1 / (1 + nearest.shape[1]) * figure.axes[0].get_xlim()[1], color=GREY, linewidth=1)

@@ -9,9 +9,9 @@ from model_interpretation.embeddings import show_embeddings
 from model_interpretation.feature_visualization import visualize_features
 from model_interpretation.predict import chosen_digit
 from models.registry import load_trained
-from utils.document import OVERVIEW
 from utils.errors import UserError
 from utils.files import shown
+from utils.navigation import OVERVIEW
 from utils.run import Run
 from utils.runtime import choose_device
 

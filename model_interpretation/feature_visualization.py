@@ -27,10 +27,11 @@ from model_interpretation.activations import (
 from model_interpretation.predict import ChosenDigit, load_run_split
 from model_interpretation.random_networks import random_networks
 from utils.data.augmentation import RandomAffine, transform
-from utils.document import write_picture_page
+from utils.document import Section, Text, picture_of
 from utils.errors import UserError
 from utils.figures import COLORS, GREY, INK, figure_style, set_title, tiled_figure
 from utils.run import Run
+from utils.run_pages import write_run_page
 from utils.track import track
 
 SIDE = 28
@@ -53,10 +54,31 @@ NUM_TOP_CHANNELS = 5  # of a digit
 NUM_CONTROL_CHANNELS = 16  # of a layer
 NUM_CONTROL_DIGITS = 5000  # training digits that set the scale of the random network's channels
 NOTE = (
-    "Captions: channel, mean activation that the image reaches / highest of any training digit. Control: the same "
-    "optimisation for a network of the same model with random weights. A pattern that the control shows, too, comes "
-    "from the architecture and the optimisation, not from training."
+    "Each image was optimised, from noise, to activate one channel of the layer as much as possible. A pattern that "
+    "the control shows, too, comes from the architecture and the optimisation, not from training."
 )
+# Name of a figure -> heading and caption.
+PARTS = {
+    "activations": ("Activations of the digit", "The digit's mean activation of each channel of the layer."),
+    "collage": (
+        "What these channels respond to",
+        "The digit, dimmed, and for each channel that it activates most the optimised image, with the digit's mean "
+        "activation.",
+    ),
+    "images": (
+        "Optimised images",
+        "Above each image: the channel, the mean activation that the image reaches / the highest that any training "
+        "digit reaches.",
+    ),
+    "digits": (
+        "Digits with the highest activation",
+        "For each channel the training digit with the highest mean activation, and this activation.",
+    ),
+    "control": (
+        "Control: a network with random weights",
+        "The same optimisation for channels of a network of the same model with random weights.",
+    ),
+}
 COLUMNS = 8
 
 
@@ -201,7 +223,9 @@ def visualize_features(
     (random_model,) = random_networks(run.recipe.model, num_outputs, next(model.parameters()).device, seed=seed)
     figures["control"] = control_figure(random_model, name, channels, training_digits, seed, num_steps)
     file = output / run.name / f"features-{name}{suffix}" / "features.html"
-    write_picture_page(file, f"Features of {name}", figures, [NOTE])
+    sections = [Section(PARTS[kind][0], [picture_of(figure, PARTS[kind][1], kind)]) for kind, figure in figures.items()]
+    subject = f": {digit.title}" if digit else f", channel {channel}" if channel is not None else ""
+    write_run_page(file, f"Features of layer {name}{subject}", sections, [Text(NOTE)])
 
 
 def control_figure(

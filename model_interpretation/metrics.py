@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from sklearn.metrics import log_loss, precision_recall_fscore_support, r2_score
 
 from utils.predictions import Predictions
@@ -29,11 +29,7 @@ def classification_metrics(
     classes = list(range(len(class_names)))
     labels, predicted = predictions.labels, predictions.predicted
     num_correct = int(predictions.is_correct.sum())
-    if predictions.writers is None:
-        ci_low, ci_high = share_interval(num_correct, len(labels))
-    else:
-        interval = total_interval(predictions.is_correct[None], predictions.writers)
-        ci_low, ci_high = interval.low, interval.high
+    ci_low, ci_high = accuracy_interval(predictions.is_correct, predictions.writers)
     precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, labels=classes, zero_division=0)
     uncontested = np.delete(predictions.is_correct, list(contested))
     top_2 = predictions.probabilities.argsort(axis=1, kind="stable")[:, -2:]
@@ -57,17 +53,38 @@ def classification_metrics(
     }
 
 
+def accuracy_interval(
+    is_correct: Bool[np.ndarray, " n"], writers: Int64[np.ndarray, " n"] | None
+) -> tuple[float, float]:
+    """The 95 % confidence interval of the fraction of correct predictions of one network.
+
+    It holds for other writers if the writers are known, else for other independent images (Wilson 1927).
+    """
+    if writers is None:
+        return share_interval(int(is_correct.sum()), len(is_correct))
+    interval = total_interval(is_correct[None], writers)
+    if interval.low < interval.high:
+        return interval.low, interval.high
+    num_writers = len(np.unique(writers))  # all writers have the same accuracy: their spread cannot be measured
+    return share_interval(round(interval.value * num_writers), num_writers)
+
+
 def brier_score(predictions: Predictions) -> float:
     """Mean squared distance between the probabilities and the one-hot label, from 0 to 2 (Brier 1950)."""
     one_hot = np.eye(predictions.probabilities.shape[1])[predictions.labels]
     return float(((predictions.probabilities - one_hot) ** 2).sum(axis=1).mean())
 
 
+def bins_of(predictions: Predictions) -> Int64[np.ndarray, " n"]:
+    """The bin of each prediction by its confidence."""
+    return np.minimum((predictions.confidence * NUM_BINS).astype(int), NUM_BINS - 1)
+
+
 def calibration_bins(
     predictions: Predictions,
 ) -> tuple[Float64[np.ndarray, " bins"], Float64[np.ndarray, " bins"], Int64[np.ndarray, " bins"]]:
     """Mean confidence, accuracy and number of digits in each of 15 bins of equal width; NaN for an empty bin."""
-    bins = np.minimum((predictions.confidence * NUM_BINS).astype(int), NUM_BINS - 1)
+    bins = bins_of(predictions)
     counts = np.bincount(bins, minlength=NUM_BINS)
     with np.errstate(invalid="ignore"):
         confidence = np.bincount(bins, predictions.confidence, NUM_BINS) / counts

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_score, recall_score
 
-from model_interpretation.metrics import calibration_bins, expected_calibration_error
+from model_interpretation.metrics import accuracy_interval, bins_of, calibration_bins, expected_calibration_error
 from utils.data import ImageSet
 from utils.figures import (
     COLORS,
     GREY,
+    HALF_PAGE_INCHES,
     INK,
     elided,
     figure_style,
@@ -26,10 +28,9 @@ from utils.figures import (
 from utils.predictions import Predictions
 from utils.run import EpochMetrics
 from utils.statistical_figures import confusion_matrix_figure
-from utils.statistics import share_interval
 
 NUM_DIGITS_SHOWN = 40
-WIDTH, CLASS_INCHES = 5.6, 0.3
+CLASS_INCHES = 0.3
 
 
 def prediction_figures(predictions: Predictions, image_set: ImageSet) -> dict[str, Figure]:
@@ -61,28 +62,37 @@ def class_metrics_figure(predictions: Predictions, image_set: ImageSet) -> Figur
     classes = range(len(image_set.class_names))
     names = [elided(name) for name in image_set.class_names]
     labels, predicted = predictions.labels, predictions.predicted
-    figure = Figure(figsize=(WIDTH, 1.4 + CLASS_INCHES * len(names)), layout="constrained")
+    figure = Figure(figsize=(HALF_PAGE_INCHES, 1.4 + CLASS_INCHES * len(names)), layout="constrained")
     axes = figure.add_subplot()
     series = (
-        ("recall (of the images of the class)", recall_score, labels, COLORS[0], -0.14),
-        ("precision (of its predictions)", precision_score, predicted, COLORS[1], 0.14),
+        ("recall", recall_score, labels, COLORS[0], -0.14),
+        ("precision", precision_score, predicted, COLORS[1], 0.14),
     )
     for label, metric, group, color, offset in series:
         values = metric(labels, predicted, labels=list(classes), average=None, zero_division=np.nan)
-        counts = np.bincount(group, minlength=len(names))
-        correct = np.bincount(labels[predictions.is_correct], minlength=len(names))
-        intervals = [share_interval(right, of) if of else (np.nan, np.nan)
-                     for right, of in zip(correct.tolist(), counts.tolist(), strict=True)]  # fmt: skip
-        lows, highs = zip(*intervals, strict=True)
+        lows, highs = zip(*(_interval(predictions, group == number) for number in classes), strict=True)
         interval_points(axes, names, values, lows, highs, label, color, offset)
         if metric is recall_score:
             hardest = int(np.nanargmin(values))
             title = f"{names[hardest]} is the hardest class, {values[hardest]:.1%} recall"
     percent_axis(axes, "x")
-    axes.set(xlabel="correct, with 95% interval", ylabel="class")
+    axes.set(xlabel=f"correct, {interval_label(predictions)}", ylabel="class")
     figure.legend(loc="outside lower left", ncols=2)
     set_title(figure, f"{image_set.name}: {title}")
     return figure
+
+
+def interval_label(predictions: Predictions) -> str:
+    """What the intervals of the figures hold for."""
+    return f"95% interval over {'images' if predictions.writers is None else 'writers'}"
+
+
+def _interval(predictions: Predictions, is_member: Bool[np.ndarray, " n"]) -> tuple[float, float]:
+    """The interval of the fraction of these predictions that are correct; NaN if there are none."""
+    if not is_member.any():
+        return np.nan, np.nan
+    writers = None if predictions.writers is None else predictions.writers[is_member]
+    return accuracy_interval(predictions.is_correct[is_member], writers)
 
 
 @figure_style()
@@ -90,12 +100,12 @@ def reliability_figure(predictions: Predictions, set_name: str) -> Figure:
     """Accuracy against confidence with 95 % intervals, above a histogram of the confidence."""
     confidence, accuracy, counts = calibration_bins(predictions)
     filled = np.flatnonzero(counts)
-    intervals = [share_interval(round(accuracy[i] * counts[i]), int(counts[i])) for i in filled]
+    intervals = [_interval(predictions, bins_of(predictions) == number) for number in filled]
     edges = np.linspace(0, 1, len(counts) + 1)
-    figure = Figure(figsize=(WIDTH, 5.4), layout="constrained")
+    figure = Figure(figsize=(HALF_PAGE_INCHES, 5.4), layout="constrained")
     upper, lower = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
     upper.plot([0, 1], [0, 1], color=GREY, linewidth=1.2, linestyle="--", label="perfectly calibrated")
-    upper.plot(confidence[filled], accuracy[filled], "o", color=COLORS[0], label="this network, 95% interval")
+    upper.plot(confidence[filled], accuracy[filled], "o", color=COLORS[0], label=interval_label(predictions))
     upper.vlines(confidence[filled], *zip(*intervals, strict=True), color=COLORS[0], linewidth=1.5)
     upper.set(ylabel="accuracy", ylim=(-0.02, 1.03))
     upper.legend(loc="lower right")
@@ -116,7 +126,7 @@ def curve_figures(metrics: Sequence[EpochMetrics], epoch: int) -> dict[str, Figu
     epochs = [row.epoch for row in metrics]
     final = next(row for row in metrics if row.epoch == epoch)
     for name in ("loss", "accuracy"):
-        figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
+        figure = Figure(figsize=(HALF_PAGE_INCHES, 3.4), layout="constrained")
         axes = figure.add_subplot()
         for split, label, color in (("train", "training", COLORS[0]), ("val", "validation", COLORS[1])):
             line_with_band(axes, epochs, [getattr(row, f"{split}_{name}") for row in metrics], label=label, color=color)

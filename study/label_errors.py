@@ -24,10 +24,11 @@ from study.figures import panel
 from study.scorecard import finished_mnist_runs
 from trainers.recipes import recipe_label, training_command
 from utils.data import ImageSet, load_dataset
-from utils.document import Block, Command, Document, Section, Table, Text, picture_of
+from utils.document import Block, Command, Document, Facts, Section, Table, Text, picture_of
 from utils.errors import UserError
 from utils.figures import digit_grid_figure, figure_style
 from utils.files import shown, study_folder, write_whole
+from utils.outside import read_json
 from utils.predictions import Predictions
 from utils.run import Run
 from utils.track import track
@@ -191,18 +192,20 @@ def read_label_errors() -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
-        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        values: dict[str, Any] = read_json(file)
         sentences(values)  # needs all that the report shows
         return values
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{shown(file)} is damaged ({error}): 'mnist label-errors' writes it again") from None
 
 
 def sentences(values: dict[str, Any]) -> list[str]:
     """The content of label_errors.json in three paragraphs."""
     total, num_missed = values["num_digits"], values["num_wrong_in_all_networks"]
+    num_recipes = len(values["runs_by_recipe"])
+    recipes = "1 recipe" if num_recipes == 1 else f"{num_recipes} recipes"
     return [
-        f"{values['num_networks']} networks of {len(values['runs_by_recipe'])} recipes, including those of the "
+        f"{values['num_networks']} networks of {recipes}, including those of the "
         f"ablation study if any, each recipe with a validation accuracy of {values['min_val_accuracy']:.0%} or more, "
         f"get {values['mean_num_wrong']:.1f} of the {total:,} test digits wrong on average, every recipe with equal "
         f"weight. The mean of their probabilities reaches {values['ensemble_accuracy']:.2%}.",
@@ -226,16 +229,30 @@ def label_errors_document(errors: LabelErrors, values: dict[str, Any]) -> Docume
          str(digit["most_frequent_error"]), "rejected" if digit["contested"] else ""]
         for digit in values["hard_digits"]
     ]  # fmt: skip
-    table = Table(["test digit", "label", "networks wrong", "most frequent wrong prediction", "human raters"], rows)
-    figures = {"hardest_digits": _hardest_digits_figure(errors), "missed_by_all": _missed_by_all_figure(errors)}
+    header = ["test digit", "label", "networks wrong", "most frequent wrong prediction", "human raters"]
+    hardest, missed = (
+        picture_of(figure(errors), DESCRIPTIONS[name], name)
+        for name, figure in (("hardest_digits", _hardest_digits_figure), ("missed_by_all", _missed_by_all_figure))
+    )
     blocks: list[Block] = [
-        *map(Text, sentences(values)),
-        *(picture_of(figure, DESCRIPTIONS[name], name) for name, figure in figures.items()),
-        Section("Digits that at least half of the networks get wrong", [table]),
-        Text("These commands train the networks, if their runs do not exist, and repeat the study:"),
-        Command([*values["training_commands"], values["command"]]),
+        Section("The hardest test digits", [hardest]),
+        Section("Digits that several networks miss", [missed]),
+        Section("Digits that at least half of the networks get wrong", [Table(header, rows, sortable=True)]),
+        Section(
+            "Commands",
+            [
+                Text("These commands train the networks, if their runs do not exist, and repeat the study:"),
+                Command([*values["training_commands"], values["command"]]),
+            ],
+        ),
     ]
-    return Document("Label errors and the hardest test digits", blocks)
+    facts = [
+        ("networks", str(values["num_networks"])),
+        ("digits that all networks get wrong", str(values["num_wrong_in_all_networks"])),
+        ("labels that human raters rejected", f"{values['num_contested']} of {values['num_rated']} rated"),
+    ]
+    summary = [Facts(facts), *map(Text, sentences(values))]
+    return Document("Label errors and the hardest test digits", blocks, summary)
 
 
 def _hardest_digits_figure(errors: LabelErrors) -> Figure:

@@ -5,6 +5,7 @@ inside the page.
 """
 
 import base64
+import importlib.metadata
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,12 +21,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from utils.figures import MAX_PICTURE_BYTES, PNG_DPI, as_png, as_svg, is_photograph
-from utils.files import shown, write_whole
-from utils.navigation import OVERVIEW, REPORT, TEMPLATES, navigation, refresh_navigation
+from utils.files import study_folder, write_whole
+from utils.navigation import TEMPLATES, navigation, refresh_navigation
 
 FIRST_LEVEL = 2  # the level of a section's heading in HTML; the title of the page has level 1
 CSS_PIXELS_PER_INCH = 96
-SPRITE_COLUMNS = 32  # digits side by side in the one picture of all digits of a page
+SHEET_COLUMNS, SHEET_ROWS = 32, 32  # digits of a picture that holds many digits
+GREY_LEVELS = 16  # of these digits, which makes the picture half as large
 MIN_FILTERED_ROWS = 6  # a shorter table needs no filter
 MAX_ROWS_SHOWN = 30  # a longer table scrolls inside a box
 LONG_TEXT = 18  # characters: the text of a cell that needs a wide column
@@ -44,6 +46,21 @@ class Command:
     """Shell commands, such as those that repeat a measurement."""
 
     lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Code:
+    """A cell of a notebook: lines of Python, and the text that they print."""
+
+    source: str
+    output: str = ""
+
+
+@dataclass(frozen=True)
+class Markdown:
+    """Text with the markup of Markdown, such as code and lists. HTML in the text is shown as text."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -123,7 +140,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Digit:
-    """A digit of a `DigitMatrix`, with its caption."""
+    """A digit of a `DigitMatrix` or a `DigitMap`, with its caption."""
 
     image: UInt8[np.ndarray, "28 28"]
     caption: str
@@ -167,26 +184,58 @@ class DigitMatrix:
 
     @property
     def data(self) -> dict[str, Any]:
-        """What the page's script needs: all digits in one picture, and their captions."""
-        rows = -(-len(self.digits) // SPRITE_COLUMNS)
-        sheet = np.zeros((max(1, rows), SPRITE_COLUMNS, 28, 28), np.uint8)
-        for place, digit in enumerate(self.digits):
-            sheet[divmod(place, SPRITE_COLUMNS)] = digit.image
-        content = io.BytesIO()
-        Image.fromarray(255 - sheet.transpose(0, 2, 1, 3).reshape(-1, 28 * SPRITE_COLUMNS)).save(
-            content, "png", optimize=True
-        )
-        return {
-            "sprite": Picture(content.getvalue(), "").url,
-            "columns": SPRITE_COLUMNS,
-            "captions": [digit.caption for digit in self.digits],
-        }
+        """What the page's script needs."""
+        return _digits_data(self.digits)
+
+    @property
+    def first_shown(self) -> tuple[int, int] | None:
+        """The cell whose digits are shown before the first click: the most frequent mistake, else the first cell."""
+        return max(self.cells, key=lambda place: self.heat(*place), default=None)
 
     def heat(self, row: int, column: int) -> float:
         """From 0 to 1: the mistakes of this kind as a fraction of the most frequent kind."""
         if not self.is_confusion or row == column:
             return 0.0
         return self.cells[row, column].count / max(cell.count for (i, j), cell in self.cells.items() if i != j)
+
+
+@dataclass(frozen=True)
+class DigitMap:
+    """A picture with a point per digit on each of one or more maps. The point under the mouse shows its digit, and
+    where the digit is on the other maps."""
+
+    picture: Picture
+    digits: Sequence[Digit]
+    places: Float[np.ndarray, "maps digits 2"]
+    """Of each point, as fractions of the width and height of the picture, from the upper left."""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return {**_digits_data(self.digits), "places": (self.places * 10_000).round().astype(int).tolist()}
+
+
+def _digits_data(digits: Sequence[Digit]) -> dict[str, Any]:
+    """Digits for a script of the page: their captions and, as pictures, sheets of SHEET_ROWS x SHEET_COLUMNS digits."""
+    size = SHEET_ROWS * SHEET_COLUMNS
+    return {
+        "sheets": [_sheet(digits[start : start + size]) for start in range(0, len(digits), size)],
+        "columns": SHEET_COLUMNS,
+        "size": size,
+        "captions": [digit.caption for digit in digits],
+    }
+
+
+def _sheet(digits: Sequence[Digit]) -> str:
+    """The URL of one picture of all these digits, black on white."""
+    sheet = np.zeros((-(-len(digits) // SHEET_COLUMNS), SHEET_COLUMNS, 28, 28), np.uint8)
+    for place, digit in enumerate(digits):
+        sheet[divmod(place, SHEET_COLUMNS)] = digit.image
+    darkness = np.round(sheet.transpose(0, 2, 1, 3).reshape(-1, 28 * SHEET_COLUMNS) / 255 * (GREY_LEVELS - 1))
+    picture = Image.fromarray(darkness.astype(np.uint8), "P")
+    picture.putpalette([255 - level * 255 // (GREY_LEVELS - 1) for level in range(GREY_LEVELS) for _ in "rgb"])
+    content = io.BytesIO()
+    picture.save(content, "png", optimize=True, bits=4)
+    return Picture(content.getvalue(), "").url
 
 
 @dataclass(frozen=True)
@@ -247,8 +296,8 @@ class Gallery:
 
     @property
     def images(self) -> list[tuple[str, str]]:
-        """URL and name of each picture."""
-        return [(quote(file), _plain(Path(file).stem)) for file in self.files]
+        """URL and name of each picture: `01-conv_1.png` is named `conv 1`."""
+        return [(quote(file), re.sub(r"^\d+-", "", Path(file).stem).replace("_", " ")) for file in self.files]
 
     @property
     def url(self) -> str:
@@ -271,9 +320,29 @@ class Section:
 
 
 Block: TypeAlias = (
-    Text | Command | Facts | Table | Picture | DigitMatrix | Chart | Sliders | Gallery | Link | Columns | Section
+    Text
+    | Markdown
+    | Command
+    | Code
+    | Facts
+    | Table
+    | Picture
+    | DigitMatrix
+    | DigitMap
+    | Chart
+    | Sliders
+    | Gallery
+    | Link
+    | Columns
+    | Section
 )
-SCRIPTS = {Table: "table.js", DigitMatrix: "digits.js", Chart: "chart.js", Sliders: "sliders.js"}
+SCRIPTS = {
+    Table: "table.js",
+    DigitMatrix: "digits.js",
+    DigitMap: "digits.js",
+    Chart: "chart.js",
+    Sliders: "sliders.js",
+}
 
 
 @dataclass(frozen=True)
@@ -294,12 +363,14 @@ class Document:
 
     @property
     def pictures(self) -> list[Picture]:
-        return [block for block in self.all_blocks if isinstance(block, Picture)]
+        maps = [block.picture for block in self.all_blocks if isinstance(block, DigitMap)]
+        return [*maps, *(block for block in self.all_blocks if isinstance(block, Picture))]
 
     @property
     def scripts(self) -> list[str]:
         """The scripts that the blocks of the page need."""
-        return [script for kind, script in SCRIPTS.items() if any(isinstance(block, kind) for block in self.all_blocks)]
+        kinds = {type(block) for block in self.all_blocks}
+        return list(dict.fromkeys(script for kind, script in SCRIPTS.items() if kind in kinds))
 
     @cached_property
     def sections(self) -> list[tuple[str, Section, list[tuple[str, Section]]]]:
@@ -361,50 +432,16 @@ def picture_file(folder: Path, name: str, description: str) -> list[Picture]:
     return []
 
 
-def write_picture_page(file: Path, title: str, figures: dict[str, Figure], notes: Sequence[str | Block] = ()) -> None:
-    """Writes a page with these figures and beside it each figure as a file of its name; prints the page's path. The
-    notes, paragraphs or blocks, are above the figures.
-
-    The page gets a folder of its own inside the folder of a run, whose overview is updated.
-    """
-    above = [Text(note) if isinstance(note, str) else note for note in notes]
-    pictures = [picture_of(figure, _plain(name), name) for name, figure in figures.items()]
-    document = Document(title, [*above, *pictures], subject=f"Run {file.parent.parent.name}")
-    document.write_pictures(file.parent)
-    document.write_html(file, file.parent.parent)
-    write_overview(file.parent.parent)
-    print(f"{len(figures)} pictures and a page: {shown(file)}")
-
-
-def write_overview(folder: Path) -> None:
-    """Writes the page with all pictures of a run, small, with links to the pages `folder/*/*.html` that hold them."""
-    blocks: list[Block] = []
-    summary: list[Block] = [Text("Every picture links to the page that shows it large.")]
-    if (folder / REPORT).exists():
-        summary.append(Link("Metrics, confusion matrices and mistakes", REPORT))
-    for page in sorted(folder.glob("*/*.html")):
-        name = page.parent.name
-        href = f"{name}/{page.name}"
-        pictures = sorted(path for suffix in ("png", "svg") for path in page.parent.glob(f"*.{suffix}"))
-        files = [f"{name}/{path.name}" for path in pictures]
-        heading = _plain(name)
-        blocks.append(Section(heading[:1].upper() + heading[1:], [Gallery(href, files)]))
-    document = Document("All pictures of the network", blocks, summary, f"Run {folder.name}")
-    document.write_html(folder / OVERVIEW, folder)
-
-
-def _plain(name: str) -> str:
-    """The name of a file or folder as a caption: `01-conv_1` becomes `conv 1`."""
-    return re.sub(r"^\d+-", "", name).replace("-", " ").replace("_", " ")
-
-
 @cache
 def _chart_bundle() -> str:
-    """The JavaScript of Vega-Lite that draws charts."""
-    import vl_convert  # loads a JavaScript engine, which only pages with charts need
+    """The JavaScript of Vega-Lite that draws charts. It takes seconds to make, so it is kept as a file."""
+    file = study_folder() / "charts" / f"vega-{importlib.metadata.version('vl-convert-python')}.js"
+    if not file.exists():
+        import vl_convert  # loads a JavaScript engine
 
-    bundle = vl_convert.javascript_bundle(None)  # type: ignore[arg-type]  # the stubs lack the default
-    return re.sub(r"</(script)", r"<\\/\1", bundle, flags=re.IGNORECASE)
+        bundle = vl_convert.javascript_bundle(None)  # type: ignore[arg-type]  # the stubs lack the default
+        write_whole(file, re.sub(r"</(script)", r"<\\/\1", bundle, flags=re.IGNORECASE).encode())
+    return file.read_text(encoding="utf-8")
 
 
 def _markdown(blocks: Sequence[Block], picture_folder: str, level: int) -> str:
@@ -416,8 +453,13 @@ def _block_markdown(block: Block, picture_folder: str, level: int) -> str:
     match block:
         case Text(text):
             return _escaped(text)
+        case Markdown(text):
+            return text
         case Command(lines):
             return "\n".join(["```bash", *lines, "```"])
+        case Code(source, output):
+            printed = f"\n\n```text\n{output}\n```" if output else ""
+            return f"```python\n{source}\n```{printed}"
         case Facts(items):
             return "\n".join(f"- {_escaped(label)}: {_escaped(value)}" for label, value in items)
         case Table(header, rows):
@@ -426,6 +468,8 @@ def _block_markdown(block: Block, picture_folder: str, level: int) -> str:
             return "\n".join(f"| {' | '.join(row)} |" for row in cells)
         case Picture(_, description):
             return f"![{_escaped(description)}]({quote(f'{picture_folder}/{block.file_name}')})"
+        case DigitMap(picture):
+            return _block_markdown(picture, picture_folder, level)
         case DigitMatrix() | Chart() | Sliders():
             return f"{_escaped(block.description)} (on the HTML page)"
         case Gallery():
@@ -443,8 +487,36 @@ def _cell_markdown(cell: str | Link) -> str:
     return _escaped(text).replace("|", "\\|")
 
 
-TEMPLATES.filters["kind"] = lambda block: type(block).__name__
-TEMPLATES.filters["identity"] = id
+def _cell_html(cell: str | Link, kind: str) -> str | Link:
+    """A cell of a table. A number with its interval or unit is broken only before a bracket."""
+    if isinstance(cell, str) and kind == "number":
+        return cell.replace(" ", "\u00a0").replace("\u00a0(", " (")
+    return cell
+
+
+def _markdown_html(text: str) -> str:
+    """HTML of Markdown by mistune, which escapes the HTML in the text."""
+    import mistune  # an optional package
+
+    return str(mistune.create_markdown(escape=True)(text))
+
+
+def _python_html(source: str) -> str:
+    """HTML of Python with a class per kind of token, by Pygments."""
+    from pygments import highlight  # an optional package
+    from pygments.formatters import HtmlFormatter
+    from pygments.lexers import PythonLexer
+
+    return str(highlight(source, PythonLexer(), HtmlFormatter(nowrap=True)))
+
+
+TEMPLATES.filters |= {
+    "kind": lambda block: type(block).__name__,
+    "identity": id,
+    "cell": _cell_html,
+    "markdown": _markdown_html,
+    "python": _python_html,
+}
 
 
 def _numbered(blocks: Sequence[Block], prefix: str) -> Iterator[tuple[str, Section]]:

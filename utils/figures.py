@@ -68,6 +68,7 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "mnist_study",  # the same figure gives the same file
 }
+HALF_PAGE_INCHES = 4.7  # width of figures that are side by side on a page
 TILE_INCHES, MIN_GRID_INCHES = 1.05, 3.4  # width of a tile, and of a grid of few tiles: the title needs it
 CHARACTER_INCHES, NAME_CHARACTER_INCHES = 0.083, 0.078  # width of a character of a title, and of a tick
 CAPTION_CHARACTER_INCHES, CAPTION_LINE_INCHES = 0.078, 0.16
@@ -107,16 +108,22 @@ def _saved(figure: Figure, format: str) -> bytes:
     with figure_style():  # ticks are made while the figure is drawn
         metadata = {"Date": None} if format == "svg" else None
         figure.savefig(content, format=format, dpi=PNG_DPI, facecolor="white", metadata=metadata)
-    if format == "png" and content.tell() > MAX_PICTURE_BYTES:
-        return _with_palette(content)
-    return content.getvalue()
+    return small_png(content.getvalue()) if format == "png" else content.getvalue()
 
 
-def _with_palette(png: io.BytesIO) -> bytes:
-    """The same picture in 256 colours, a fraction of the size."""
+def small_png(png: bytes) -> bytes:
+    """The PNG itself if MAX_PICTURE_BYTES allow, else in fewer colours, and if 16 colours are too many, smaller."""
+    if len(png) <= MAX_PICTURE_BYTES:
+        return png
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    for num_colors in (256, 64, 16):
+        content = io.BytesIO()
+        picture.quantize(num_colors, dither=Image.Dither.NONE).save(content, "png", optimize=True)
+        if content.tell() <= MAX_PICTURE_BYTES:
+            return content.getvalue()
     content = io.BytesIO()
-    Image.open(png).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(content, "png", optimize=True)
-    return content.getvalue()
+    picture.reduce(2).save(content, "png")
+    return small_png(content.getvalue())
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -230,8 +237,9 @@ def predictions_figure(
         confidence = ">99%" if predictions.confidence[i] > 0.995 else f"{predictions.confidence[i]:.0%}"
         true, predicted = names[predictions.labels[i]], names[predictions.predicted[i]]
         captions.append(f"no. {i}\n{true}{separator}{sign} {predicted}, {confidence}")
-    images, tile_inches = image_set.images[torch.from_numpy(indices)], TILE_INCHES if separator == " " else 1.75
-    return digit_grid_figure(images, captions, columns=5, title=title, tile_inches=tile_inches)
+    columns = 5 if separator == " " else 3
+    images = image_set.images[torch.from_numpy(indices)]
+    return digit_grid_figure(images, captions, columns, title, tile_inches=HALF_PAGE_INCHES / columns)
 
 
 def digit_grid_figure(

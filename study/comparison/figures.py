@@ -38,6 +38,7 @@ from utils.run import EpochMetrics
 BANDS = "lines: means over the seeds; bands: Student's 95 % intervals, for at least three seeds; thin lines: two seeds"
 MIN_LOG_RATIO = 5  # of the largest and the smallest error
 POINTS_INCHES = 3.6  # width beside the labels
+SEEDS_BELOW = 0.24  # rows from the mean of a group to its seeds
 LABEL_LENGTH = 50  # characters of a line of a group's label beside its points
 
 
@@ -56,7 +57,7 @@ def accuracy_picture(groups: Sequence[RunGroup], prefix: str = "") -> Picture:
     some = f"; the first {MAX_ROWS} of {len(groups)} groups" if len(groups) > MAX_ROWS else ""
     text = (
         "Test error of each group, the best validation accuracy on top: the mean over the seeds, and its 95 % "
-        f"confidence interval if there are enough seeds; grey: single seeds{some}"
+        f"confidence interval if there are enough seeds; grey, below: the seeds{some}"
     )
     return picture_of(accuracy_figure(groups), text, f"{prefix}test_error")
 
@@ -121,7 +122,7 @@ def accuracy_figure(groups: Sequence[RunGroup]) -> Figure:
     errors = [1 - np.array(group.values("test_accuracy")) for group in shown]
     for row, values in enumerate(errors):
         if len(values) > 1:
-            axes.plot(values, [row] * len(values), "o", color=GREY, markersize=4, alpha=0.5, markeredgewidth=0)
+            axes.plot(values, [row + SEEDS_BELOW] * len(values), "o", color=GREY, markersize=4, alpha=0.7)
     lows, highs = (
         [1 - getattr(it, end) if it.has_enough_seeds else np.nan for it in intervals] for end in ("high", "low")
     )

@@ -27,6 +27,7 @@ from utils.navigation import OVERVIEW
 from utils.run import Run
 
 SMALLEST_ERROR = 1e-5  # a logarithmic axis cannot show 0
+MAX_DENSE_RATIO = 5  # of the largest and the smallest value on an axis with many ticks
 DIFFERENCES = (
     "Differences of the mean test accuracy with 95 % confidence intervals for other seeds and other writers. A star "
     "marks significant differences at a false discovery rate of 5 % over this table (Benjamini and Hochberg); their "
@@ -128,8 +129,9 @@ def runs_chart(groups: Sequence[RunGroup]) -> Chart:
 
 
 def _log_scale(channel: Any, title: str, number_format: str, values: Sequence[float]) -> Any:
-    """The channel with ticks at 1, 2 and 5 times powers of ten and some room around the values."""
-    ticks = [step * 10.0**power for power in range(-5, 10) for step in (1, 2, 5)]
+    """The channel with ticks at round values, more of them for a small range, and some room around the values."""
+    steps = (1, 2, 5) if max(values) / min(values) > MAX_DENSE_RATIO else (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
+    ticks = [step * 10.0**power for power in range(-5, 10) for step in steps]
     axis = {"format": number_format, "values": ticks, "labelOverlap": True}
     limits = [min(values) / 1.5, max(values) * 1.5]
     return channel.scale(type="log", nice=False, domain=limits).title(title).axis(**axis)

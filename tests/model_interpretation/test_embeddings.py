@@ -9,7 +9,7 @@ from model_interpretation.embeddings import NUM_NEIGHBOURS, fisher_eigenvalues, 
 from models.registry import MODELS, build_model, load_trained
 from trainers import Recipe, train
 from utils.data.batches import to_pixels
-from utils.document import OVERVIEW
+from utils.navigation import OVERVIEW
 from utils.run import Run
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from utils.document import OVERVIEW
+from utils.navigation import OVERVIEW
 
 
 def test_the_overview_shows_the_pictures_of_every_command(command, copied_run, tmp_path):

@@ -2,10 +2,12 @@
 
 import ast
 import json
+import re
 
 import pytest
 
 from study.tour import NOTEBOOK
+from utils.figures import MAX_PICTURE_BYTES
 from utils.run import Run
 
 
@@ -25,12 +27,15 @@ def test_the_tour_runs_from_top_to_bottom(command, home):
     code, printed, error = command("tour", "--dataset", "digits", "--max-epochs", "2", "--output", str(home / "page"))
     assert code == 0, error
     page = (home / "page" / "tour.html").read_text()
-    assert page.count("<img ") == 9 and 'src="http' not in page and 'href="http' not in page
+    pictures = re.findall(r'<img alt="([^"]+)" src="data:image/png;base64,([^"]+)"', page)
+    assert len(pictures) == page.count("<img ") == 9  # each with a caption
+    assert all(len(content) * 3 / 4 <= MAX_PICTURE_BYTES for _, content in pictures)
+    assert 'src="http' not in page and 'href="http' not in page and "<h2>What the network cannot do</h2>" in page
     (run,) = Run.finished()
     assert run.summary.num_epochs_run == 2
     result = f"accuracy {run.summary.test_accuracy:.2%} ({run.summary.test_num_correct:,} of 359"
     assert result in printed and result in page
-    assert "epoch   2/2" in printed and "## What it cannot do" in printed
+    assert "epoch   2/2" in printed and "## What the network cannot do" in printed
 
 
 @pytest.mark.parametrize(

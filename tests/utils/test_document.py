@@ -1,6 +1,9 @@
 """Documents: every block as HTML and as Markdown, escaped text, and pages that work without a network."""
 
+import importlib.metadata
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -8,16 +11,18 @@ import pytest
 from matplotlib.figure import Figure
 
 from utils.document import (
-    OVERVIEW,
     Chart,
+    Code,
     Columns,
     Command,
     Digit,
+    DigitMap,
     DigitMatrix,
     Document,
     Facts,
     Gallery,
     Link,
+    Markdown,
     MatrixCell,
     Picture,
     Section,
@@ -26,9 +31,9 @@ from utils.document import (
     Text,
     picture_file,
     picture_of,
-    write_picture_page,
 )
 from utils.figures import MAX_PICTURE_BYTES
+from utils.files import PROJECT_FOLDER
 
 HOSTILE = "<script>alert('&\"')</script>"
 LONG = "x" * 200
@@ -49,6 +54,14 @@ def matrix(names, hostile=""):
         if (row + column) % 3 != 1
     }
     return DigitMatrix(f"mistakes{hostile}", "true", "predicted", names, names, cells, is_confusion=True)
+
+
+def digit_map(captions, num_maps=2):
+    """A map of 200 x 100 pixels with a digit per caption on a line from left to right; on the second map below."""
+    figure = Figure(figsize=(200 / 96, 100 / 96))
+    x = (np.arange(len(captions)) + 0.5) / len(captions)
+    places = np.stack([np.stack([x, np.full_like(x, 0.25 + 0.5 * number)], 1) for number in range(num_maps)])
+    return DigitMap(picture_of(figure, "a map", "map"), [Digit(DIGIT, caption) for caption in captions], places)
 
 
 def sliders(networks):
@@ -81,6 +94,9 @@ EVERY_BLOCK = [
         [sliders(["one", "other"]), Section("inner", []), Chart(specification([{"x": 1, "run": "r"}]), "a chart")],
     ),
     Picture(b"png", "a picture"),
+    Code("x = 1", "1"),
+    Markdown("some `code`"),
+    digit_map(["no. 1"]),
     Gallery("page.html", ["a.png"]),
     Link("link", "page.html"),
 ]
@@ -114,6 +130,9 @@ def test_text_is_escaped_in_every_block():
         Picture(b"png", HOSTILE),
         Link(HOSTILE, HOSTILE),
         Gallery(HOSTILE, [f"{HOSTILE}.png"]),
+        Code(HOSTILE, HOSTILE),
+        Markdown(HOSTILE),
+        digit_map([HOSTILE]),
         matrix([HOSTILE, LONG], HOSTILE),
         sliders([HOSTILE]),
         Chart(specification([{"x": 1, "run": HOSTILE}]), HOSTILE),
@@ -156,7 +175,7 @@ def test_a_page_is_self_contained():
     assert not elements.of("link")[1:] and elements.of("link")[0]["href"] == "data:,"
     assert all("src" not in script for script in elements.of("script"))
     sources = [image["src"] for image in elements.of("img")]
-    assert all(source.startswith("data:") or source == "a.png" for source in sources) and len(sources) == 3
+    assert all(source.startswith("data:") or source == "a.png" for source in sources) and len(sources) == 4
     assert not re.search(r"@import|url\(http", page.partition("<body>")[0])
     assert len(page) < 5_000_000
 
@@ -166,6 +185,35 @@ def test_a_page_has_only_the_scripts_of_its_blocks():
     assert plain.scripts == [] and matrix_page.scripts == ["digits.js"]
     assert len(plain.to_html()) < 20_000
     assert Document("t", EVERY_BLOCK).scripts == ["table.js", "digits.js", "chart.js", "sliders.js"]
+
+
+def test_a_map_of_thousands_of_digits_is_small():
+    """A digit of each place has its own picture, in sheets that each stay below the size of a picture."""
+    rng = np.random.default_rng(0)
+    strokes = rng.integers(0, 256, (3000, 28, 28), dtype=np.uint8) * (rng.random((3000, 28, 28)) < 0.2)
+    places = np.zeros((2, len(strokes), 2))
+    block = DigitMap(Picture(b"png", "a map"), [Digit(image, "no. 12345, label 4") for image in strokes], places)
+    assert len(block.data["sheets"]) == 3 and all(
+        len(sheet) < MAX_PICTURE_BYTES for sheet in block.data["sheets"]
+    )
+    assert len(Document("t", [block]).to_html()) < 5_000_000
+
+
+def test_the_script_of_charts_is_made_once(home):
+    """A page with a chart takes the kept script and loads no JavaScript engine."""
+    version = importlib.metadata.version("vl-convert-python")
+    kept = home / "study" / "output" / "charts" / f"vega-{version}.js"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("/* the kept script */")
+    program = (
+        "import sys; from utils.document import Chart, Document; "
+        "page = Document('t', [Chart({}, 'a chart')]).to_html(); "
+        "print('/* the kept script */' in page, 'vl_convert' in sys.modules)"
+    )
+    made = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT_FOLDER, capture_output=True, text=True, check=True
+    )
+    assert made.stdout.split() == ["True", "False"]
 
 
 def test_markdown_of_every_block():
@@ -178,6 +226,9 @@ def test_markdown_of_every_block():
             Section("Results", [Columns([Picture(b"", "one", "study_one"), Picture(b"", "two", "2", is_svg=True)])]),
             Link("the page", "some page.html"),
             matrix("ab"),
+            digit_map(["no. 1"]),
+            Markdown("some `code`"),
+            Code("print(1)", "1"),
         ],
         summary=[Facts([("accuracy", "99 %"), ("seeds", "3")])],
     )
@@ -192,6 +243,10 @@ def test_markdown_of_every_block():
             "![two](docs/pictures/2.svg)",
             "[the page](some%20page.html)",
             "mistakes (on the HTML page)",
+            "![a map](docs/pictures/map.svg)",
+            "some `code`",
+            "```python\nprint(1)\n```",
+            "```text\n1\n```",
         ]
     )
 
@@ -221,58 +276,6 @@ def test_a_figure_with_many_points_is_a_small_png():
     figure.add_subplot().scatter(*np.random.default_rng(0).normal(size=(2, 20_000)))
     picture = picture_of(figure, "points")
     assert not picture.is_svg and len(picture.content) <= MAX_PICTURE_BYTES
-
-
-def test_a_picture_page_updates_the_overview_of_its_run(tmp_path, capsys):
-    run = tmp_path / "run"
-    figures = {"00-first": Figure(figsize=(1, 1)), "01-second": Figure(figsize=(1, 1))}
-    write_picture_page(run / "features-conv 1" / "features.html", "conv 1", figures, ["a note", Table(["n"], [["1"]])])
-    assert "2 pictures and a page: " in capsys.readouterr().out
-    assert (run / "features-conv 1" / "00-first.svg").exists()
-    page = (run / "features-conv 1" / "features.html").read_text()
-    assert "<p>a note</p>" in page and "<table>" in page and "Run run" in page
-    overview = (run / OVERVIEW).read_text()
-    assert "<h2>Features conv 1</h2>" in overview
-    assert 'href="features-conv%201/features.html"' in overview and 'src="features-conv%201/01-second.svg"' in overview
-    Document("Metrics", []).write_html(run / "report.html", run)
-    write_picture_page(run / "attribution-7" / "attribution.html", "attribution", figures)
-    overview = (run / OVERVIEW).read_text()
-    assert overview.count("<img") == 4 and 'href="report.html"' in overview
-
-
-def links_of(page):
-    """URL of each link in the header of the page, the current page as an empty one."""
-    header = page.read_text().partition("<header")[2].partition("</header>")[0]
-    return {text: url for url, text in re.findall(r'<a (?:aria-current="page"|href="([^"]+)")>([^<]+)</a>', header)}
-
-
-def test_pages_of_a_run_link_to_one_another(home):
-    run = home / "pages" / "my run"
-    Document("Metrics", []).write_html(run / "report.html", run)
-    assert links_of(run / "report.html") == {}  # one page needs no links
-    write_picture_page(run / "features-a" / "features.html", "a", {})
-    write_picture_page(run / "features-b" / "features.html", "b", {})
-    assert links_of(run / "report.html") == {
-        "Overview": "overview.html", "Metrics": "", "Features": "features-b/features.html",
-    }  # fmt: skip
-    assert links_of(run / "features-a" / "features.html")["Features"] == ""
-    for page in run.rglob("*.html"):
-        assert all((page.parent / url).exists() for url in links_of(page).values() if url)
-
-
-def test_pages_of_the_study_link_to_one_another_and_to_the_run(home):
-    study, run = home / "study" / "output", home / "model_interpretation" / "output" / "fast_conv-1"
-    Document("Metrics", []).write_html(run / "report.html", run)
-    scorecard = study / "scorecards" / "fast_conv-1-abcdef.html"
-    Document("Scorecard", []).write_html(scorecard, run)
-    Document("Comparison", []).write_html(study / "comparison" / "comparison.html")
-    Document("Report", []).write_html(study / "report" / "report.html")
-    assert links_of(scorecard) == {
-        "Comparison": "../comparison/comparison.html", "Scorecards": "", "Report": "../report/report.html",
-        "Metrics": "../../../model_interpretation/output/fast_conv-1/report.html", "Scorecard": "",
-    }  # fmt: skip
-    assert links_of(study / "comparison" / "comparison.html")["Report"] == "../report/report.html"
-    assert links_of(run / "report.html")["Scorecard"].endswith("scorecards/fast_conv-1-abcdef.html")
 
 
 @pytest.fixture
@@ -317,12 +320,34 @@ def test_a_table_sorts_and_filters(opened):
 @pytest.mark.browser
 def test_a_click_on_the_confusion_matrix_shows_the_digits(opened):
     page = opened(Document("t", [matrix(["zero", "one"], HOSTILE)]))
-    assert page.locator(".digits .digit").count() == 0
+    assert page.locator(".digits figcaption").count() == 1  # of the most frequent mistake, or the first cell
     page.get_by_role("button", name="1 read as 1").click()
-    assert page.locator(".digits p").inner_text() == f"1 read as 1{HOSTILE}"
+    assert page.locator(".digits p").last.inner_text() == f"1 read as 1{HOSTILE}"
     assert page.locator(".digits figcaption").all_inner_texts() == [f"no. 1{HOSTILE}", "no. 7"]
     page.get_by_role("button", name="0 read as 0").press("Enter")
     assert page.locator(".digits figcaption").count() == 1
+
+
+@pytest.mark.browser
+def test_a_point_of_a_map_shows_its_digit(opened):
+    page = opened(Document("t", [digit_map(["first", HOSTILE])]))
+    tip, image = page.locator(".tip"), page.locator(".points img").bounding_box()
+    assert tip.is_hidden()
+
+    def point_at(x, y):
+        page.mouse.move(image["x"] + x * image["width"], image["y"] + y * image["height"])
+
+    point_at(0.75, 0.25)
+    assert tip.inner_text() == HOSTILE and page.locator(".ring:visible").count() == 2  # one on each map
+    point_at(0.25, 0.75)
+    assert tip.inner_text() == "first"
+    point_at(0.5, 0.5)
+    assert tip.is_hidden()
+    page.locator(".points").press("ArrowLeft")
+    page.locator(".points").press("ArrowLeft")
+    assert tip.inner_text() == HOSTILE  # the last of two
+    page.keyboard.press("Escape")
+    assert tip.is_hidden()
 
 
 @pytest.mark.browser

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from utils.figures import (
+    MAX_PICTURE_BYTES,
+    as_png,
     digit_grid_figure,
     filters_figure,
     predictions_figure,
@@ -75,3 +77,8 @@ def test_terminal_picture_without_colours_has_two_characters_per_pixel():
     image[3, 2] = 255
     lines = terminal_picture(image, has_colours=False).split("\n")
     assert len(lines) == 28 and lines[3] == "    @@" and not "".join(lines[:3] + lines[4:])
+
+
+def test_a_picture_of_many_digits_stays_small():
+    noise = torch.randint(0, 256, (512, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    assert len(as_png(digit_grid_figure(noise))) <= MAX_PICTURE_BYTES

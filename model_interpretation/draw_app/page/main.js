@@ -214,14 +214,15 @@ function makeRunSelect(runs, number) {
   const select = element("select", { ariaLabel: number ? "Second model" : "Model" });
   if (number) select.append(element("option", { value: "", textContent: "Compare with a second model" }));
   for (const run of runs) {
-    const text = `${run.name} (${(100 * run.test_accuracy).toFixed(2)}%)`;
-    select.append(element("option", { value: run.name, textContent: text, title: run.model }));
+    select.append(element("option", { value: run.name, textContent: run.name }));
   }
-  const place = $(`prediction-${number}`);
-  place.append(select);
+  const place = $(`prediction-${number}`), note = element("p", { className: "note" });
+  place.append(select, note);
   views.push(new PredictionView(place));
   const showChosen = () => {
-    views[number].setClasses(runs.find((run) => run.name === select.value)?.classes ?? []);
+    const chosen = runs.find((run) => run.name === select.value);
+    views[number].setClasses(chosen?.classes ?? []);
+    note.textContent = chosen ? `${chosen.model}, test accuracy ${(100 * chosen.test_accuracy).toFixed(2)}%` : "";
     place.classList.toggle("empty", !select.value);
   };
   showChosen();
