@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from model_interpretation.activations import as_rectangle, layer_outputs
 from model_interpretation.attribution_methods import integrated_gradients
+from model_interpretation.draw_app.limits import FORMATS, MAX_PIXELS
 from model_interpretation.predict import load_run_split
 from models.registry import load_trained
 from utils.data.batches import to_pixels
@@ -88,7 +89,7 @@ def prepare_picture(picture: bytes, skipped_steps: Collection[str], is_mnist_for
     Raises UserError for anything but a picture with a stroke, and for unknown steps.
     """
     _check_known("step", skipped_steps, STEP_NAMES)
-    grey = read_picture(picture)
+    grey = read_picture(picture, MAX_PIXELS, FORMATS)
     if not is_mnist_form:
         return prepare(grey, skipped_steps)
     if grey.shape != (SIDE, SIDE):

@@ -1,22 +1,21 @@
-"""The HTTP server of the drawing page. It answers this machine only and bounds the size of every request."""
+"""The HTTP server of the drawing page. It answers this machine only; limits.py bounds all requests."""
 
-import asyncio
-import functools
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import io
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
+from model_interpretation.draw_app.limits import FORMATS, HOSTS, MAX_PIXELS, Gate, Load, Refused
 from model_interpretation.draw_app.pages import PAGE, WRITTEN_PAGE_POLICY, drawing_page, written_page
 from model_interpretation.draw_app.prediction import ModelCache, grey_url, predict_drawing, prepare_picture
 from model_interpretation.predict import load_run_split, load_test_predictions
 from utils.data.datasets import ImageSet, class_names
-from utils.data.digit_preprocessing import STEP_NAMES, read_digit
+from utils.data.digit_preprocessing import STEP_NAMES, prepare, read_picture
 from utils.errors import UserError, needs_extra
 from utils.evaluation import predict_logits
 from utils.files import drawings_folder, shown, write_whole
@@ -27,23 +26,18 @@ with needs_extra("draw"):
     from fastapi import FastAPI, Query, Request
     from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
     from fastapi.staticfiles import StaticFiles
-    from starlette.middleware.base import RequestResponseEndpoint
     from starlette.middleware.trustedhost import TrustedHostMiddleware
-    from starlette.requests import ClientDisconnect
     from starlette.responses import Response
 
-HOSTS = ("127.0.0.1", "localhost")
-MAX_BODY_BYTES = 2**24
 MAX_MODELS = 2  # side by side
-POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+MAX_DRAWINGS = 2_000
 KINDS = ("any", "correct", "wrong")
 BATCH_SIZE, MAX_BATCHES = 500, 20  # training digits that are predicted to find one of the kind
 Names = Annotated[list[str], Query(default_factory=list)]
-T = TypeVar("T")
 
 
-def make_app(runs: list[Run], port: int) -> FastAPI:
-    """The page and its API for these runs, the default run first."""
+def make_app(runs: list[Run], port: int, token: str) -> FastAPI:
+    """The page and its API for these runs, the default run first. The token is the first part of every path."""
     models = ModelCache(runs)
     described = [
         {
@@ -55,19 +49,20 @@ def make_app(runs: list[Run], port: int) -> FastAPI:
         for run in runs
     ]
     generator = np.random.default_rng()
-    worker = ThreadPoolExecutor(max_workers=1)  # one prediction at a time: torch uses all cores for it
+    load = Load()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.middleware("http")(functools.partial(same_origin_only, {f"http://{host}:{port}" for host in HOSTS}))
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(HOSTS))
+    app.add_middleware(Gate, token=token, port=port)
     app.mount("/page", StaticFiles(directory=PAGE))
     app.mount("/common", StaticFiles(directory=TEMPLATE_FOLDER))
-
-    async def in_worker(function: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(worker, functools.partial(function, *arguments))
 
     @app.exception_handler(UserError)
     async def user_error(_request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, 422)
+
+    @app.exception_handler(Refused)
+    async def refused(_request: Request, error: Any) -> JSONResponse:
+        return error.response()
 
     @app.get("/")
     async def index() -> HTMLResponse:
@@ -87,15 +82,15 @@ def make_app(runs: list[Run], port: int) -> FastAPI:
     async def predict(
         request: Request, run: Names, skip: Names, extra: Names, mnist_form: bool = False
     ) -> JSONResponse:
-        picture = await bounded_body(request)
         if len(run) > MAX_MODELS:
             raise UserError(f"{len(run)} runs in one request: expected at most {MAX_MODELS}")
 
-        def compute() -> dict[str, Any]:
+        def predicted(picture: bytes) -> dict[str, Any]:
             loaded = {name: models.get(name) for name in run}
             return predict_drawing(prepare_picture(picture, skip, mnist_form), loaded, extra)
 
-        return JSONResponse(await in_worker(compute))
+        async with load.body(request) as picture:
+            return JSONResponse(await load.compute(predicted, picture))
 
     @app.get("/api/digit")
     async def digit(run: str, split: str = "test", kind: str = "any") -> dict[str, Any]:
@@ -104,38 +99,14 @@ def make_app(runs: list[Run], port: int) -> FastAPI:
             picture = grey_url(image_set.images[index].numpy() / np.float32(255))
             return {"index": index, "label": image_set.class_names[image_set.labels[index]], "picture": picture}
 
-        return await in_worker(sample)
+        return await load.compute(sample)
 
     @app.post("/api/drawings")
     async def save(request: Request, label: int) -> dict[str, str]:
-        return {"file": shown(await in_worker(save_drawing, await bounded_body(request), label))}
+        async with load.body(request) as picture:
+            return {"file": shown(await load.compute(save_drawing, picture, label))}
 
     return app
-
-
-async def same_origin_only(origins: set[str], request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """Refuses requests from pages of other sites, and forbids the page to load anything from other sites."""
-    origin = request.headers.get("origin")
-    is_foreign = origin is not None and origin not in origins
-    if is_foreign or request.headers.get("sec-fetch-site") == "cross-site":
-        return JSONResponse({"detail": "request from another site"}, 403)
-    response = await call_next(request)
-    response.headers.setdefault("content-security-policy", POLICY)
-    response.headers["cache-control"] = "no-store"
-    return response
-
-
-async def bounded_body(request: Request) -> bytes:
-    """The body of the request. Raises UserError as soon as it exceeds MAX_BODY_BYTES."""
-    body = bytearray()
-    try:
-        async for part in request.stream():
-            body += part
-            if len(body) > MAX_BODY_BYTES:
-                raise UserError(f"larger than {MAX_BODY_BYTES // 2**20} MiB: expected a picture of one digit")
-    except ClientDisconnect:
-        raise UserError("the picture is incomplete: the connection was closed") from None
-    return bytes(body)
 
 
 # Digits of the data set, and drawings that are saved.
@@ -166,13 +137,22 @@ def sample_digit(
 
 
 def save_drawing(picture: bytes, label: int) -> Path:
-    """Writes the picture unchanged to runs/drawings/LABEL-TIME.png.
+    """Writes runs/drawings/LABEL-TIME.png with the pixels of the picture, at most 400 x 400 and grey, and the digit in
+    MNIST's form under the same name in runs/drawings/mnist_form/. Nothing else of the file is kept, and no other user
+    of the machine may read the two.
 
-    Raises UserError for a label outside 0 to 9 and for a file that is no picture of a digit.
+    Raises UserError for a label outside 0 to 9, for a file that is no picture of a digit, and after MAX_DRAWINGS.
     """
     if label not in range(10):
         raise UserError(f"label {label}: expected 0 to 9")
-    read_digit(picture)
-    file = drawings_folder() / f"{label}-{datetime.now():%Y%m%d-%H%M%S-%f}.png"
-    write_whole(file, picture)
+    grey = read_picture(picture, MAX_PIXELS, FORMATS)
+    digit = prepare(grey).digit
+    folder = drawings_folder()
+    if len(list(folder.glob("*.png"))) >= MAX_DRAWINGS:
+        raise UserError(f"{shown(folder)} holds {MAX_DRAWINGS:,} drawings, the maximum: move some to another folder")
+    file = folder / f"{label}-{datetime.now():%Y%m%d-%H%M%S-%f}.png"
+    for path, pixels in ((folder / "mnist_form" / file.name, digit), (file, (grey * 255).round().astype(np.uint8))):
+        content = io.BytesIO()
+        Image.fromarray(pixels).save(content, "PNG")
+        write_whole(path, content.getvalue(), mode=0o600)
     return file

@@ -1,24 +1,30 @@
 """The server of the drawing page: predictions for drawings, refused requests, and hostile input."""
 
+import asyncio
 import io
 import socket
+import threading
 
 import numpy as np
 import pytest
 import torch
+import uvicorn
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from recorded_drawings import DRAWINGS
 
+from model_interpretation.draw_app import limits, server
+from model_interpretation.draw_app.limits import MAX_BODY_BYTES
 from model_interpretation.draw_app.prediction import OodThresholds
-from model_interpretation.draw_app.server import MAX_BODY_BYTES, make_app
+from model_interpretation.draw_app.server import make_app
 from utils.data.datasets import DIGIT_NAMES
 from utils.data.digit_preprocessing import STEP_NAMES, read_digit
+from utils.ports import listen
 from utils.run import Run
 
-PORT = 8765
+PORT, TOKEN = 8765, "t0ken"
 
 
 def as_png(picture):
@@ -39,7 +45,7 @@ SEVEN = drawn(DRAWINGS[7])
 
 @pytest.fixture
 def client(copied_run):
-    with TestClient(make_app([Run(copied_run)], PORT), base_url=f"http://127.0.0.1:{PORT}") as client:
+    with TestClient(make_app([Run(copied_run)], PORT, TOKEN), base_url=f"http://127.0.0.1:{PORT}/{TOKEN}") as client:
         yield client
 
 
@@ -110,6 +116,8 @@ def test_a_skipped_step_changes_the_model_input(client):
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
         ({"Sec-Fetch-Site": "none"}, 200),
         ({"Origin": "http://127.0.0.1:1"}, 403),
         ({"Origin": f"http://localhost:{PORT}"}, 200),
@@ -142,6 +150,92 @@ def test_bad_requests(client, picture, parameters, message):
     assert predict(client).status_code == 200
 
 
+def test_without_the_token_nothing_is_answered(client):
+    outside = f"http://127.0.0.1:{PORT}"
+    for path in ("/", "/page/main.js", "/api/start", f"/{TOKEN}x/", f"/{TOKEN[:-1]}/api/start", f"//{TOKEN}x"):
+        response = client.get(f"{outside}{path}")
+        assert response.status_code == 403 and "mnist draw" in response.json()["detail"], path
+    assert client.get(f"{outside}/{TOKEN}").url == f"{outside}/{TOKEN}/"
+
+
+def test_all_answers_have_the_headers_that_keep_other_pages_out(client):
+    for answer in (
+        client.get("/"),
+        client.get("/api/start"),
+        predict(client, b""),
+        client.get(f"http://127.0.0.1:{PORT}/"),
+    ):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+        assert "default-src" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "large"])
+def test_pictures_that_browsers_do_not_send_are_refused(client, kind):
+    content = io.BytesIO()
+    Image.new("1", (5000, 5000) if kind == "large" else (99, 99)).save(content, "PNG" if kind == "large" else kind)
+    response = predict(client, content.getvalue())
+    assert response.status_code == 422 and ("16,000,000" if kind == "large" else "PNG, JPEG") in response.text
+
+
+def test_too_many_waiting_drawings_and_held_bytes_are_refused_for_now(client, monkeypatch):
+    monkeypatch.setattr(limits, "MAX_HELD_BYTES", 1)
+    busy = predict(client)
+    assert busy.status_code == 503 and busy.headers["retry-after"] == "1" and "busy" in busy.json()["detail"]
+    monkeypatch.undo()
+    assert predict(client).status_code == 200  # the bytes of the refused picture are released
+
+    async def many() -> list[object]:
+        load, hold = limits.Load(), threading.Event()
+        waiting = [asyncio.ensure_future(load.compute(hold.wait)) for _ in range(1 + limits.MAX_WAITING)]
+        await asyncio.sleep(0.05)
+        refused = await asyncio.gather(load.compute(hold.wait), return_exceptions=True)
+        hold.set()
+        return [*refused, *await asyncio.gather(*waiting), await load.compute(int)]
+
+    refused, *others = asyncio.run(many())
+    assert isinstance(refused, limits.Refused) and refused.status == 503
+    assert others == [True] * (1 + limits.MAX_WAITING) + [0]
+
+
+@pytest.fixture
+def served(copied_run, monkeypatch):
+    """The port of a real server with short time limits."""
+    for name in ("HEADER_SECONDS", "BODY_SECONDS"):
+        monkeypatch.setattr(limits, name, 0.5)
+    listener = listen(0)
+    port = listener.getsockname()[1]
+    app = make_app([Run(copied_run)], port, TOKEN)
+    process = uvicorn.Server(uvicorn.Config(app, http=limits.BoundedProtocol, log_level="error"))
+    thread = threading.Thread(target=process.run, kwargs={"sockets": [listener]})
+    thread.start()
+    yield port
+    process.should_exit = True
+    thread.join(timeout=20)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET /",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ",
+        b"POST /t0ken/api/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\nhalf a picture",
+        b"GET /t0ken/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET /t0ken/",
+    ],
+    ids=["nothing", "half a line", "half of the headers", "half of a body", "half of a second request"],
+)
+def test_connections_that_do_nothing_are_closed(served, sent):
+    with socket.create_connection(("127.0.0.1", served), timeout=20) as connection:
+        connection.sendall(sent)
+        while connection.recv(2**16):  # ends when the server closes the connection, else with an error
+            pass
+    with socket.create_connection(("127.0.0.1", served), timeout=20) as connection:
+        connection.sendall(b"GET /t0ken/ HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+
+
 def test_a_body_that_is_too_large_is_refused(client):
     for path in ("/api/predict", "/api/drawings?label=3"):
         parts = (bytes(MAX_BODY_BYTES // 4) for _ in range(5))  # chunked: no header states the size
@@ -158,14 +252,25 @@ def test_digits_of_the_data_set(client):
         assert client.get("/api/digit", params=parameters).status_code == 422
 
 
-def test_drawings_are_saved_unchanged_in_the_drawings_folder(client, home):
-    response = client.post("/api/drawings", params={"label": 7}, content=SEVEN)
-    [file] = (home / "runs" / "drawings").iterdir()
-    assert response.json()["file"].endswith(file.name) and file.name.startswith("7-") and file.read_bytes() == SEVEN
+def test_drawings_are_saved_as_their_pixels_alone_and_for_the_user_alone(client, home):
+    response = client.post("/api/drawings", params={"label": 7}, content=photo_with_metadata(drawn(DRAWINGS[7])))
+    folder = home / "runs" / "drawings"
+    [file] = folder.glob("*.png")
+    assert response.json()["file"].endswith(file.name) and file.name.startswith("7-")
+    saved = Image.open(file)
+    assert saved.size == (280, 280) and saved.mode == "L" and not saved.info and not saved.getexif()
+    assert np.array_equal(np.asarray(Image.open(folder / "mnist_form" / file.name)), read_digit(file))
+    assert {path.stat().st_mode & 0o777 for path in folder.rglob("*.png")} == {0o600}
     assert [run.name for run in Run.all()] == ["mine"]
     for label, picture in ((10, SEVEN), (-1, SEVEN), ("x", SEVEN), (3, b"seven")):
         assert client.post("/api/drawings", params={"label": label}, content=picture).status_code == 422
-    assert len(list((home / "runs" / "drawings").iterdir())) == 1
+    assert len(list(folder.glob("*.png"))) == 1
+
+
+def test_the_number_of_saved_drawings_is_bounded(client, home, monkeypatch):
+    monkeypatch.setattr(server, "MAX_DRAWINGS", 2)
+    statuses = [client.post("/api/drawings", params={"label": 7}, content=SEVEN).status_code for _ in range(3)]
+    assert statuses == [200, 200, 422]
 
 
 def test_drawings_is_a_reserved_run_name(command):
@@ -173,11 +278,11 @@ def test_drawings_is_a_reserved_run_name(command):
     assert code == 2 and "reserved for drawings" in error
 
 
-def photo_with_metadata():
+def photo_with_metadata(picture=SEVEN):
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "a camera"
     content = io.BytesIO()
-    Image.open(io.BytesIO(SEVEN)).save(content, "JPEG", exif=exif.tobytes())
+    Image.open(io.BytesIO(picture)).save(content, "JPEG", exif=exif.tobytes())
     return content.getvalue()
 
 
