@@ -6,14 +6,17 @@
 #                    (DOCS_EXECUTE=true runs the notebooks first, which needs the data)
 # make wheel         dist/*.whl, with the time of the last commit on its files
 # make bench         measures the speed against other frameworks
-# make constraints   writes constraints.txt: the versions in .venv
-# Each makes .venv and installs what it needs, with CONSTRAINTS=constraints.txt exactly the versions of that file.
+# make constraints   writes constraints.txt: the versions in .venv, with the hashes of their files on the package index
+# make audit         fails if a version in constraints.txt has a known vulnerability, or if the index does not say
+# Each makes .venv and installs what it needs; with CONSTRAINTS=constraints.txt exactly the files of that file.
 PYTHON ?= python3
 CONSTRAINTS ?=
 BIN := .venv/bin
-PIP_INSTALL := $(BIN)/python -m pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
+PIP_INSTALL := $(BIN)/python -m pip install --quiet
+INSTALL_LOCKED := $(if $(CONSTRAINTS),$(PIP_INSTALL) --no-deps --require-hashes --requirement $(CONSTRAINTS))
+INSTALL := $(PIP_INSTALL) $(if $(CONSTRAINTS),--no-deps)
 
-.PHONY: run test soak lint docs docs-serve wheel bench constraints
+.PHONY: run test soak lint docs docs-serve wheel bench constraints audit
 
 run: .venv/installed
 	$(BIN)/mnist quickstart
@@ -48,9 +51,15 @@ bench: .venv/installed .venv-bench/installed
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.results
 
-constraints: .venv/installed-dev
+constraints: .venv/installed-dev .venv-tools/installed
+	$(BIN)/python -m pip freeze --exclude-editable | grep '==' > .venv-tools/versions.txt
+	.venv-tools/bin/uv pip compile pyproject.toml --extra all --extra dev --python $(BIN)/python --quiet --no-annotate \
+	  --no-header --generate-hashes --constraint .venv-tools/versions.txt --output-file .venv-tools/locked.txt
 	{ echo "# The versions of a full test: $$($(BIN)/python --version), $$(uname -s) $$(uname -m). Written by make constraints."; \
-	  $(BIN)/python -m pip freeze --exclude-editable | grep '=='; } > constraints.txt
+	  cat .venv-tools/locked.txt; } > constraints.txt
+
+audit: .venv-tools/installed
+	.venv-tools/bin/pip-audit --strict --disable-pip --require-hashes --requirement constraints.txt
 
 # The peers on top of .venv's packages, but not among them: where TensorFlow is, every start of TensorBoard loads it.
 .venv-bench/installed: .venv/installed benchmarks/requirements.txt
@@ -62,9 +71,15 @@ constraints: .venv/installed-dev
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(PIP_INSTALL) --requirement requirements.txt
+	$(INSTALL_LOCKED)
+	$(INSTALL) --requirement requirements.txt
 	touch $@
 
 .venv/installed-dev: .venv/installed requirements-dev.txt
-	$(PIP_INSTALL) --requirement requirements-dev.txt
+	$(INSTALL) --requirement requirements-dev.txt
+	touch $@
+
+.venv-tools/installed:
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/python -m pip install --quiet uv pip-audit
 	touch $@
