@@ -45,7 +45,7 @@ def inspect(options: InspectOptions) -> str:
 
 
 def _inspect_augmentation(name: str, options: InspectOptions) -> str:
-    from data_inspection.augmentation import inspect_augmentation
+    from data_inspection.inspect_dataset import inspect_augmentation
     from trainers.recipes import get_recipe, recipe_names
 
     if options.dataset != InspectOptions.dataset:

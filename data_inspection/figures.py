@@ -1,4 +1,4 @@
-"""Figures of a data set: examples, class balance, mean images, position, size and slant."""
+"""Figures of a data set: examples, augmented digits, class balance, mean images, position, size and slant."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt8
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from data_inspection.statistics import measure_shapes
+from utils.data.augmentation import Augmentation
 from utils.data.datasets import ImageSet
 from utils.figures import (
     COLORS,
@@ -31,6 +32,7 @@ from utils.figures import (
 
 SEED = 0  # of the choice of examples
 EXAMPLE = 0  # index of the digit whose pixel values are shown
+NUM_VERSIONS = 9  # augmented versions of a digit
 NUM_EXTREME = 5  # typical and unusual digits of each class
 SIZE = (5.6, 3.6)  # inches of a statistical figure: readable on a phone
 CLASS_INCHES = 0.42  # width of a class on an x axis
@@ -107,6 +109,20 @@ def example_figure(image_set: ImageSet, index: int) -> Figure:
     name = elided(image_set.class_names[image_set.labels[index]])
     title = f"{image_set.name}, digit no. {index}, label {name}: pixel values from 0 to 255"
     return pixel_values_figure(image_set.images[index], title)
+
+
+def augmented_versions_figure(augmentation: Augmentation, images: UInt8[Tensor, "n 28 28"], name: str) -> Figure:
+    """A row per image: the original, then augmented versions."""
+    versions = torch.stack([images, *(augmentation.example(images, seed) for seed in range(NUM_VERSIONS))], dim=1)
+    title = f"{name}: training images (left) and augmented versions of each"
+    return digit_grid_figure(versions.flatten(0, 1), None, 1 + NUM_VERSIONS, title)
+
+
+def augmentation_parts_figure(augmentation: Augmentation, images: UInt8[Tensor, "n 28 28"], name: str) -> Figure:
+    """A row per kind of change, below the originals."""
+    rows = {"original": images} | {kind: part.example(images, 0) for kind, part in augmentation.parts.items()}
+    title = f"{name}: what each kind of change does by itself"
+    return digit_grid_figure(torch.cat(list(rows.values())), None, len(images), title, row_names=list(rows))
 
 
 # Classes.

@@ -131,8 +131,11 @@ def thickness(images: Images, generator: torch.Generator) -> Images:
     become thicker or thinner."""
     share = uniform(images, generator, *SHARES)
     signed = torch.where(share < 0, -images, images)  # the minimum is that of the negative's maximum
-    change = F.max_pool2d(signed, 3, stride=1, padding=1) - signed
-    return images + share * change
+    # Maxima of three rows and then of three columns take a tenth of the time of max_pool2d on one channel.
+    padded = F.pad(signed, (1, 1, 1, 1), mode="replicate")
+    rows = torch.maximum(torch.maximum(padded[:, :, :-2], padded[:, :, 1:-1]), padded[:, :, 2:])
+    highest = torch.maximum(torch.maximum(rows[..., :-2], rows[..., 1:-1]), rows[..., 2:])
+    return images + share * (highest - signed)
 
 
 def blur(images: Images, generator: torch.Generator) -> Images:
