@@ -74,9 +74,9 @@ def patches(images: Images, labels: Labels, count: int, generator: torch.Generat
     """An image with its square patches, of 4 or 7 pixels, in random order. Resembles shuffled pixels, with longer
     strokes."""
     sources = images[_random_places(images, count, generator)]
-    shuffled = [_shuffled_patches(sources, size, generator) for size in PATCHES]
-    is_first = torch.rand(count, 1, 1, 1, generator=generator, device=images.device) < 0.5
-    return torch.where(is_first, *shuffled)
+    small, large = (_shuffled_patches(sources, size, generator) for size in PATCHES)
+    is_small = torch.rand(count, 1, 1, 1, generator=generator, device=images.device) < 0.5
+    return torch.where(is_small, small, large)
 
 
 def _shuffled_patches(sources: Outliers, size: int, generator: torch.Generator) -> Outliers:
