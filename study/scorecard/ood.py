@@ -221,16 +221,16 @@ def _scores(evaluator: Evaluator, name: str, score: str) -> Float64[np.ndarray, 
         images = evaluator.test_set.images if name == TEST_DIGITS else _images(evaluator, name).images
         return compute(evaluator, images)
 
-    compute = _logit_scores if score in LOGIT_SCORES else _embedding_scores
+    compute = logit_scores if score in LOGIT_SCORES else embedding_scores
     return evaluator.once((compute.__name__, name), compute_all)[score]
 
 
-def _logit_scores(evaluator: Evaluator, images: Images) -> Scores:
+def logit_scores(evaluator: Evaluator, images: Images) -> Scores:
     logits = evaluator.logits(images).double()
     return {name: function(logits).numpy() for name, function in LOGIT_SCORES.items()}
 
 
-def _embedding_scores(evaluator: Evaluator, images: Images) -> Scores:
+def embedding_scores(evaluator: Evaluator, images: Images) -> Scores:
     """Raises UserError if the training digits are not available or the embeddings are too wide."""
     functions = evaluator.once("fitted embedding scores", lambda: _fit_embedding_scores(evaluator))
     embeddings = _embeddings(evaluator, images)

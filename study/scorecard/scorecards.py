@@ -57,7 +57,7 @@ def scorecard(run: Run, metrics: Sequence[str] = FULL, device: str = "auto") -> 
     chosen: list[Metric | Curve] = [get_metric(metric_id) for metric_id in dict.fromkeys(metrics)]
     if set(FULL) <= set(metrics):
         chosen += CURVES.values()
-    _check_is_measurable(run)
+    check_is_measurable(run)
     cache = ScorecardCache(cache_file(run))
     due = [item for item in chosen if cache.is_due(item)]
     if due:
@@ -75,7 +75,7 @@ def scorecard(run: Run, metrics: Sequence[str] = FULL, device: str = "auto") -> 
     return _scorecard_from(cache, run, chosen)
 
 
-def _check_is_measurable(run: Run) -> None:
+def check_is_measurable(run: Run) -> None:
     if run.problem:
         raise UserError(f"{shown(run.path)} has no scorecard: it is {run.problem}. Expected a finished run.")
     if class_names(run.recipe.dataset) != DIGIT_NAMES:
@@ -106,7 +106,7 @@ def finished_mnist_runs() -> list[Run]:
 def print_scorecards(runs: Sequence[Run], metrics: Sequence[str] = FULL, device: str = "auto") -> None:
     """Prints the scorecard of each run, and writes a page for a full scorecard. All runs are checked first."""
     for run in runs:
-        _check_is_measurable(run)
+        check_is_measurable(run)
     cards = []
     for run in runs:
         card = scorecard(run, metrics, device)

@@ -33,10 +33,10 @@ WORST_SHIFTS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # pixels
 WORST_ANGLES = tuple(range(-30, 31, 2))
 
 
-def shift_accuracy(evaluator: Evaluator) -> MetricResult:
+def shift_accuracy(evaluator: Evaluator, count: int = NUM_DIGITS) -> MetricResult:
     """Mean accuracy over all shifts by up to 4 whole pixels along both axes. Pixels outside the image are lost."""
-    is_correct = correct_after_shifts(evaluator, NEAR_SHIFT, NUM_DIGITS)
-    return mean_result(is_correct.mean((1, 2)), evaluator.sample(NUM_DIGITS).writers)
+    is_correct = correct_after_shifts(evaluator, NEAR_SHIFT, count)
+    return mean_result(is_correct.mean((1, 2)), evaluator.sample(count).writers)
 
 
 def shift_area(evaluator: Evaluator) -> MetricResult:
@@ -109,10 +109,10 @@ def _correct_in_sample(evaluator: Evaluator, degrees: int = 0, scale: float = 1.
     )
 
 
-def spatial_worst_case(evaluator: Evaluator) -> MetricResult:
+def spatial_worst_case(evaluator: Evaluator, count: int = NUM_WORST_DIGITS) -> MetricResult:
     """The fraction of digits that are classified correctly after every one of 775 shifts by up to 3 px with rotations
     by up to 30 degrees."""
-    digits = evaluator.sample(NUM_WORST_DIGITS)
+    digits = evaluator.sample(count)
     is_robust = torch.ones(len(digits), dtype=torch.bool)
     moves = list(itertools.product(WORST_ANGLES, WORST_SHIFTS, WORST_SHIFTS))
     # The hardest moves first: a digit that fails one is not tested with the others.

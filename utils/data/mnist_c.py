@@ -89,20 +89,20 @@ SWAP_OFFSETS = (-1, -28, -29, 0, 0, 0, 0, 0)
 MOTION_SIGMA = 3.0  # pixels
 MOTION_WIDTH = 21  # pixels
 MOTION_DEGREES = 45.0
-MOTION_HEIGHT = 15  # pixels: the largest vertical offset, 20 * sin(45 degrees), rounded up
 
 
 @functools.cache
-def gaussian_matrix(sigma: float) -> Float[Tensor, "28 28"]:
-    """The matrix A for which A @ image blurs the columns with this sigma in pixels. The Gaussian is truncated at four
-    sigma and the edge pixels are repeated."""
-    radius = int(4 * sigma + 0.5)
+def gaussian_matrix(sigma: float, num_sigmas: float = 4, is_mirrored: bool = False) -> Float[Tensor, "28 28"]:
+    """The matrix A for which A @ image blurs the columns with this sigma in pixels. The Gaussian is truncated at some
+    sigmas. Beyond the edge, the edge pixel is repeated or the image is mirrored."""
+    radius = int(num_sigmas * sigma + 0.5)
     weights = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
     weights /= weights.sum()
     matrix = torch.zeros(28, 28)
     for row in range(28):
-        sources = torch.arange(row - radius, row + radius + 1).clamp(0, 27)
-        matrix[row].index_add_(0, sources, weights)
+        sources = torch.arange(row - radius, row + radius + 1)
+        inside = torch.minimum(sources % 56, 55 - sources % 56) if is_mirrored else sources.clamp(0, 27)
+        matrix[row].index_add_(0, inside, weights)
     return matrix
 
 
@@ -136,24 +136,28 @@ def motion_blur(images: Images, generator: torch.Generator) -> Images:
     return blur_along(images, angles)
 
 
-def blur_along(images: Images, angles: Float[Tensor, " n"]) -> Images:
-    """Motion blur along these angles in radians: at 0 the source lies to the right, at positive angles below.
+def blur_along(
+    images: Images, angles: Float[Tensor, " n"], sigma: float = MOTION_SIGMA, width: int = MOTION_WIDTH
+) -> Images:
+    """Motion blur along these angles in radians, within 45 degrees: at 0 the source lies to the right, at positive
+    angles below.
 
     Offsets are rounded to whole pixels and results are truncated to whole levels, as in ImageMagick.
     """
-    steps = torch.arange(MOTION_WIDTH, device=images.device)
-    weights = torch.exp(-0.5 * (steps / MOTION_SIGMA) ** 2)
+    steps = torch.arange(width, device=images.device)
+    weights = torch.exp(-0.5 * (steps / sigma) ** 2)
     weights /= weights.sum()
     across = torch.ceil(steps * torch.cos(angles)[:, None] - 0.5).long()
     down = torch.ceil(steps * torch.sin(angles)[:, None] - 0.5).long()
-    padded = F.pad(images, (0, MOTION_WIDTH - 1, MOTION_HEIGHT, MOTION_HEIGHT), mode="replicate")
-    height, width = padded.shape[1:]
-    corners = torch.arange(len(images), device=images.device)[:, None] * (height * width) + MOTION_HEIGHT * width
-    starts = corners + down * width + across
+    margin = math.ceil((width - 1) * math.sin(math.radians(MOTION_DEGREES)))  # pixels: the largest vertical offset
+    padded = F.pad(images, (0, width - 1, margin, margin), mode="replicate")
+    num_rows, num_columns = padded.shape[1:]
+    corners = torch.arange(len(images), device=images.device)[:, None] * (num_rows * num_columns)
+    starts = corners + (margin + down) * num_columns + across
     grid = torch.arange(28, device=images.device)
-    positions = (grid[:, None] * width + grid).flatten()
+    positions = (grid[:, None] * num_columns + grid).flatten()
     blurred = torch.zeros_like(images).view(-1, 784)
-    for step in range(MOTION_WIDTH):
+    for step in range(width):
         blurred += weights[step] * padded.take(starts[:, step, None] + positions)
     return (blurred + 1e-3).floor().view(-1, 28, 28)  # rounding errors must not lose a whole level
 
@@ -170,27 +174,27 @@ def shear(images: Images, generator: torch.Generator) -> Images:
     """Shears by s = 0.4 radians in either direction: x from x - sin(s) y, y from cos(s) y, as scikit-image did up to
     version 0.18."""
     signs = sign(images, generator).float()
-    return _affine(images, 1.0, -math.sin(SHEAR) * signs, 0.0, 0.0, math.cos(SHEAR), 0.0)
+    return affine(images, 1.0, -math.sin(SHEAR) * signs, 0.0, 0.0, math.cos(SHEAR), 0.0)
 
 
 def scale(images: Images, _: torch.Generator) -> Images:
     """Shrinks to 70 %."""
-    return _affine(images, 1 / SCALE, 0.0, 0.0, 0.0, 1 / SCALE, 0.0)
+    return affine(images, 1 / SCALE, 0.0, 0.0, 0.0, 1 / SCALE, 0.0)
 
 
 def rotate(images: Images, generator: torch.Generator) -> Images:
     """Rotates by 0.4 radians in either direction."""
     cos, sin = math.cos(ROTATION), math.sin(ROTATION) * sign(images, generator).float()
-    return _affine(images, cos, -sin, 0.0, sin, cos, 0.0)
+    return affine(images, cos, -sin, 0.0, sin, cos, 0.0)
 
 
 def translate(images: Images, generator: torch.Generator) -> Images:
     """Shifts by 3 pixels to the left or right and by 3 up or down."""
     across, down = (sign(images, generator) * (TRANSLATION / HALF_SIDE) for _ in range(2))
-    return _affine(images, 1.0, 0.0, across, 0.0, 1.0, down)
+    return affine(images, 1.0, 0.0, across, 0.0, 1.0, down)
 
 
-def _affine(images: Images, *entries: float | Float[Tensor, " n"]) -> Images:
+def affine(images: Images, *entries: float | Float[Tensor, " n"]) -> Images:
     """The images under maps from output to input coordinates. `entries` are the 2 x 3 matrix, row by row."""
     maps = torch.zeros(len(images), 2, 3, device=images.device)
     for index, entry in enumerate(entries):
@@ -294,7 +298,7 @@ def dotted_line(images: Images, generator: torch.Generator) -> Images:
 def dotted_lines(left: Int64[Tensor, " n"], right: Int64[Tensor, " n"]) -> Images:
     """Dotted lines from these rows of column 0 to these rows of column 27."""
     left, right = left.double(), right.double()
-    lines = _line(torch.zeros_like(left), left, torch.full_like(left, 27), right)
+    lines = straight_line(torch.zeros_like(left), left, torch.full_like(left, 27), right)
     columns = torch.arange(28, device=left.device)
     return 255 * lines.float() * (columns // DOT % 2)
 
@@ -314,7 +318,7 @@ def zigzags(left: Int64[Tensor, " n"], rise: Int64[Tensor, " n"]) -> Images:
         (ZIGZAG_START + x * cos - y * sin, left + x * sin + y * cos)
         for x, y in _zigzag_corners((ZIGZAG_END - ZIGZAG_START) / cos)
     ]
-    strokes = [_line(*begin, *end) for begin, end in itertools.pairwise(corners)]
+    strokes = [straight_line(*begin, *end) for begin, end in itertools.pairwise(corners)]
     return 255 * torch.stack(strokes).sum(dim=0).float()
 
 
@@ -332,7 +336,7 @@ def _zigzag_corners(length: Coordinates) -> list[tuple[Coordinates, Coordinates]
     return [(torch.zeros_like(length), torch.zeros_like(length)), *inner, (length, end)]
 
 
-def _line(c0: Coordinates, r0: Coordinates, c1: Coordinates, r1: Coordinates) -> Float[Tensor, "n 28 28"]:
+def straight_line(c0: Coordinates, r0: Coordinates, c1: Coordinates, r1: Coordinates) -> Float[Tensor, "n 28 28"]:
     """Lines from column c0, row r0 to column c1 > c0, row r1: 1 in the middle, fading to 0 at the edge.
 
     In float64, because the ends of columns are whole numbers that must be exact.
@@ -380,10 +384,17 @@ def corrupt(images: UInt8[Tensor, "n 28 28"], name: str, seed: int) -> UInt8[Ten
     images. All devices use the same random numbers; rounding may differ. Raises UserError for an unknown corruption.
     """
     _check_corruption(name)
+    return corrupt_by(images, CORRUPTIONS[name], name, seed)
+
+
+def corrupt_by(
+    images: UInt8[Tensor, "n 28 28"], corruption: Corruption, name: str, seed: int
+) -> UInt8[Tensor, "n 28 28"]:
+    """As `corrupt`, by a function that need not be in `CORRUPTIONS`."""
     if not len(images):
         return images.clone()
     blocks = [
-        CORRUPTIONS[name](block.float(), _generator(seed, name, number)).round().clamp(0, 255).byte()
+        corruption(block.float(), _generator(seed, name, number)).round().clamp(0, 255).byte()
         for number, block in enumerate(images.split(BLOCK))
     ]
     return torch.cat(blocks)
