@@ -75,7 +75,7 @@ class ModelCache:
     def _load(self, name: str) -> LoadedModel:
         """Raises UserError for an unknown name and for a run whose files are missing or damaged."""
         run = self.run(name)
-        model = load_trained(run).requires_grad_(False)
+        model = load_trained(run, num_threads=1).requires_grad_(False)  # more threads do not pay for one digit
         try:
             images = load_run_split(run, "validation").images[:NUM_VALIDATION_DIGITS]
         except UserError:

@@ -176,7 +176,7 @@ def test_pictures_that_browsers_do_not_send_are_refused(client, kind):
     content = io.BytesIO()
     Image.new("1", (5000, 5000) if kind == "large" else (99, 99)).save(content, "PNG" if kind == "large" else kind)
     response = predict(client, content.getvalue())
-    assert response.status_code == 422 and ("16,000,000" if kind == "large" else "PNG, JPEG") in response.text
+    assert response.status_code == 422 and ("12,500,000" if kind == "large" else "PNG, JPEG") in response.text
 
 
 def test_too_many_waiting_drawings_and_held_bytes_are_refused_for_now(client, monkeypatch):

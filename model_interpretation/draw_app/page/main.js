@@ -159,8 +159,8 @@ document.addEventListener("keydown", (event) => {
 // Photos, digits of the data set, and saving drawings.
 
 // Large photos, and those in other formats that the browser can read, are sent as they appear on the canvas.
-const READ_BY_SERVER = new Set(["png", "jpeg", "webp", "bmp", "gif"].map((kind) => `image/${kind}`));
-const MAX_PHOTO_BYTES = 2 ** 23, MAX_PHOTO_PIXELS = 16e6;
+const READ_BY_SERVER = new Set(["png", "jpeg", "bmp", "gif"].map((kind) => `image/${kind}`));
+const MAX_PHOTO_BYTES = 2 ** 23, MAX_PHOTO_PIXELS = 12.5e6;
 const isReadByServer = (file, image) => READ_BY_SERVER.has(file.type) && file.size < MAX_PHOTO_BYTES
   && image.width * image.height <= MAX_PHOTO_PIXELS;
 
