@@ -85,7 +85,7 @@ def published_generator(file: Path) -> dict[str, Callable[[Image.Image], np.ndar
         raise UserError(f"cannot read {shown(file)}: {error}") from None
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     tree.body = [node for node in functions if node.name in (*RANDOM_CORRUPTIONS, *THEIR_HELPERS)]
-    numpy_of_2019 = types.SimpleNamespace(**vars(np), float_=np.float64, int=int)
+    numpy_of_2019 = types.SimpleNamespace(**{**vars(np), "float_": np.float64, "int": int})
     skimage = types.SimpleNamespace(util=util)
     names: dict[str, Any] = {"np": numpy_of_2019, "sk": skimage, "transform": transform, "gaussian": gaussian}
     exec(compile(tree, str(file), "exec"), names)  # the file that the user names

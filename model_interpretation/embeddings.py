@@ -133,7 +133,7 @@ def write_projector(
 def class_colors(num_classes: int) -> Float[np.ndarray, "classes 4"]:
     """One colour per class. More than ten classes get colours of a cycle, which neighbouring classes nearly share."""
     if num_classes <= len(CLASS_COLORS):
-        return to_rgba_array(CLASS_COLORS[:num_classes])
+        return to_rgba_array(list(CLASS_COLORS[:num_classes]))  # matplotlib 3.8 reads two as colour and alpha
     return colormaps["hsv"](np.linspace(0, 1, num_classes, endpoint=False))
 
 
