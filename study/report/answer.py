@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from model_interpretation.metrics import CONTESTED_TEST_DIGITS, NUM_RATED_TEST_DIGITS
-from study.figures import MAX_CURVES, WIDE_PANEL_INCHES, legend_below, panel
+from study.figures import MAX_CURVES, legend_below, panel
 from study.report.evidence import DAGGER, Network
 from study.scorecard import FULL, METRICS
 from utils.document import Block, Command, Table, Text, picture_of
@@ -173,7 +173,7 @@ def thresholds_figure(networks: Sequence[Network], conditions: Sequence[str]) ->
     title = f"{first} is below 95 % in {at_95[first]} of {len(conditions)} conditions"
     if at_95[fewest] < at_95[first]:
         title += f", {fewest} in {at_95[fewest]}"
-    figure, axes = panel(title, list(counts), width=WIDE_PANEL_INCHES)
+    figure, axes = panel(title, list(counts))
     for number, (label, by_threshold) in reversed(list(enumerate(counts.items()))):
         color = COLORS[number]
         if number == 0:
@@ -241,7 +241,7 @@ def conditions_blocks(networks: Sequence[Network]) -> list[Block]:
         note = (
             "Each condition: the first network by validation, the lowest and the highest mean of all networks. The "
             f"highest is selected on the digits on which it is measured, so it is slightly optimistic. {DAGGER} marks "
-            "networks whose training augmentation covers the condition: for them it is no new condition."
+            "networks whose training covers the condition: for them it is no new condition."
         )
         blocks += [Text(note), Table(CONDITIONS_HEADER, rows)]
     return blocks

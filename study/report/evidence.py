@@ -24,14 +24,24 @@ CORRUPTION_DEGREES = math.degrees(0.4)  # of MNIST-C's rotate and shear
 
 
 def is_trained_on(recipe: Recipe, metric: str) -> bool:
-    """Whether the random transformations of training include those of this condition."""
+    """Whether the transformations or the attack of training include those of this condition (docs/techniques.md)."""
     rotation, translation = recipe.rotation_degrees, recipe.translation_pixels
+    families = set(recipe.transformations)
     kind, _, amount = metric.rpartition("_")
     if kind == "rotation":
         return rotation >= float(amount)
     if kind == "scale":
         return recipe.scale_fraction >= abs(float(amount) - 1) - 1e-9
+    if kind in ("robust_linf", "fgsm_linf", "pgd_linf"):
+        return recipe.adversarial_radius >= float(amount)
     covered = {
+        "condition_inverted": "polarity" in families,
+        "condition_grey_paper": bool(families & {"tone", "polarity"}),
+        "condition_low_contrast": bool(families & {"tone", "polarity"}),
+        "condition_thin_strokes": "thickness" in families,
+        "condition_thick_strokes": "thickness" in families,
+        "condition_low_resolution": "resolution" in families,
+        "condition_occluded": recipe.erasing_probability > 0,
         "shift_4px": translation >= 4,
         "spatial_worst_case": translation >= 3 and rotation >= 30,
         "corruption_translate": translation >= 3,
@@ -102,13 +112,13 @@ class Network:
 
     def text(self, metric: str) -> str:
         """Mean and confidence interval, fractions in percent; a dash if a seed has no value. A dagger marks a condition
-        that the augmentation of training covers."""
+        that training covers."""
         interval = self.interval(metric)
         if interval is None:
             return "-"
         is_fraction = metric == "test_accuracy" or self.results(metric)[0].kind == "fraction"
         text = interval_text(interval) if is_fraction else _number_text(interval)
-        return unbroken(f"{text}\u00a0{DAGGER}" if self.is_trained_on(metric) else text)
+        return f"{text}\u00a0{DAGGER}" if self.is_trained_on(metric) else text
 
 
 @dataclass(frozen=True)
@@ -172,8 +182,3 @@ def _number_text(interval: Interval) -> str:
     if not interval.has_enough_seeds or math.isnan(interval.low):
         return f"{interval.value:.3g}"
     return f"{interval.value:.3g} ({interval.low:.3g} to {interval.high:.3g})"
-
-
-def unbroken(text: str) -> str:
-    """The text with non-breaking spaces."""
-    return text.replace(" ", "\u00a0")

@@ -21,7 +21,7 @@ from study.comparison.figures import curve_pictures
 from study.comparison.groups import difference_text, group_differences, interval_text
 from study.label_errors import DESCRIPTIONS, label_errors_folder, sentences
 from study.report.answer import conditions_blocks, tied_with_the_first
-from study.report.evidence import DAGGER, Network, unbroken
+from study.report.evidence import DAGGER, Network
 from study.scorecard import METRICS
 from study.scorecard.corruptions import mean_ranks
 from study.scorecard.figures import scorecard_blocks
@@ -130,14 +130,14 @@ def _differences_from_the_first(networks: Sequence[Network]) -> list[str]:
     """The first network's mean test accuracy minus that of each network."""
     first, *others = (network.group for network in networks)
     try:
-        return ["", *(unbroken(difference_text(*difference)) for difference in group_differences(first, others))]
+        return ["", *(difference_text(*difference) for difference in group_differences(first, others))]
     except UserError:
         return ["", *("no predictions" for _ in others)]
 
 
 def _fitting_row(network: Network, difference: str) -> list[str]:
     group = network.group
-    accuracies = [unbroken(interval_text(group.interval(name))) for name in ("val_accuracy", "test_accuracy")]
+    accuracies = [interval_text(group.interval(name)) for name in ("val_accuracy", "test_accuracy")]
     return [network.label, f"{group.num_parameters:,}", str(len(network.seeds)), *accuracies, difference]
 
 
@@ -155,7 +155,7 @@ METRIC_TABLES = {
         "test_accuracy", "accuracy_without_contested", "students_accuracy", "staff_accuracy", "writers_std",
         "usps_accuracy", "sklearn_digits_accuracy",
     ),
-    f"Spatial and corruption robustness, accuracy. {DAGGER} marks networks whose training augmentation covers the "
+    f"Spatial and corruption robustness, accuracy. {DAGGER} marks networks whose training covers the "
     "condition. The corruptions are those of MNIST-C; the median and the mean with batch statistics of the corrupted "
     "digits show how far a few corruptions decide the mean.": (
         "shift_4px", "rotation_40", "scale_0.7", "corruptions_mean", "corruptions_median", "corruptions_mean_adapted",
@@ -233,7 +233,7 @@ def _trade_off(networks: Sequence[Network]) -> list[Block]:
         return []
     note = ""
     if robust.is_trained_on(worst_case):
-        note = " Its training augmentation covers these moves, so this is what it was trained for."
+        note = " Its training covers these moves, so this is what it was trained for."
     return [
         Text(
             f"The spatially most robust network is {robust.label}: its worst-case accuracy is "
