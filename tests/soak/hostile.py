@@ -339,8 +339,8 @@ def hostile_value(random_numbers: random.Random, content: bytes) -> bytes:
 def npy(random_numbers: random.Random) -> bytes:
     arrays = [
         np.array(["a", "b"]), np.array([None, {}], dtype=object), np.zeros((2, 10), complex), np.zeros(3, bool),
-        np.full((4, 10), np.nan), np.full((4, 10), np.inf, np.float32), np.zeros((0, 10)), np.zeros((4, 0)), np.zeros(()),
-        np.array(["2020-01-01"], "M8[D]"), np.zeros((2, 10), [("a", "i4")]), np.full((3, 10), 1e300),
+        np.full((4, 10), np.nan), np.full((4, 10), np.inf, np.float32), np.zeros((0, 10)), np.zeros((4, 0)),
+        np.zeros(()), np.array(["2020-01-01"], "M8[D]"), np.zeros((2, 10), [("a", "i4")]), np.full((3, 10), 1e300),
         np.full(4, 2**63, np.uint64), np.full(359, -1), np.zeros((1,) * 30),
     ]  # fmt: skip
     content = io.BytesIO()
@@ -461,12 +461,12 @@ def hostile_arguments(random_numbers: random.Random) -> list[str]:
     name = random_numbers.choice(list(mnist.COMMANDS))
     options = options_of(mnist.load_command(name)[1])
     values = [
-        "", " ", "-1", "0", "7", "1e999", "nan", "inf", "1.5", MANY_DIGITS, "-" + MANY_DIGITS, "0x10", "\u0663", "9" * 30,
-        "\x1b[2J", "\u202eX", "a\nb", "\U0001f986", "\udcff", "x" * 5000, "(" * 3000, "%s", "{0}", "$(id)", "=1+1", "*", "~",
-        "../..", "/", ".", "/dev/zero", "/dev/null", "pipe", "a folder", "mine", "runs/mine", "~nobody/x", "None", "True",
-        "csv:", "csv:/dev/zero", "csv:pipe", "csv:,,,", "csv:a,test=b,test=c", "os:system", "os:nothing", "torchvision:x",
-        "C(0,3)", "FC10-FC10", "-", "--", "--nothing", "-h=", "0:0", "5:1", "0:999999999", "0,0", "auto", "cuda:99",
-        "digits", "linear",
+        "", " ", "-1", "0", "7", "1e999", "nan", "inf", "1.5", MANY_DIGITS, "-" + MANY_DIGITS, "0x10", "\u0663",
+        "9" * 30, "\x1b[2J", "\u202eX", "a\nb", "\U0001f986", "\udcff", "x" * 5000, "(" * 3000, "%s", "{0}", "$(id)",
+        "=1+1", "*", "~", "../..", "/", ".", "/dev/zero", "/dev/null", "pipe", "a folder", "mine", "runs/mine",
+        "~nobody/x", "None", "True", "csv:", "csv:/dev/zero", "csv:pipe", "csv:,,,", "csv:a,test=b,test=c", "os:system",
+        "os:nothing", "torchvision:x", "C(0,3)", "FC10-FC10", "-", "--", "--nothing", "-h=", "0:0", "5:1",
+        "0:999999999", "0,0", "auto", "cuda:99", "digits", "linear",
     ]  # fmt: skip
     words = name.split()
     for _ in range(random_numbers.choice([1, 1, 2, 3])):

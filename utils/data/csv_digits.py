@@ -61,7 +61,7 @@ def _read_table(path: Path, has_labels: bool) -> np.ndarray:
             rows = io.BytesIO(content)
             table = pd.read_csv(rows, header=None, skiprows=int(has_header), dtype=np.int32, encoding="utf-8-sig")
             values = table.to_numpy()
-            is_valid = values.shape[1] == num_columns and values.min() >= 0 and (values <= limits).all()
+            is_valid = bool(values.shape[1] == num_columns and values.min() >= 0 and (values <= limits).all())
     except (ValueError, OverflowError):  # pandas' errors of parsing are ValueErrors
         is_valid = False
     if not is_valid:

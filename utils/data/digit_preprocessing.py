@@ -4,7 +4,7 @@
 
 import io
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +76,7 @@ WORKING_SIDE = 400  # pixels; larger pictures are reduced to this, where a pen's
 Grey = Float[np.ndarray, "_ _"]  # height, width
 
 
-def read_picture(file: Path | bytes, max_pixels: int = MAX_PIXELS, formats: Sequence[str] = FORMATS) -> Grey:
+def read_picture(file: Path | bytes, max_pixels: int = MAX_PIXELS, formats: tuple[str, ...] = FORMATS) -> Grey:
     """The picture as grey values from 0 (black) to 1 (white), rotated by its EXIF orientation, at most 400 x 400.
 
     Transparent pixels become paper: white, or black if the drawing is bright. Raises UserError for a file that is
