@@ -12,6 +12,7 @@ other runs. A measured network is not measured again. --pictures writes the corr
 """
 
 import math
+import operator
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -56,6 +57,7 @@ COLUMNS: dict[str, tuple[str, float]] = {
     "ece": ("ece", 0.005),
 }
 LOWER_IS_BETTER = ("ece",)
+TRADED = ("clean", "worst", "corr", "pgd")  # columns of the front
 
 
 Row = dict[str, float | None]  # column -> value; None if it cannot be measured for this network
@@ -124,6 +126,16 @@ def means_by_recipe(runs: Sequence[Run], rows: Sequence[Mapping[str, Any]]) -> l
             mean = {column: None if math.isnan(value) else value for column, value in columns.items()}
             means.append({"run": f"mean of {len(group)}: {group[0].name}", "columns": mean, "train_seconds": seconds})
     return means
+
+
+def front(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The rows that no other row equals or exceeds on all of clean accuracy, worst case, corruptions and attack."""
+    points = {row["run"]: [row["columns"][column] or 0.0 for column in TRADED] for row in rows}
+    return [
+        name
+        for name, values in points.items()
+        if not any(values != others and all(map(operator.le, values, others)) for others in points.values())
+    ]
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -215,7 +227,8 @@ def main() -> None:
             for name, figure in pictures(SharedImages(runs)).items():
                 save_figure(figure, OUTPUT / f"{name}.png")
     print(f"{details(rows)}\n\n{table([*rows, *means_by_recipe(runs, rows)])}")
-    print(f"\nAUROC of {SCORE_LABELS[SCORE]}; all values with intervals: {shown(OUTPUT / f'{NAME}.json')}")
+    print(f"\nOn the front of {', '.join(TRADED)}: {', '.join(front(rows))}")
+    print(f"AUROC of {SCORE_LABELS[SCORE]}; all values with intervals: {shown(OUTPUT / f'{NAME}.json')}")
 
 
 if __name__ == "__main__":

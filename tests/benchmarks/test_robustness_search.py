@@ -17,6 +17,7 @@ from benchmarks.augmentation_similarity import (
 from benchmarks.robustness_search import (
     COLUMNS,
     aligned,
+    front,
     gap,
     means_by_recipe,
     measured_rows,
@@ -84,6 +85,14 @@ def test_seeds_of_a_recipe_are_averaged():
     (mean,) = means_by_recipe(runs, rows)
     assert mean["run"] == "mean of 2: a" and mean["train_seconds"] == 15
     assert mean["columns"] == {"clean": pytest.approx(0.85), "far": None}
+
+
+def test_the_front_leaves_out_what_another_run_exceeds():
+    points = {"first": (0.99, 0.9, 0.9, 0.5), "second": (0.98, 0.95, 0.9, 0.5), "third": (0.98, 0.9, 0.9, 0.5)}
+    columns = ("clean", "worst", "corr", "pgd")
+    rows = [{"run": name, "columns": dict(zip(columns, values, strict=True))} for name, values in points.items()]
+    assert front(rows) == ["first", "second"]
+    assert front([*rows, {**rows[0], "run": "equal"}]) == ["first", "second", "equal"]
 
 
 def test_pictures_show_every_condition(finished_run):
