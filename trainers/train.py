@@ -22,7 +22,7 @@ from utils.checkpoints import load_checkpoint, load_weights, save_checkpoint
 from utils.data.datasets import ImageSet, load_dataset, load_training_sets, num_classes
 from utils.errors import DISK_ERRORS, UserError
 from utils.evaluation import Score, predict, score
-from utils.files import program, remove_parts, runs_folder, shown
+from utils.files import program, remove_leftovers, runs_folder, shown
 from utils.locks import RunLock
 from utils.predictions import Predictions
 from utils.recipe import FIELDS, Execution, Recipe
@@ -83,7 +83,7 @@ def resume(
     with RunLock(run.path):
         if run.is_finished:
             raise UserError(f"{shown(run.path)} is finished: see its summary.json, or start a new run")
-        remove_parts(run.path)
+        remove_leftovers(run.path)
         splits = splits or load_splits(run.recipe)
         trainer = _resumed_trainer(run, execution, splits)
         trainer.started = started
@@ -317,7 +317,7 @@ def repair(run: Run, execution: Execution | None = None) -> Run:
     with RunLock(run.path):
         if not run.is_finished:
             raise UserError(f"{shown(run.path)} is unfinished: finish it with mnist train --resume {shown(run.path)}")
-        remove_parts(run.path)
+        remove_leftovers(run.path)
         splits, metrics = load_splits(run.recipe), run.metrics
         if not metrics:
             raise UserError(f"{shown(run.path / 'metrics.jsonl')} is missing or empty: train the recipe anew")

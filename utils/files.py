@@ -143,12 +143,14 @@ def new_folder(path: Path) -> Iterator[Path]:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
         staging.rename(path)
         sync_folder(path.parent)
+        sync_folder(staging.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def remove_parts(folder: Path) -> None:
-    """Removes the temporary files of processes that were killed while they wrote into this folder."""
+def remove_leftovers(folder: Path) -> None:
+    """Removes what processes left that were killed while they made this folder or wrote into it."""
+    shutil.rmtree(folder.parent / STAGING / folder.name, ignore_errors=True)
     for path in folder.rglob(f".*{PART}"):
         path.unlink()
 

@@ -77,15 +77,53 @@ def test_killed_in_mid_epoch_and_resumed_is_bit_equal(home):
     assert untimed_summary(through) == untimed_summary(killed)
 
 
-def test_ctrl_c_says_how_to_go_on(home):
+@pytest.mark.parametrize(
+    ("number", "code", "name"),
+    [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM"), (signal.SIGHUP, 129, "SIGHUP")],
+)
+def test_a_signal_ends_training_and_says_how_to_go_on(home, number, code, name):
     process = start("stopped", 10_000)
     wait_until(lambda: num_rows(home / "runs" / "stopped") >= 1, "an epoch")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "stopped; the last whole epoch is saved" in error and "train --resume" in error and "Traceback" not in error
+    assert process.returncode == code
+    assert f"stopped by {name}; the last whole epoch is saved" in error
+    assert "train --resume" in error and "Traceback" not in error
     last = torch.load(home / "runs" / "stopped" / "checkpoints" / "last.pt", weights_only=True)
     assert 0 <= num_rows(home / "runs" / "stopped") - last["epoch"] <= 1  # stopped before or after the epoch was saved
+
+
+STOPS_SLOWLY = """
+import time
+from utils.errors import exit_on_user_error
+with exit_on_user_error():
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        print("stopping", flush=True)
+        time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_at_once_without_a_traceback(second):
+    program = [sys.executable, "-c", STOPS_SLOWLY]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "stopping\n"
+        process.send_signal(second)
+        assert process.wait(timeout=20) == 128 + second and process.stderr.read() == ""
+
+
+def test_a_signal_that_the_caller_ignores_stays_ignored():
+    """As after nohup, so that training continues when its terminal is closed."""
+    program = "import signal, time; signal.signal(signal.SIGHUP, signal.SIG_IGN); "
+    program += "from utils.errors import exit_on_user_error; x = exit_on_user_error(); x.__enter__(); "
+    program += "signal.raise_signal(signal.SIGHUP); print('goes on')"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout == "goes on\n"
 
 
 def test_full_disk_gets_two_lines_and_keeps_what_was_saved(home):

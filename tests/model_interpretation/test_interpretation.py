@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from model_interpretation.basic_interpret import HEADLINES, interpret, interpret
 from model_interpretation.explain import explain
 from model_interpretation.metrics import (
     CONTESTED_TEST_DIGITS,
+    accuracy_interval,
     brier_score,
     calibration_bins,
     classification_metrics,
@@ -25,6 +27,7 @@ from utils.errors import UserError
 from utils.files import PROJECT_FOLDER
 from utils.predictions import Predictions
 from utils.run import EpochMetrics, Run
+from utils.statistics import share_interval
 
 LABELS = [0, 1, 1, 2]
 
@@ -98,6 +101,28 @@ def test_calibration_bins_count_every_digit():
     assert expected_calibration_error(certain) == pytest.approx(0, abs=1e-6)
 
 
+def test_intervals_hold_for_other_writers_if_the_writers_are_known():
+    """Writers who are wrong on all of their digits make the interval wider than independent mistakes do."""
+    writers = np.repeat(np.arange(50), 10)
+    wrong_writers = np.arange(500) < 50
+    low, high = accuracy_interval(~wrong_writers, writers)
+    alone_low, alone_high = accuracy_interval(~wrong_writers, None)
+    assert low < alone_low < 0.9 < alone_high < high
+    assert (alone_low, alone_high) == pytest.approx(share_interval(450, 500))
+    # each of two writers is right once and wrong once: the spread of writers is unknown, the interval is not empty
+    low, high = accuracy_interval(np.array([True, False, True, False]), np.array([0, 0, 1, 1]))
+    assert (low, high) == pytest.approx(share_interval(1, 2))
+
+
+def test_figures_say_what_their_intervals_hold_for(few_digits):
+    predictions = random_predictions(n=200)
+    known = replace(predictions, writers=np.arange(200) // 4)
+    for each, expected in ((predictions, "95% interval over images"), (known, "95% interval over writers")):
+        assert expected in class_metrics_figure(each, few_digits).axes[0].get_xlabel()
+        legend = reliability_figure(each, "toy/test").axes[0].get_legend()
+        assert expected in [text.get_text() for text in legend.get_texts()]
+
+
 def test_contested_digits_are_the_fifteen_of_cleanlab():
     assert len(CONTESTED_TEST_DIGITS) == 15 and {947, 6651} <= set(CONTESTED_TEST_DIGITS)
 
@@ -154,7 +179,7 @@ def test_interpret_writes_metrics_report_pictures_and_tensorboard_events(copied_
     names = {path.stem for suffix in ("png", "svg") for path in folder.glob(f"*.{suffix}")}
     kinds = ("confusion_matrix", "class_metrics", "worst_mistakes", "least_confident_correct", "reliability")
     assert names == {"loss", "accuracy", *(f"{split}_{kind}" for split in ("train", "test") for kind in kinds)}
-    report = (folder / "report.html").read_text()
+    report = (folder / "report.html").read_text().replace("\u00a0", " ")
     assert report.count("<img") == len(names) - 2 and report.count('class="matrix"') == 2  # instead of two pictures
     assert 'href="overview.html"' in report
     assert f"{run.summary.test_num_correct} of 359" in report and "precision" in report
@@ -166,7 +191,9 @@ def test_interpret_writes_metrics_report_pictures_and_tensorboard_events(copied_
 def test_a_damaged_run_does_not_stop_the_others(copied_run, home, capsys):
     for name in ("a-damaged", "b-damaged"):
         shutil.copytree(copied_run, copied_run.with_name(name))
-        (copied_run.with_name(name) / "checkpoints" / "best.pt").write_bytes(b"damaged")
+        path = copied_run.with_name(name) / "checkpoints" / "best.pt"
+        content = path.read_bytes()
+        path.write_bytes(content[:1000] + b"damaged" + content[1007:])
     with pytest.raises(UserError, match="2 of 3 runs could not be interpreted"):
         interpret(Run.finished(), home / "out", ["test"], "cpu")
     assert set(json.loads((home / "out" / "mine" / "metrics.json").read_text())) == {"run", "test"}

@@ -1,10 +1,11 @@
 """Faults while runs are trained, resumed, swept, imported and repaired: no run is lost, and every result is bit-equal.
 
 python -m tests.soak.runs                 the long version, a part of make soak
-python -m tests.soak.runs kills 200       one part: kills, failures, power, resumes
+python -m tests.soak.runs kills 200       one part: kills, failures, power, resumes, sync
 """
 
 import contextlib
+import functools
 import io
 import itertools
 import os
@@ -29,6 +30,7 @@ from tests.soak.faults import Fault, disk_of, lose_power, run_command, start_com
 from trainers import Execution, train
 from trainers.generic_trainers.basic_trainer import LAST_KEYS
 from utils.checkpoints import load_checkpoint
+from utils.data import datasets
 from utils.errors import UserError
 from utils.run import Run
 
@@ -50,6 +52,7 @@ def main(arguments: list[str]) -> None:
         "failures": (failures, 60),
         "power": (power_losses, 20),
         "resumes": (concurrent_resumes, 100),
+        "sync": (cost_of_synchronising, 2),
     }
     counts = {arguments[0]: int(arguments[1])} if arguments else {name: count for name, (_, count) in parts.items()}
     warm_up()
@@ -60,8 +63,10 @@ def main(arguments: list[str]) -> None:
 
 
 def warm_up() -> None:
-    """Trains in this process, so that its forks have imported everything. One thread leaves no thread pool behind."""
+    """Trains in this process, so that its forks have imported everything and prepared the bundled digits. One thread
+    leaves no thread pool behind."""
     torch.set_num_threads(1)
+    datasets._load_bundled = functools.cache(datasets._load_bundled)
     with tempfile.TemporaryDirectory() as home, contextlib.redirect_stdout(io.StringIO()):
         os.environ["MNIST_STUDY_HOME"] = home
         train("linear", dataset="digits", num_epochs=1, execution=Execution(device="cpu", threads=1))
@@ -127,6 +132,28 @@ def concurrent_resumes(folder: Path, count: int) -> str:
     return (
         f"concurrent resumes: {len(codes)}, {at_once} at a time: {codes.count(0)} finished the run, "
         f"{codes.count(2)} exited with 2 and changed nothing; all {codes.count(0)} runs bit-equal"
+    )
+
+
+def cost_of_synchronising(folder: Path, num_epochs: int) -> str:
+    """The time that training waits for the disk, on real MNIST."""
+    os.environ["MNIST_STUDY_HOME"] = str(folder)
+    seconds: list[float] = []
+    fsync = os.fsync
+
+    def timed(descriptor: int) -> None:
+        started = time.perf_counter()
+        fsync(descriptor)
+        seconds.append(time.perf_counter() - started)
+
+    os.fsync = timed
+    with contextlib.redirect_stdout(io.StringIO()):
+        run = train("fast_conv", num_epochs=num_epochs, execution=Execution(device="cpu"))
+    os.fsync = fsync
+    training = run.summary.train_seconds
+    return (
+        f"synchronising: {len(seconds)} calls in a run of fast_conv with {num_epochs} epochs took "
+        f"{1000 * sum(seconds):.0f} ms, {sum(seconds) / training:.2%} of its {training:.1f} s of training"
     )
 
 
@@ -234,6 +261,7 @@ class Reference:
         if loss is not None:
             lose_power(home, loss)
         num_lost = num_done - num_epochs_kept(home)
+        print(".", end="", file=sys.stderr, flush=True)
         for command in self.scenario.next_commands(home):
             again = run_command(home, command)
             assert again.code == 0, f"{what}\n{again.output}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_runs import made_predictions, make_run
+from made_runs import made_predictions, make_run, write_weights
 
 from study.scorecard import CURVES, FULL, METRICS, MetricResult
 from study.scorecard.cache import ScorecardCache, cache_file
@@ -54,6 +54,6 @@ def in_scored_home(home: Path, real_mirror: str) -> Path:
         recipe = replace(get_recipe("fast_conv"), num_epochs=2, learning_rate=rate, seed=seed)
         predictions = made_predictions(np.arange(10_000) % 200 != seed, labels)
         run = make_run(name, recipe, 0.995 - rate / 10 + seed / 1000, 0.995, predictions)
-        run.best_checkpoint.write_bytes(name.encode())
+        write_weights(run, name)
         put_full_scorecard(run)
     return home

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 
-from study.sweeps.executors import LOCKED, LocalExecutor, RunLocks
+from study.sweeps.executors import LocalExecutor, RunLocks
 from study.sweeps.job import Job, Outcome, do_job
 from study.sweeps.plan import Plan, Range, read_plan
 from study.sweeps.search import NUM_UNPRUNED, Searcher
@@ -182,23 +182,26 @@ def test_a_run_of_another_recipe_under_the_same_name_fails_and_the_others_contin
 
 LOCK_HOLDER = """
 import pathlib, sys
-from study.sweeps.executors import RunLocks
-from utils.run import Run
-locks = RunLocks()
-print(locks.acquire(Run(pathlib.Path(sys.argv[1]))), flush=True)
+from utils.locks import RunIsLocked, RunLock
+try:
+    lock = RunLock(pathlib.Path(sys.argv[1]))
+    lock.acquire()
+    print(True, flush=True)
+except RunIsLocked:
+    print(False, flush=True)
 sys.stdin.read()
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no fcntl")
-def test_a_run_that_another_sweep_trains_is_skipped(home):
+def test_a_run_that_another_process_trains_is_skipped(home):
     job = Job(QUICK, (0,))
-    (job.run(0).path / "checkpoints").mkdir(parents=True)  # the other sweep has just created it
+    (job.run(0).path / "checkpoints").mkdir(parents=True)  # the other process has just created it
     program = [sys.executable, "-c", LOCK_HOLDER, str(job.run(0).path)]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"True\n"
         sweep = train_sweep(make_plan(seeds=(0, 1)))
-        assert sweep.failures == {job.run(0).name: LOCKED} and sweep.finished == [job.run(1)]
+        assert f"is being written by process {other.pid} " in sweep.failures[job.run(0).name]
+        assert sweep.finished == [job.run(1)]
         assert [path.name for path in job.run(0).path.iterdir()] == ["checkpoints"]
         other.kill()
     assert len(train_sweep(make_plan(seeds=(0, 1))).finished) == 2  # the lock ended with its process
@@ -212,11 +215,10 @@ def test_a_run_that_was_finished_in_the_meantime_is_not_trained_again(home):
     assert written_at(job.run(0)) == before
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no fcntl")
 def test_locks_are_acquired_and_released_per_run(home):
     job = Job(QUICK, (0, 1))
     with RunLocks() as locks:
-        assert locks.acquire(job.run(0)) and locks.acquire(job.run(1))
+        assert locks.acquire(job.run(0)) == locks.acquire(job.run(1)) == ""
         locks.release([job.run(0)])
         program = [sys.executable, "-c", LOCK_HOLDER]
         outputs = [
@@ -378,6 +380,21 @@ def test_a_killed_sweep_is_completed_by_the_same_command(home):
     found = subprocess.run([sys.executable, "-m", "mnist", *arguments], capture_output=True, text=True, check=True)
     assert "4 runs finished, 0 failed" in found.stdout
     assert len(list((home / "runs").glob("*/summary.json"))) == 4
+
+
+def test_a_terminated_sweep_says_how_to_continue_and_does(home):
+    arguments = ["sweep", "--model", "linear", "--dataset", "digits", "--num-epochs", "2"]
+    arguments += ["--batch-size", "16", "32", "64", "128", "--output", str(home / "out")]
+    program = [sys.executable, "-m", "mnist", *arguments]
+    with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not list((home / "runs").glob("*/summary.json")):
+            time.sleep(0.02)
+        process.terminate()
+        error = process.stderr.read()
+    assert process.returncode == 128 + signal.SIGTERM and "Traceback" not in error
+    assert "of 4 runs are finished. Repeat the same 'mnist sweep'" in error
+    found = subprocess.run(program, capture_output=True, text=True, check=True)
+    assert "4 runs finished, 0 failed" in found.stdout
 
 
 def test_random_points_are_within_their_ranges_and_reproducible(home):

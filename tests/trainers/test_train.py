@@ -1,7 +1,11 @@
 """train, resume, train_seeds and import_weights: what they write, refuse, and repeat."""
 
 import json
+import shutil
+import subprocess
+import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +16,11 @@ from trainers import Execution, Recipe, resume, train, train_seeds
 from trainers.generic_trainers.logging import report_run, report_seeds
 from trainers.quickstart import retrain
 from trainers.recipes import get_recipe
-from trainers.train import DataSplits, import_weights, load_splits
+from trainers.train import DataSplits, import_weights, load_splits, repair
 from utils.data import load_dataset, load_training_sets
 from utils.errors import UserError
 from utils.evaluation import predict
-from utils.run import Run
+from utils.run import Run, selected_epoch
 
 RECIPE = Recipe("C(4,5)-P2-D0.3-FC10", dataset="digits", num_epochs=3, batch_size=100, learning_rate=0.01)
 CPU = Execution(device="cpu")
@@ -138,6 +142,119 @@ def test_a_resumed_run_is_bit_equal_with_the_recorded_execution(epoch):
     assert untimed_summary(resumed) == untimed_summary(whole)
     for split in ("test", "validation"):
         assert np.array_equal(resumed.predictions(split).logits, whole.predictions(split).logits)
+
+
+def flip(path):
+    """Changes a bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [flip, cut, Path.unlink])
+def test_a_damaged_checkpoint_is_replaced_by_the_one_before(damage, capsys):
+    whole = train(RECIPE, run_name="whole", execution=CPU)
+    run = stopped_run(RECIPE, epoch=3, execution=CPU)
+    damage(run.last_checkpoint)
+    resume(run)
+    assert "last.pt is missing or damaged: continues after epoch 1 (last.previous.pt)" in capsys.readouterr().out
+    assert untimed(run) == untimed(whole) and untimed_summary(run) == untimed_summary(whole)
+    assert not run.previous_checkpoint.exists()  # it is of use only while the run is unfinished
+
+
+def test_two_damaged_checkpoints_end_a_run():
+    run = stopped_run(RECIPE, epoch=3, execution=CPU)
+    flip(run.last_checkpoint)
+    flip(run.previous_checkpoint)
+    with pytest.raises(UserError, match=r"last.pt is damaged"):
+        resume(run)
+
+
+def test_resuming_restores_best_weights_that_the_kill_left_out():
+    """last.pt is written before best.pt."""
+    whole = train(RECIPE, run_name="whole", execution=CPU)
+    run = stopped_run(RECIPE, epoch=3, execution=CPU)
+    assert len(run.metrics) == 2 and selected_epoch(run.metrics, "best").epoch == 2
+    run.best_checkpoint.unlink()
+    resume(run)
+    assert untimed_summary(run) == untimed_summary(whole)
+    assert np.array_equal(run.predictions("test").logits, whole.predictions("test").logits)
+
+
+def test_a_run_whose_best_weights_are_lost_is_not_resumed():
+    run = stopped_run(RECIPE, epoch=3, execution=CPU)
+    first, second = (run.path / "metrics.jsonl").read_text().splitlines()
+    first = json.dumps({**json.loads(first), "val_accuracy": 1.0})  # so the first epoch is the best
+    (run.path / "metrics.jsonl").write_text(f"{first}\n{second}\n")
+    run.best_checkpoint.write_bytes(b"damaged")
+    with pytest.raises(UserError, match=r"best.pt is damaged.*\nThe weights of epoch 1 are in no other file"):
+        resume(run)
+
+
+def test_resuming_removes_what_killed_writes_left():
+    run = stopped_run(RECIPE, execution=CPU)
+    left = run.path / "checkpoints" / ".last.pt.4711.part"
+    left.write_bytes(b"incomplete")
+    resume(run)
+    assert not left.exists()
+
+
+def test_a_run_that_another_process_writes_is_not_resumed(home):
+    run = stopped_run(RECIPE, execution=CPU)
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    program = "import sys; from pathlib import Path; from utils.locks import RunLock; "
+    program += "lock = RunLock(Path(sys.argv[1])); lock.acquire(); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        other.stdout.readline()
+        with pytest.raises(UserError, match=f"stopped is being written by process {other.pid}"):
+            resume(run)
+        other.kill()
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+
+
+def test_training_ends_when_its_folder_is_deleted(home):
+    class Delete(StopInEpoch):
+        def step_done(self):
+            self.num_steps += 1
+            if self.num_steps == 20:
+                shutil.rmtree(home / "runs" / "mine")
+
+    with pytest.raises(UserError, match="runs/mine was deleted or moved while it was being trained"):
+        train(RECIPE, run_name="mine", callbacks=[Delete(0)], execution=CPU)
+    assert not (home / "runs" / "mine").exists()
+
+
+@pytest.mark.parametrize("name", ["predictions/test.npz", "predictions/validation.npz", "summary.json"])
+def test_a_finished_run_is_repaired(name):
+    run = train(RECIPE, run_name="mine", execution=CPU)
+    summary, before = run.summary, {split: run.predictions(split).logits for split in ("test", "validation")}
+    (run.path / name).write_bytes(b"")
+    assert Run(run.path).problem.startswith(f"damaged: {name}")
+    repaired = repair(Run(run.path))
+    assert repaired.problem == "" and repaired.summary.test_loss == summary.test_loss
+    assert all(np.array_equal(repaired.predictions(split).logits, before[split]) for split in before)
+
+
+def test_damaged_best_weights_are_restored_if_the_last_epoch_was_the_best():
+    run = train(replace(RECIPE, checkpoint="last"), run_name="mine", execution=CPU)
+    before = untimed_summary(run)
+    run.best_checkpoint.write_bytes(b"")
+    assert untimed_summary(repair(Run(run.path))) == before
+    run.best_checkpoint.write_bytes(b"")
+    run.last_checkpoint.unlink()
+    with pytest.raises(UserError, match=r"best.pt is damaged"):
+        repair(Run(run.path))
+
+
+def test_an_unfinished_run_is_not_repaired():
+    with pytest.raises(UserError, match=r"unfinished: finish it with mnist train --resume"):
+        repair(stopped_run(RECIPE, execution=CPU))
 
 
 def test_resume_accepts_another_execution():

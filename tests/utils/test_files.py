@@ -8,7 +8,7 @@ import stat
 import pytest
 
 from utils.errors import UserError
-from utils.files import append_durably, new_folder, remove_parts, replace_file, write_whole
+from utils.files import append_durably, new_folder, remove_leftovers, replace_file, write_whole
 
 
 @pytest.fixture
@@ -99,5 +99,7 @@ def test_the_temporary_files_of_killed_processes_are_removed(tmp_path):
     os.waitpid(child, 0)
     (left,) = (tmp_path / "checkpoints").iterdir()
     assert left.name.startswith(".last.pt.")
-    remove_parts(tmp_path)
+    (tmp_path.parent / ".new" / tmp_path.name).mkdir(parents=True)
+    remove_leftovers(tmp_path)
+    assert not (tmp_path.parent / ".new" / tmp_path.name).exists()
     assert not names(tmp_path / "checkpoints")

@@ -70,7 +70,8 @@ def test_forked_children_do_not_keep_the_lock(home):
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        RunLock(path).acquire()
+        lock = RunLock(path)
+        lock.acquire()
         grandchild = os.fork()
         if grandchild == 0:
             signal.pause()

@@ -361,7 +361,7 @@ def test_named_runs_that_cannot_be_compared_are_refused(home):
     for runs, message in (
         ([good, missing], "test.npz is missing"),
         ([good, other], "different test images"),
-        ([good, damaged], "is damaged"),
+        ([good, damaged], r"damaged: predictions/test.npz: it is empty, cut off or overwritten"),
         ([good, good], "both names mean the same run"),
         ([good, unfinished], r"unfinished \(unfinished, 2 of 2 epochs\)"),
         ([broken], r"no finished run to compare: broken \(damaged: summary.json: "),

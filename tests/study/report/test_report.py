@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_runs import make_run
+from made_runs import make_run, write_weights
 
 from benchmarks import results
 from study.ablation import BASELINE, AblationResults, VariantResult
@@ -180,6 +180,13 @@ def test_too_few_seeds_have_no_range(home):
         ("spatial_worst_case", {"rotation_degrees": 45.0}, False),
         ("corruption_rotate", {"rotation_degrees": 25.0}, True),
         ("usps_accuracy", {"rotation_degrees": 45.0, "translation_pixels": 6.0}, False),
+        ("condition_inverted", {"generic_probability": 0.2}, True),
+        ("condition_inverted", {"generic_probability": 0.2, "generic_transformations": "tone,field"}, False),
+        ("condition_grey_paper", {"generic_probability": 0.2, "generic_transformations": "tone,field"}, True),
+        ("condition_framed", {"generic_probability": 0.2}, False),
+        ("condition_occluded", {"erasing_probability": 0.2}, True),
+        ("robust_linf_0.1", {"adversarial_radius": 0.1}, True),
+        ("robust_linf_0.2", {"adversarial_radius": 0.1}, False),
     ],
 )
 def test_conditions_of_the_augmentation_are_marked(metric, changes, is_covered, home):
@@ -192,8 +199,8 @@ def test_conditions_of_the_augmentation_are_marked(metric, changes, is_covered, 
 
 
 def test_the_table_of_the_readme_has_the_means_and_intervals_of_the_report(home):
-    """Mean over the seeds with the interval of the report, a dash for what was not measured, a dagger for what the
-    augmentation covers."""
+    """Mean over the seeds with the interval of the report, a dash for what was not measured, a dagger for what
+    training covers."""
     seeds = {"corruptions_mean": [0.7, 0.71, 0.69, 0.7, 0.7], "shift_4px": [0.9] * 5}
     networks = [
         network_with(seeds, replace(Recipe("linear", num_epochs=1), translation_pixels=4.0)),
@@ -229,7 +236,7 @@ def test_the_readme_is_filled_from_report_json(partly_measured, home, monkeypatc
 def partly_measured(home: Path) -> Run:
     """A run with a single metric."""
     run = make_run("partial-s0", Recipe("linear", num_epochs=1), 0.91)
-    run.best_checkpoint.write_bytes(b"weights")
+    write_weights(run, "weights")
     result = {"value": 0.8, "ci_low": 0.79, "ci_high": 0.81, "n": 2007, "kind": "fraction", "missing": ""}
     ScorecardCache(cache_file(run)).put(METRICS["usps_accuracy"], result, 0.1)
     return run
@@ -247,7 +254,7 @@ def test_a_report_of_few_metrics_names_the_command_for_the_others(partly_measure
 
 def test_ablation_runs_are_shown_in_their_own_section_only(partly_measured, home):
     run = make_run("FC10-s0", Recipe("FC10", num_epochs=1), 0.92)
-    run.best_checkpoint.write_bytes(b"other weights")
+    write_weights(run, "other weights")
     usps = ScorecardCache(cache_file(partly_measured)).entries["usps_accuracy"].value
     ScorecardCache(cache_file(run)).put(METRICS["usps_accuracy"], usps, 0.1)
     variant = VariantResult(BASELINE.property, BASELINE.label, "FC10", 7850, {"usps_accuracy": [0.8, 0.8]}, ["FC10-s0"])
