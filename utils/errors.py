@@ -15,6 +15,9 @@ from typing import Any
 DISK_ERRORS = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM,
 }  # fmt: skip
+# Errors of a name that no file can have.
+NAME_ERRORS = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
+MAX_WORD, MAX_LINE = 200, 1000  # characters of a message
 # What could move the cursor, hide or reorder text in a terminal: ASCII's and Latin-1's control characters, marks and
 # overrides of the writing direction (Unicode, UAX 9), and halves of surrogate pairs, which cannot be printed at all.
 CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -84,9 +87,11 @@ def exit_on_user_error() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's last flush
         sys.exit(1)
     except OSError as error:
+        where = f" {printable(str(error.filename))}" if error.filename else ""
+        if error.errno in NAME_ERRORS:
+            _exit(f"cannot use{where}: {error.strerror}.\nChoose another name or folder.", 2)
         if error.errno not in DISK_ERRORS:
             raise
-        where = f" {error.filename}" if error.filename else ""
         _exit(
             f"cannot use{where}: {error.strerror}.\nSaved files are intact: "
             "free some space or make the folder writable, then run the command again.",
@@ -117,5 +122,7 @@ def _stop(number: int, _frame: Any) -> None:
 
 
 def _exit(message: str, code: int) -> None:
-    print(f"error: {message}" if code == 2 else message, file=sys.stderr)
+    message = re.sub(rf"\S{{{MAX_WORD},}}", lambda word: f"{word[0][: MAX_WORD // 2]}...", message)
+    lines = [line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}..." for line in message.split("\n")]
+    print("\n".join([f"error: {lines[0]}" if code == 2 else lines[0], *lines[1:]]), file=sys.stderr)
     sys.exit(code)

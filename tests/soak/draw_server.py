@@ -34,7 +34,7 @@ QUICK = ["train", "linear", "--dataset", "digits", "--num-epochs", "2", "--run-n
 
 def main(arguments: list[str]) -> None:
     seconds = int(arguments[0]) if arguments else 60
-    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+    with tempfile.TemporaryDirectory(prefix="draw-") as folder:
         home, environment = Path(folder), {**os.environ, "MNIST_STUDY_HOME": folder}
         if arguments[1:]:
             run = Path(arguments[1])

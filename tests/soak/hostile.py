@@ -66,8 +66,10 @@ def main(arguments: list[str]) -> None:
     seed = int(arguments[2]) if arguments[2:] else 0
     torch.set_num_threads(1)
     for name, count in chosen.items():
-        with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-            failures, line = parts[name][0](Path(folder), count, seed)
+        with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
+            home = Path(folder) / "in" / "here"  # so that ../.. is inside too
+            home.mkdir(parents=True)
+            failures, line = parts[name][0](home, count, seed)
             print(*failures, line, sep="\n", flush=True)
             if failures:
                 sys.exit(1)
@@ -463,7 +465,7 @@ def hostile_arguments(random_numbers: random.Random) -> list[str]:
     values = [
         "", " ", "-1", "0", "7", "1e999", "nan", "inf", "1.5", MANY_DIGITS, "-" + MANY_DIGITS, "0x10", "\u0663",
         "9" * 30, "\x1b[2J", "\u202eX", "a\nb", "\U0001f986", "\udcff", "x" * 5000, "(" * 3000, "%s", "{0}", "$(id)",
-        "=1+1", "*", "~", "../..", "/", ".", "/dev/zero", "/dev/null", "pipe", "a folder", "mine", "runs/mine",
+        "=1+1", "*", "~", "../..", "/proc/x", ".", "/dev/zero", "/dev/null", "pipe", "a folder", "mine", "runs/mine",
         "~nobody/x", "None", "True", "csv:", "csv:/dev/zero", "csv:pipe", "csv:,,,", "csv:a,test=b,test=c", "os:system",
         "os:nothing", "torchvision:x", "C(0,3)", "FC10-FC10", "-", "--", "--nothing", "-h=", "0:0", "5:1",
         "0:999999999", "0,0", "auto", "cuda:99", "digits", "linear",
