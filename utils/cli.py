@@ -204,7 +204,7 @@ def _read_dataclass(info: StructTypeInfo) -> StructConstructorSpec | None:
             )
             plain, *settings = get_args(hint) if _is_annotated(hint) else (hint,)
             markers = [tyro.conf.FlagCreatePairsOff] if default is False else []
-            hint = Annotated.__class_getitem__((plain, setting, *settings, *markers))  # type: ignore[attr-defined]
+            hint = Annotated[(plain, setting, *settings, *markers)]
         fields.append(StructFieldSpec(field.name, hint, default))
     return StructConstructorSpec(kind, tuple(fields))
 
