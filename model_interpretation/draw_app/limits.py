@@ -46,7 +46,7 @@ class Refused(Exception):
         self.status = status
 
     def response(self) -> JSONResponse:
-        headers = {"retry-after": "1"} if self.status == 503 else {}
+        headers = {503: {"retry-after": "1"}, 408: {"connection": "close"}}.get(self.status)
         return JSONResponse({"detail": str(self)}, self.status, headers)
 
 

@@ -24,6 +24,7 @@ from PIL import Image, ImageDraw
 
 from model_interpretation.draw_app.limits import MAX_BODY_BYTES, MAX_PIXELS
 from model_interpretation.draw_app.server import MAX_DRAWINGS
+from utils.run import Run
 
 RATE = 20  # drawings a second
 MAX_GROWTH = 200  # MiB
@@ -35,7 +36,8 @@ QUICK = ["train", "linear", "--dataset", "digits", "--num-epochs", "2", "--run-n
 def main(arguments: list[str]) -> None:
     seconds = int(arguments[0]) if arguments else 60
     with tempfile.TemporaryDirectory(prefix="draw-") as folder:
-        home, environment = Path(folder), {**os.environ, "MNIST_STUDY_HOME": folder}
+        os.environ["MNIST_STUDY_HOME"] = folder
+        home, environment = Path(folder), dict(os.environ)
         if arguments[1:]:
             run = Path(arguments[1])
             shutil.copytree(run, home / "runs" / run.name)
@@ -77,6 +79,7 @@ class Server:
         self.process, self.home = process, home
         parts = urlsplit(address)
         self.port, self.root = parts.port, parts.path.rstrip("/")
+        self.predict = f"/api/predict?run={Run.all()[0].name}"
 
     @staticmethod
     @contextlib.contextmanager
@@ -127,8 +130,7 @@ class Server:
         async def draw(number: int) -> None:
             planned = start + number / rate
             await asyncio.sleep(max(0, planned - time.monotonic()))
-            path = f"/api/predict?run={next((self.home / 'runs').glob('[!.d]*')).name}"
-            while (status := await self.post(DRAWING, path)) == 503:
+            while (status := await self.post(DRAWING, self.predict)) == 503:
                 statuses["sent again"] += 1
                 await asyncio.sleep(1)
             latencies.append(time.monotonic() - planned)
@@ -219,14 +221,15 @@ async def long_headers(server: Server) -> str:
 
 async def slow_readers(server: Server) -> str:
     """Requests for large answers that are not read."""
-    request = server.head(len(DRAWING), "/api/predict?extra=stages&extra=activations&run=quick") + DRAWING
+    request = server.head(len(DRAWING), f"{server.predict}&extra=stages&extra=activations") + DRAWING
     connections = await asyncio.gather(*(server.connect() for _ in range(NUM_CONNECTIONS)))
     for _, writer in connections:
         writer.write(request * 20)
     await asyncio.sleep(10)
+    answered = sum([bool(await reader.read(1)) for reader, _ in connections])
     for _, writer in connections:
         writer.transport.abort()
-    return f"{len(connections)} connections with 20 requests each"
+    return f"{len(connections)} connections with 20 requests each, {answered} with an answer"
 
 
 async def without_the_token(server: Server) -> str:
