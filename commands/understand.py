@@ -1,5 +1,6 @@
 """Commands that look inside a network. Each parses its options and calls one library function."""
 
+import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -107,12 +108,12 @@ class AttributionOptions(DigitOptions):
 
 def attribution_defaults(arguments: list[str]) -> tuple[None, str]:
     """The description of --help with the registered methods."""
-    description = AttributionOptions.__doc__ or ""
+    description = inspect.cleandoc(AttributionOptions.__doc__ or "")
     if not {"-h", "--help"} & set(arguments):
         return None, description
     from model_interpretation.attribution_methods import METHODS
 
-    return None, description.replace("\n    Examples:", f"\n    Methods: {', '.join(METHODS)}.\n\n    Examples:")
+    return None, description.replace("\nExamples:", f"\nMethods: {', '.join(METHODS)}.\n\nExamples:")
 
 
 def attribution(options: AttributionOptions) -> str:

@@ -84,8 +84,7 @@ def resume(
         if run.is_finished:
             raise UserError(f"{shown(run.path)} is finished: see its summary.json, or start a new run")
         remove_leftovers(run.path)
-        splits = splits or load_splits(run.recipe)
-        trainer = _resumed_trainer(run, execution, splits)
+        trainer, splits = _resumed_trainer(run, execution, splits)
         trainer.started = started
         checkpoints = run.last_checkpoint, run.previous_checkpoint
         if any(path.exists() for path in checkpoints) or run.metrics:  # else stopped before its first checkpoint
@@ -94,14 +93,17 @@ def resume(
     return run
 
 
-def _resumed_trainer(run: Run, execution: Execution | None, splits: "DataSplits") -> BasicTrainer:
-    """The trainer of a run with its initial weights."""
+def _resumed_trainer(
+    run: Run, execution: Execution | None, splits: "DataSplits | None"
+) -> tuple[BasicTrainer, "DataSplits"]:
+    """The trainer of a run with its initial weights, and its data, which are read after the model is found."""
     with location_of_own_model(run):
         model = initial_model(run.recipe, splits)
     execution = resolve_execution(run.recipe, model, _execution_here(run, execution))
+    splits = splits or load_splits(run.recipe)
     trainer = build_trainer(model, splits, run.recipe, execution)
     trainer.run = Run(run.path)
-    return trainer
+    return trainer, splits
 
 
 def _execution_here(run: Run, execution: Execution | None) -> Execution:
@@ -326,7 +328,7 @@ def repair(run: Run, execution: Execution | None = None) -> Run:
         except UserError:
             if not run.last_checkpoint.exists():
                 raise
-            _resumed_trainer(run, execution, splits).load_last()
+            _resumed_trainer(run, execution, splits)[0].load_last()
         model = load_trained(run)
         execution = resolve_execution(run.recipe, model, _execution_here(run, execution))
         try:
