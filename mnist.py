@@ -67,6 +67,7 @@ GROUPS = {
     "Use": {
         "predict": Command("use", "predict one digit, or pictures: mnist predict --image photo.jpg"),
         "draw": Command("use", "draw a digit in the browser and watch the network respond"),
+        "export": Command("use", "write a network as ONNX, PT2 or safetensors for other programs"),
         "submit": Command("use", "Kaggle's Digit Recognizer: write submission.csv"),
     },
 }

@@ -1,5 +1,6 @@
 """Commands that evaluate and compare trained networks. Each parses its options and calls one library function."""
 
+import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
@@ -8,16 +9,17 @@ import tyro
 
 from commands.options import Device, OtherDataset, SeveralRuns, Split, SplitName, chosen_runs, named
 from utils.errors import UserError
-from utils.files import output_folder
+from utils.files import output_folder, runs_folder, shown
 from utils.run import Run
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """Print the accuracy and loss of a run, or of an ensemble of runs.
+    """Print the accuracy and loss of a run, of an ensemble of runs, or of an ONNX file.
 
     Loads the final weights and evaluates them in fp32 on a split of the run's data set. Several runs are evaluated as
-    an ensemble: the mean of their probabilities is the prediction.
+    an ensemble: the mean of their probabilities is the prediction. An ONNX file is computed by ONNX Runtime on the
+    test digits of its data set.
 
     Examples:
       mnist evaluate                          the newest finished run
@@ -25,6 +27,7 @@ class EvaluateOptions:
       mnist evaluate RUN1 RUN2 RUN3
       mnist evaluate RUN --test-time-shifts 1
       mnist evaluate RUN --repair
+      mnist evaluate RUN.onnx
     """
 
     runs: SeveralRuns = ()
@@ -42,12 +45,33 @@ class EvaluateOptions:
 def evaluate(options: EvaluateOptions) -> str:
     if options.repair:
         return _repair(options)
+    if any(map(_is_onnx_file, options.runs)):
+        return _evaluate_onnx_file(options)
     runs = chosen_runs(options.runs)
 
     from model_interpretation.predict import evaluate_runs
 
     evaluate_runs(runs, options.split, options.dataset, options.device, options.test_time_shifts)
     return f"{'interpret' if len(runs) == 1 else 'compare'} {named(*runs)}"
+
+
+def _is_onnx_file(name: str) -> bool:
+    return name.endswith(".onnx") and not (Path(name).is_dir() or (runs_folder() / name).is_dir())
+
+
+def _evaluate_onnx_file(options: EvaluateOptions) -> str:
+    expected = EvaluateOptions(options.runs, dataset=options.dataset)
+    if len(options.runs) > 1 or replace(options, device="auto") != expected or options.device not in ("auto", "cpu"):
+        raise UserError(
+            "an ONNX file is evaluated alone, on test digits and on the CPU: leave --dataset at most, as in\n"
+            "mnist evaluate model.onnx --dataset usps"
+        )
+    path = Path(options.runs[0])
+
+    from models.export import evaluate_onnx
+
+    evaluate_onnx(path, options.dataset)
+    return "runs" if options.dataset else f"evaluate {shlex.quote(shown(path))} --dataset usps"
 
 
 def _repair(options: EvaluateOptions) -> str:

@@ -3,11 +3,11 @@
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 from sklearn.metrics import log_loss, precision_recall_fscore_support, r2_score
 
 from utils.predictions import Predictions
-from utils.statistics import share_interval, total_interval
+from utils.statistics import accuracy_interval
 
 # MNIST test digits (counted from 0) whose label was confirmed by fewer than 3 of 5 human raters: cleanlab's
 # label-errors project, Amazon Mechanical Turk (Northcutt et al. 2021, arXiv 2103.14749). About 100 of the 10,000 test
@@ -51,22 +51,6 @@ def classification_metrics(
         },
         **({"accuracy_without_contested": int(uncontested.sum()) / len(uncontested)} if contested else {}),
     }
-
-
-def accuracy_interval(
-    is_correct: Bool[np.ndarray, " n"], writers: Int64[np.ndarray, " n"] | None
-) -> tuple[float, float]:
-    """The 95 % confidence interval of the fraction of correct predictions of one network.
-
-    It holds for other writers if the writers are known, else for other independent images (Wilson 1927).
-    """
-    if writers is None:
-        return share_interval(int(is_correct.sum()), len(is_correct))
-    interval = total_interval(is_correct[None], writers)
-    if interval.low < interval.high:
-        return interval.low, interval.high
-    num_writers = len(np.unique(writers))  # all writers have the same accuracy: their spread cannot be measured
-    return share_interval(round(interval.value * num_writers), num_writers)
 
 
 def brier_score(predictions: Predictions) -> float:

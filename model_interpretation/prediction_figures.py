@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_score, recall_score
 
-from model_interpretation.metrics import accuracy_interval, bins_of, calibration_bins, expected_calibration_error
+from model_interpretation.metrics import bins_of, calibration_bins, expected_calibration_error
 from utils.data import ImageSet
 from utils.figures import (
     COLORS,
@@ -28,6 +28,7 @@ from utils.figures import (
 from utils.predictions import Predictions
 from utils.run import EpochMetrics
 from utils.statistical_figures import confusion_matrix_figure
+from utils.statistics import accuracy_interval
 
 NUM_DIGITS_SHOWN = 40
 CLASS_INCHES = 0.3

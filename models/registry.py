@@ -3,10 +3,12 @@
 To add a network, write its class in specific_models/ and add it to MODELS.
 """
 
+import json
 import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -25,8 +27,9 @@ from models.specific_models.standard_conv import StandardConvNet
 from models.specific_models.standard_fc import StandardFCNet
 from models.specific_models.two_conv import TwoConvNet
 from models.torchvision_models import PREFIX, TorchvisionNet
-from utils.checkpoints import load_checkpoint, load_weights
+from utils.checkpoints import load_checkpoint, load_safetensors, load_weights
 from utils.errors import UserError, brief, did_you_mean
+from utils.files import shown
 from utils.run import Run
 from utils.runtime import memory_format, use_threads
 
@@ -160,14 +163,23 @@ class Ensemble(nn.Module):
         return log_probabilities.logsumexp(0) - math.log(len(self.members))
 
 
-def load_trained(run: Run, device: torch.device | None = None, num_threads: int | None = None) -> nn.Module:
-    """The network of a run with the weights of its selected epoch, in eval mode, by default on the CPU.
+def load_trained(
+    source: Run | Path | str, device: torch.device | None = None, num_threads: int | None = None
+) -> nn.Module:
+    """The network of a run with the weights of its selected epoch, or of a safetensors file that `mnist export` wrote,
+    in eval mode, by default on the CPU.
 
     Convolutional networks are in channels_last format, which makes them two to three times faster on a CPU. Sets
     torch's number of threads, by default with the rule of `utils.runtime.choose_num_threads`.
 
-    Raises UserError for a run without a checkpoint and for damaged files.
+    Raises UserError for a run without a checkpoint, for damaged files, and for a safetensors file of an own class.
     """
+    model = _network_of_run(source) if isinstance(source, Run) else _network_of_file(Path(source))
+    use_threads(model, num_threads)
+    return model.to(device or "cpu").to(memory_format=memory_format(model)).eval()
+
+
+def _network_of_run(run: Run) -> nn.Module:
     weights = load_checkpoint(run.best_checkpoint, BEST_KEYS)["model"]
     name, num_outputs = run.recipe.model, None
     if name in MODELS or name.startswith(PREFIX):
@@ -175,8 +187,26 @@ def load_trained(run: Run, device: torch.device | None = None, num_threads: int 
     with location_of_own_model(run):
         model = build_model(name, num_outputs)
     load_weights(model, weights, run.best_checkpoint)
-    use_threads(model, num_threads)
-    return model.to(device or "cpu").to(memory_format=memory_format(model)).eval()
+    return model
+
+
+def _network_of_file(path: Path) -> nn.Module:
+    """The network of a safetensors file. The file names its model; its own class would run code, so it is refused."""
+    weights, metadata = load_safetensors(path)
+    try:
+        name, num_classes = metadata["model"], len(json.loads(metadata["classes"]))
+    except (LookupError, TypeError, ValueError):
+        raise UserError(
+            f"{shown(path)} does not name its model and classes: expected a file that mnist export wrote"
+        ) from None
+    if ":" in name and not name.startswith(PREFIX):
+        raise UserError(
+            f"{shown(path)} holds weights of {brief(name)}, a class of its author.\n"
+            "Make an instance of the class, and load the weights with safetensors.torch.load_model"
+        )
+    model = build_model(name, num_classes)
+    load_weights(model, weights, path)
+    return model
 
 
 @contextmanager

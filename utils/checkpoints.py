@@ -1,4 +1,5 @@
-"""Checkpoints: files of tensors and plain values, read with `weights_only` and written whole or not at all."""
+"""Checkpoints: files of tensors and plain values, read with `weights_only` and written whole or not at all. Weights in
+safetensors files."""
 
 import io
 import pickle
@@ -9,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from utils.errors import UserError
+from utils.errors import UserError, brief, needs_extra
 from utils.files import replace_file, shown
-from utils.outside import open_regular
+from utils.outside import open_regular, parse_json, read_bounded
+
+MAX_NETWORK_BYTES = 2**30  # of a file with a network: 268 million parameters
 
 
 def save_checkpoint(path: Path, values: dict[str, Any], previous: Path | None = None) -> None:
@@ -61,6 +64,21 @@ def load_checkpoint(path: Path, keys: set[str]) -> dict[str, Any]:
     if not isinstance(values, dict) or set(values) != keys:
         raise UserError(f"{shown(path)} is a foreign file: expected a checkpoint with {', '.join(sorted(keys))}")
     return values
+
+
+def load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors file by name, and its texts. Raises UserError for a file that is missing, damaged or
+    foreign."""
+    with needs_extra("export"):
+        import safetensors.torch
+    try:
+        content = read_bounded(path, MAX_NETWORK_BYTES)
+        tensors = safetensors.torch.load(content)  # checks the header, which says where the tensors are
+        header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")].decode())
+    except (OSError, safetensors.SafetensorError, ValueError, LookupError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or brief(error)
+        raise UserError(f"{shown(path)} cannot be read as a safetensors file: {reason}") from None
+    return tensors, header.get("__metadata__", {})
 
 
 def load_weights(model: nn.Module, weights: Any, path: Path) -> None:

@@ -292,6 +292,22 @@ def interval_over_seeds(values: Sequence[float], image_errors: Sequence[float], 
     return replace(interval, low=low, high=high)
 
 
+def accuracy_interval(
+    is_correct: Bool[np.ndarray, " n"], writers: Int64[np.ndarray, " n"] | None
+) -> tuple[float, float]:
+    """The 95 % confidence interval of the fraction of correct predictions of one network.
+
+    It holds for other writers if the writers are known, else for other independent images (Wilson 1927).
+    """
+    if writers is None:
+        return share_interval(int(is_correct.sum()), len(is_correct))
+    interval = total_interval(is_correct[None], writers)
+    if interval.low < interval.high:
+        return interval.low, interval.high
+    num_writers = len(np.unique(writers))  # all writers have the same accuracy: their spread cannot be measured
+    return share_interval(round(interval.value * num_writers), num_writers)
+
+
 def logit_t_interval(value: float, error: float, df: float) -> tuple[float, float]:
     """Student's interval of a fraction between 0 and 1 on the logit scale, so that it stays between 0 and 1."""
     from scipy.special import expit, logit
