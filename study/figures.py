@@ -15,7 +15,6 @@ from utils.statistical_figures import heat_map
 from utils.statistics import mean_intervals
 
 PANEL_INCHES = 4.6  # width: two panels fit beside each other on a wide page, and one fits a phone
-WIDE_PANEL_INCHES = 5.2  # still fits a phone
 PAGE_INCHES = 9.4  # width of a page
 PANEL_HEIGHT_INCHES = 3.1  # without title and legend
 LINE_INCHES = 0.19  # height of a line of text

@@ -31,6 +31,8 @@ GREY_LEVELS = 16  # of these digits, which makes the picture half as large
 MIN_FILTERED_ROWS = 6  # a shorter table needs no filter
 MAX_ROWS_SHOWN = 30  # a longer table scrolls inside a box
 LONG_TEXT = 18  # characters: the text of a cell that needs a wide column
+# Spaces in the header of a table where no line ends.
+UNBROKEN = re.compile(r"(?<=\d) (?=%|px|s\b)|(?<=\bn) (?=\d)")
 NUMBER = re.compile(r"[+-]?[\d.,]*\d")
 
 
@@ -494,6 +496,11 @@ def _cell_html(cell: str | Link, kind: str) -> str | Link:
     return cell
 
 
+def _heading_html(name: str) -> str:
+    """The name of a column, without a line's end between a number and its unit."""
+    return UNBROKEN.sub("\u00a0", name)
+
+
 def _markdown_html(text: str) -> str:
     """HTML of Markdown by mistune, which escapes the HTML in the text."""
     import mistune  # an optional package
@@ -514,6 +521,7 @@ TEMPLATES.filters |= {
     "kind": lambda block: type(block).__name__,
     "identity": id,
     "cell": _cell_html,
+    "heading": _heading_html,
     "markdown": _markdown_html,
     "python": _python_html,
 }

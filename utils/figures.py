@@ -31,8 +31,8 @@ from utils.files import write_whole
 from utils.predictions import Predictions
 
 INK, GREY, LIGHT_GREY = "#1f2933", "#7b8794", "#e4e7eb"
-# Colour-blind safe colours of Okabe and Ito 2008, https://jfly.uni-koeln.de/color/, blue first.
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4a5568")
+# Colour-blind safe colours of Okabe and Ito 2008, https://jfly.uni-koeln.de/color/, blue first; then a grey and a wine.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4a5568", "#882255")
 SEQUENTIAL = "Blues"
 DIVERGING = LinearSegmentedColormap.from_list(
     "blue_white_orange", ["#00436b", COLORS[0], "white", COLORS[1], "#7a3600"]
@@ -77,7 +77,7 @@ MAX_NAME_LENGTH = 14  # characters of a class name in a figure
 HALF_STEPS = [number / 2 for number in range(2, 20)]  # ticks per decade of a short logarithmic axis
 PNG_DPI = 2 * 72  # the page shows 72 points per inch: two pixels for each of them
 MAX_PICTURE_BYTES = 300_000
-MAX_MARKED_POINTS = 20  # a curve with more points has no markers
+MAX_MARKED_POINTS = 12  # a curve with more points has no markers
 SHADES = " .:-=+*#%@"  # characters from dark to bright
 
 

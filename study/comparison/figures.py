@@ -36,6 +36,7 @@ from utils.figures import (
 from utils.run import EpochMetrics
 
 BANDS = "lines: means over the seeds; bands: Student's 95 % intervals, for at least three seeds; thin lines: two seeds"
+MAX_EPOCH_RATIO = 5  # of the longest and the shortest training on an axis that is not logarithmic
 MIN_LOG_RATIO = 5  # of the largest and the smallest error
 POINTS_INCHES = 3.6  # width beside the labels
 SEEDS_BELOW = 0.24  # rows from the mean of a group to its seeds
@@ -88,7 +89,12 @@ def _learning_curve_figure(
         # A logarithmic axis cannot show a band that reaches 0.
         seed_curves(axes, epochs, values, label, color, (low / 2 if is_log else 0.0, largest))
     axes.set(xlabel="epoch", ylabel=name, yscale="log" if is_log else "linear")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    num_epochs = [values.shape[1] for values in curves]
+    if max(num_epochs) > MAX_EPOCH_RATIO * min(num_epochs):
+        axes.set_xscale("log")
+        plain_log_ticks(axes, "x")
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if is_log:
         plain_log_ticks(axes)
     if largest == 1.0:

@@ -12,7 +12,7 @@ from model_interpretation.metrics import CONTESTED_TEST_DIGITS, NUM_RATED_TEST_D
 from study.figures import MAX_CURVES, legend_below, panel
 from study.report.evidence import DAGGER, Network
 from study.scorecard import FULL, METRICS
-from utils.document import Block, Command, Table, Text, picture_of
+from utils.document import Block, Command, Facts, Table, Text, picture_of
 from utils.figures import COLORS, figure_style, percent_axis
 from utils.statistics import MIN_SEEDS, difference_interval
 
@@ -95,8 +95,8 @@ def measured_conditions(networks: Sequence[Network]) -> list[str]:
 def answer(networks: Sequence[Network]) -> list[Block]:
     """What the best networks by validation can and cannot do, and one figure."""
     first, tied = networks[0], tied_with_the_first(networks)
-    blocks: list[Block] = [Text(_test_set_sentences(first, tied))]
     conditions = measured_conditions(tied)
+    blocks: list[Block] = [Facts(_facts(first, conditions)), Text(_test_set_sentences(first, tied))]
     if not conditions:
         return [*blocks, Text("Other conditions have not been measured:"), Command([first.scorecard_command])]
     blocks.append(Text(" ".join([*_condition_sentences(networks, tied, conditions), *_adversarial_sentences(first)])))
@@ -107,6 +107,19 @@ def answer(networks: Sequence[Network]) -> list[Block]:
         "threshold; the band is what the confidence intervals leave open"
     )
     return [*blocks, picture_of(thresholds_figure(shown, shared or conditions), caption, "study_thresholds")]
+
+
+def _facts(first: Network, conditions: Sequence[str]) -> list[tuple[str, str]]:
+    """The answer in two or three numbers."""
+    facts = [(f"test accuracy of {first.label}", f"{first.group.interval('test_accuracy').value:.2%}")]
+    if conditions:
+        num_failed = Accuracies.of(first, conditions).num_failed(0.95).estimate
+        lowest = min(conditions, key=first.mean)
+        facts += [
+            ("other conditions below 95 %", f"{num_failed} of {len(conditions)}"),
+            (f"lowest of these: {METRICS[lowest].label}", f"{first.mean(lowest):.1%}"),
+        ]
+    return facts
 
 
 def _test_set_sentences(first: Network, tied: Sequence[Network]) -> str:

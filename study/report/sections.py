@@ -29,7 +29,7 @@ from study.scorecard.ood import SCORE_LABELS
 from study.scorecard.scorecards import move_sliders
 from trainers.recipes import training_command
 from utils.data.mnist_c import MNIST_C
-from utils.document import Block, Command, Section, Table, Text, picture_file, picture_of
+from utils.document import Block, Columns, Command, Section, Table, Text, picture_file, picture_of
 from utils.errors import UserError
 from utils.files import output_folder
 from utils.statistics import MIN_SEEDS
@@ -93,7 +93,8 @@ def input_section(statistics: dict[str, Any] | None) -> Section:
         )
     folder = output_folder("data_inspection")
     pictures = [picture for name, text in INSPECTION_PICTURES.items() for picture in picture_file(folder, name, text)]
-    return Section(title, [Text(" ".join(texts)), *pictures, Command(["mnist inspect"])])
+    charts, digits = ([it for it in pictures if it.is_svg == is_chart] for is_chart in (True, False))
+    return Section(title, [Text(" ".join(texts)), Columns(charts), *digits, Command(["mnist inspect"])])
 
 
 def _mean_std(part: dict[str, float]) -> str:

@@ -1,7 +1,10 @@
 """`mnist explain`: one overview page with the pictures of all interpretation commands."""
 
+import re
+
 import pytest
 
+from utils.figures import MAX_PICTURE_BYTES
 from utils.navigation import OVERVIEW
 
 
@@ -14,6 +17,11 @@ def test_the_overview_shows_the_pictures_of_every_command(command, copied_run, t
     assert pages == {"activations", "attribution", "features", "embeddings"}
     for picture in folder.glob("*/*.png"):
         assert f'src="{picture.parent.name}/{picture.name}"' in overview
+    assert all(picture.stat().st_size <= MAX_PICTURE_BYTES for picture in folder.rglob("*.png"))
+    assert all(page.stat().st_size <= 5_000_000 for page in folder.rglob("*.html"))
+    names = {path.stem.replace("_", " ") for path in folder.glob("*/*.svg")}
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", "".join(p.read_text() for p in folder.glob("*/*.html")))
+    assert captions and not [text for text in captions if text in names or len(text) < 30]  # sentences, not file names
     assert 'href="report.html"' in overview and f'href="{OVERVIEW}"' in (folder / "report.html").read_text()
 
 

@@ -14,7 +14,6 @@ from model_interpretation.basic_interpret import HEADLINES, interpret, interpret
 from model_interpretation.explain import explain
 from model_interpretation.metrics import (
     CONTESTED_TEST_DIGITS,
-    accuracy_interval,
     brier_score,
     calibration_bins,
     classification_metrics,
@@ -27,7 +26,7 @@ from utils.errors import UserError
 from utils.files import PROJECT_FOLDER
 from utils.predictions import Predictions
 from utils.run import EpochMetrics, Run
-from utils.statistics import share_interval
+from utils.statistics import accuracy_interval, share_interval
 
 LABELS = [0, 1, 1, 2]
 

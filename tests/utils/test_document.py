@@ -193,9 +193,7 @@ def test_a_map_of_thousands_of_digits_is_small():
     strokes = rng.integers(0, 256, (3000, 28, 28), dtype=np.uint8) * (rng.random((3000, 28, 28)) < 0.2)
     places = np.zeros((2, len(strokes), 2))
     block = DigitMap(Picture(b"png", "a map"), [Digit(image, "no. 12345, label 4") for image in strokes], places)
-    assert len(block.data["sheets"]) == 3 and all(
-        len(sheet) < MAX_PICTURE_BYTES for sheet in block.data["sheets"]
-    )
+    assert len(block.data["sheets"]) == 3 and all(len(sheet) < MAX_PICTURE_BYTES for sheet in block.data["sheets"])
     assert len(Document("t", [block]).to_html()) < 5_000_000
 
 

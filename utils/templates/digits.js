@@ -26,7 +26,7 @@ for (const matrix of document.querySelectorAll(".matrix")) {
   const first = buttons.find(button => button.getAttribute("aria-pressed") === "true");
   if (first) show(first);
 }
-const REACH = 16; // CSS pixels from the mouse to a point
+const FINGER_REACH = 24, MOUSE_REACH = 14; // CSS pixels to a point
 for (const map of document.querySelectorAll(".map")) {
   const data = dataOf(map), points = map.querySelector(".points"), tip = map.querySelector(".tip");
   const rings = data.places.map(() => element("span", {className: "ring", hidden: true}));
@@ -53,7 +53,7 @@ for (const map of document.querySelectorAll(".map")) {
   const point = event => {
     const frame = points.getBoundingClientRect(), outer = map.getBoundingClientRect();
     const x = event.clientX - frame.left, y = event.clientY - frame.top;
-    let nearest = -1, least = REACH ** 2;
+    let nearest = -1, least = (event.pointerType === "touch" ? FINGER_REACH : MOUSE_REACH) ** 2;
     for (const places of data.places) places.forEach(([left, top], place) => {
       const distance = (left / 10000 * frame.width - x) ** 2 + (top / 10000 * frame.height - y) ** 2;
       if (distance < least) [nearest, least] = [place, distance];

@@ -55,8 +55,9 @@ def test_the_page_shows_what_was_measured_and_what_is_missing(in_scored_home, tm
 @pytest.mark.real_mnist
 def test_the_report_begins_with_its_answer_and_no_verdict(in_scored_home, tmp_path):
     write_report(tmp_path)
-    title, test_set, conditions, picture, source = (tmp_path / "report.md").read_text().split("\n\n")[:5]
+    title, facts, test_set, conditions, picture, source = (tmp_path / "report.md").read_text().split("\n\n")[:6]
     assert title == "# Is MNIST solved?"
+    assert f"- other conditions below 95 %: {len(CONDITIONS)} of {len(CONDITIONS)}\n" in facts and "USPS: 80." in facts
     assert test_set.startswith("The test set: fast_conv, num epochs 2, the recipe with the best validation accuracy")
     assert "Only about 100 labels were ever rated, so the highest possible accuracy is unknown." in test_set
     assert "2 seeds are too few for an interval or a claim: at least 5 are needed." in test_set
