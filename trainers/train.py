@@ -388,7 +388,7 @@ def _explain_interruption(runs: Sequence[Run], seeds_left: Sequence[int] = ()) -
             raise
         raise UserError(
             f"cannot write into {folder}: {error.strerror}. Its last checkpoint remains.\n"
-            f"Free some space and resume with: {how}"
+            f"When the disk takes files again, resume with: {how}"
         ) from None
     except KeyboardInterrupt as stop:
         stop.args = (f"{str(stop) or 'stopped'}; the last whole epoch is saved. Resume with: {how}",)

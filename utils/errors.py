@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# Errors of a full or read-only disk.
+# Errors of a full, read-only or failing disk.
 DISK_ERRORS = {
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM,
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
 }  # fmt: skip
 # Errors of a name that no file can have.
 NAME_ERRORS = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
@@ -94,7 +94,7 @@ def exit_on_user_error() -> Iterator[None]:
             raise
         _exit(
             f"cannot use{where}: {error.strerror}.\nSaved files are intact: "
-            "free some space or make the folder writable, then run the command again.",
+            "free some space, make the folder writable or check the disk, then run the command again.",
             2,
         )
     except KeyboardInterrupt as stop:
@@ -118,6 +118,8 @@ def _stop(number: int, _frame: Any) -> None:
     for other in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         if signal.getsignal(other) is _stop:
             signal.signal(other, lambda second, _frame: os._exit(128 + second))
+    if hasattr(signal, "SIGCHLD"):  # PyTorch's handler raises an error when the processes that load data end first
+        signal.signal(signal.SIGCHLD, lambda *_: None)
     raise Stopped(number)
 
 

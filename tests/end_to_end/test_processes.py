@@ -93,6 +93,18 @@ def test_a_signal_ends_training_and_says_how_to_go_on(home, number, code, name):
     assert 0 <= num_rows(home / "runs" / "stopped") - last["epoch"] <= 1  # stopped before or after the epoch was saved
 
 
+def test_a_signal_to_all_processes_of_a_job_ends_training_too(home):
+    """Schedulers send it to the processes that load the data as well."""
+    command = [*train_command("stopped", 10_000), "--no-preload", "--num-workers", "2"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_until(lambda: num_rows(home / "runs" / "stopped") >= 1, "an epoch", 120)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 143 and "train --resume" in error and "Traceback" not in error, error
+
+
 STOPS_SLOWLY = """
 import time
 from utils.errors import exit_on_user_error

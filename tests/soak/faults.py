@@ -169,8 +169,8 @@ def disk_of(home: Path) -> Path:
 def lose_power(home: Path, seed: int) -> None:
     """Turns the home into what a disk may hold after a power loss: everything synchronised, and of the rest anything.
 
-    Of a name that changed after its folder was synchronised, either the old or the new state remains. A file that
-    changed after it was synchronised is as it was then, cut off, zeros, or complete.
+    Of a name that changed after its folder was synchronised, either the old or the new state remains. What was written
+    to a file after it was synchronised is missing, cut off, zeros, or complete.
     """
     live = {path.stat().st_ino: path for path in [home, *home.rglob("*")]}
     target = home.with_suffix(".after")
@@ -204,5 +204,7 @@ class _Loss:
         path = link if link.exists() else self.live.get(inode)
         new = path.read_bytes() if path else b""
         if new != old:
-            new = self.random.choice([old, new[: (len(old) + len(new)) // 2], bytes(len(new)), new])
+            kept = len(old) if new.startswith(old) else 0  # what was there before something was appended
+            half = new[: kept + (len(new) - kept) // 2]
+            new = self.random.choice([old, half, new[:kept] + bytes(len(new) - kept), new])
         target.write_bytes(new)

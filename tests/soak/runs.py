@@ -1,7 +1,7 @@
 """Faults while runs are trained, resumed, swept, imported and repaired: no run is lost, and every result is bit-equal.
 
 python -m tests.soak.runs                 the long version, a part of make soak
-python -m tests.soak.runs kills 200       one part: kills, failures, power, resumes, sync
+python -m tests.soak.runs kills 200       one part: kills, failures, power, resumes, signals, sync
 """
 
 import contextlib
@@ -12,6 +12,8 @@ import os
 import random
 import shutil
 import signal
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -32,7 +34,7 @@ from trainers.generic_trainers.basic_trainer import LAST_KEYS
 from utils.checkpoints import load_checkpoint
 from utils.data import datasets
 from utils.errors import UserError
-from utils.run import Run
+from utils.run import EpochMetrics, Run
 
 IMPORTED_BEFORE_THE_FORKS = sweep
 CPU = ["--dataset", "digits", "--device", "cpu", "--threads", "1"]
@@ -52,7 +54,8 @@ def main(arguments: list[str]) -> None:
         "failures": (failures, 60),
         "power": (power_losses, 20),
         "resumes": (concurrent_resumes, 100),
-        "sync": (cost_of_synchronising, 2),
+        "signals": (signals, 6),
+        "sync": (cost_of_synchronising, 3),
     }
     counts = {arguments[0]: int(arguments[1])} if arguments else {name: count for name, (_, count) in parts.items()}
     warm_up()
@@ -135,25 +138,58 @@ def concurrent_resumes(folder: Path, count: int) -> str:
     )
 
 
+def signals(folder: Path, count: int) -> str:
+    """Ends trainings by signals and resumes them. Measures the time from the signal to the end of the process."""
+    environment = {**os.environ, "MNIST_STUDY_HOME": str(folder)}
+    numbers = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
+    seconds = []
+    for number in (numbers * count)[:count]:
+        shutil.rmtree(folder / "runs", ignore_errors=True)
+        command = [sys.executable, "-m", "mnist", *(word if word != "3" else "10000" for word in TRAIN)]  # epochs
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+            while num_lines(folder) < 2:
+                time.sleep(0.01)
+            process.send_signal(number)
+            sent = time.monotonic()
+            output = process.stderr.read().decode()
+        seconds.append(time.monotonic() - sent)
+        assert process.returncode == 128 + number and "train --resume" in output, output
+        assert "Traceback" not in output, output
+        assert num_lines(folder) - num_epochs_kept(folder) <= 1
+    return (
+        f"signals: {count} of {count} trainings ended with exit code 143, 129 or 130 and the command that resumes "
+        f"them, {statistics.median(seconds):.2f} s after the signal (median; at most {max(seconds):.2f} s)"
+    )
+
+
 def cost_of_synchronising(folder: Path, num_epochs: int) -> str:
     """The time that training waits for the disk, on real MNIST."""
     os.environ["MNIST_STUDY_HOME"] = str(folder)
-    seconds: list[float] = []
-    fsync = os.fsync
+    fsync, waits, num_at_epochs = os.fsync, [], []
 
     def timed(descriptor: int) -> None:
         started = time.perf_counter()
         fsync(descriptor)
-        seconds.append(time.perf_counter() - started)
+        waits.append(time.perf_counter() - started)
+
+    class Epochs:
+        def step_done(self) -> None:
+            pass
+
+        def epoch_done(self, _metrics: EpochMetrics) -> None:
+            num_at_epochs.append(len(waits))
 
     os.fsync = timed
     with contextlib.redirect_stdout(io.StringIO()):
-        run = train("fast_conv", num_epochs=num_epochs, execution=Execution(device="cpu"))
+        run = train("fast_conv", num_epochs=num_epochs, execution=Execution(device="cpu"), callbacks=[Epochs()])
     os.fsync = fsync
-    training = run.summary.train_seconds
+    first, last = num_at_epochs[0], num_at_epochs[-1]
+    wait = sum(waits[first:last]) / (num_epochs - 1)
+    epoch = statistics.mean(row.epoch_seconds for row in run.metrics[1:])
+    once = sum(waits[:first] + waits[last:]) - wait
     return (
-        f"synchronising: {len(seconds)} calls in a run of fast_conv with {num_epochs} epochs took "
-        f"{1000 * sum(seconds):.0f} ms, {sum(seconds) / training:.2%} of its {training:.1f} s of training"
+        f"synchronising: an epoch of fast_conv waits {1000 * wait:.0f} ms for the disk, {wait / epoch:.2%} of its "
+        f"{epoch:.1f} s of training; the begin and the end of a run together {1000 * once:.0f} ms"
     )
 
 
@@ -269,7 +305,7 @@ class Reference:
         assert [run.name for run in found] == [run.name for run in self.runs], what
         for run, reference in zip(found, self.runs, strict=True):
             (check_equal if self.scenario.is_exact else check_close)(run, reference, what)
-        remains = [*home.rglob("*.part"), *(home / "runs").glob(".new/*")]
+        remains = [*(home / "runs").rglob("*.part"), *(home / "runs").glob(".new/*")]
         assert not remains, f"{what}: {remains}"
         return num_lost
 

@@ -74,6 +74,26 @@ def test_a_lost_node_loses_no_run(executor, cluster, home):
     assert all(job.run(0).is_finished and len(job.run(0).metrics) == 5 for job in many)
 
 
+def test_a_worker_that_is_terminated_loses_no_run(executor, home):
+    psutil = pytest.importorskip("psutil")
+    ended = []
+
+    def terminate_a_worker():
+        while not ended:
+            for process in psutil.process_iter(["cmdline"]):
+                if (process.info["cmdline"] or [""])[0].startswith("ray::_do_remotely"):
+                    process.terminate()
+                    ended.append(process.pid)
+                    return
+
+    terminator = threading.Thread(target=terminate_a_worker)
+    terminator.start()
+    outcomes = run_all(executor, jobs(2, num_epochs=30))
+    ended.append(0)
+    terminator.join()
+    assert ended[0] and len(outcomes) == 2 and not any(outcome.failures for outcome in outcomes)
+
+
 def test_a_failed_run_is_reported_and_an_interrupted_run_is_resumed(executor, home):
     [job] = jobs(1)
     run_all(LocalExecutor(), [job])
@@ -93,7 +113,8 @@ def test_a_run_that_was_finished_in_the_meantime_is_not_replaced(executor, home)
     assert (job.run(0).path / "summary.json").stat().st_mtime_ns == before
 
 
-def test_a_killed_driver_is_completed_by_the_same_command(cluster, home):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)])
+def test_a_killed_driver_is_completed_by_the_same_command(cluster, home, number, code):
     arguments = ["sweep", "--model", "linear", "--dataset", "digits", "--num-epochs", "3", "--executor", "ray"]
     arguments += ["--batch-size", *map(str, range(16, 22)), "--address", cluster.address, "--output", str(home / "out")]
     program = [sys.executable, "-m", "mnist", *arguments]
@@ -101,7 +122,8 @@ def test_a_killed_driver_is_completed_by_the_same_command(cluster, home):
     with subprocess.Popen(program, env=environment, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None and not list((home / "runs").glob("[!.]*/summary.json")):
             time.sleep(0.05)
-        os.kill(process.pid, signal.SIGKILL)
+        os.kill(process.pid, number)
+    assert process.returncode == code
     finished = {path: path.stat().st_mtime_ns for path in (home / "runs").glob("[!.]*/summary.json")}
     assert 1 <= len(finished) < 6
     found = subprocess.run(program, env=environment, capture_output=True, text=True)
