@@ -158,7 +158,7 @@ def write_onnx(model: nn.Module, metadata: Metadata) -> bytes:
     graph = exported_program(model)
     with _errors_of_exporter(f"{type(model).__name__} has no ONNX form"):
         program = torch.onnx.export(graph, input_names=[INPUT], output_names=[OUTPUT], dynamo=True, verbose=False)
-    proto = program.model_proto  # type: ignore[union-attr] - None for dynamo=False only
+    proto = program.model_proto  # type: ignore[union-attr]  # None for dynamo=False only
     symbol = proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param
     for value in [*proto.graph.input, *proto.graph.output, *proto.graph.value_info]:
         for dimension in value.type.tensor_type.shape.dim:
@@ -194,8 +194,8 @@ def write_safetensors(model: nn.Module, metadata: Metadata) -> bytes:
 
 
 def _read_safetensors(content: bytes, model: nn.Module) -> Network:
-    import safetensors.torch
-
+    with needs_extra("export"):
+        import safetensors.torch
     network = copy.deepcopy(model)
     network.load_state_dict(safetensors.torch.load(content))
     return network
@@ -330,8 +330,8 @@ def _check_graph(proto: Any, name: str) -> None:
 @cache
 def _limit_memory() -> None:
     """Limits the memory of all networks of ONNX Runtime in this process: a small file could ask for any amount."""
-    import onnxruntime
-
+    with needs_extra("export"):
+        import onnxruntime
     place = onnxruntime.OrtMemoryInfo(
         "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
     )
