@@ -20,6 +20,7 @@ from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 from PIL import Image
 
+from utils.errors import needs_extra
 from utils.figures import MAX_PICTURE_BYTES, PNG_DPI, as_png, as_svg, is_photograph
 from utils.files import study_folder, write_whole
 from utils.navigation import TEMPLATES, navigation, refresh_navigation
@@ -503,16 +504,18 @@ def _heading_html(name: str) -> str:
 
 def _markdown_html(text: str) -> str:
     """HTML of Markdown by mistune, which escapes the HTML in the text."""
-    import mistune  # an optional package
+    with needs_extra("study"):
+        import mistune
 
     return str(mistune.create_markdown(escape=True)(text))
 
 
 def _python_html(source: str) -> str:
     """HTML of Python with a class per kind of token, by Pygments."""
-    from pygments import highlight  # an optional package
-    from pygments.formatters import HtmlFormatter
-    from pygments.lexers import PythonLexer
+    with needs_extra("study"):
+        from pygments import highlight
+        from pygments.formatters import HtmlFormatter
+        from pygments.lexers import PythonLexer
 
     return str(highlight(source, PythonLexer(), HtmlFormatter(nowrap=True)))
 
