@@ -58,8 +58,8 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """The value of JSON text. Raises ValueError for anything else: NaN and infinite numbers, numbers from 2**63 on,
-    brackets nested too deeply, and control characters in its texts."""
+    """The value of JSON text. Raises ValueError for anything else: NaN and infinite numbers, whole numbers from
+    2**63 on, brackets nested too deeply, and control characters in its texts."""
     try:
         value = json.loads(text, parse_constant=_refuse, parse_float=_number, parse_int=_number)
         for part in _texts(value):
@@ -75,10 +75,10 @@ def _refuse(constant: str) -> None:
 
 
 def _number(text: str) -> float:
-    number = float(text)
-    if not abs(number) < MAX_NUMBER:
+    number, is_whole = float(text), text.lstrip("-").isdecimal()
+    if not abs(number) < (MAX_NUMBER if is_whole else math.inf):
         raise ValueError(f"the number {text[:20]} is too large")
-    return int(text) if text.lstrip("-").isdecimal() else number
+    return int(text) if is_whole else number
 
 
 def _texts(value: Any) -> Iterator[str]:
