@@ -243,7 +243,7 @@ def scrawls(_digits: ImageSet, generator: torch.Generator) -> Images:
 def printed_characters(_digits: ImageSet, generator: torch.Generator) -> Images:
     """Letters and signs that look like no digit, of seven fonts, in MNIST's form."""
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    fonts = [ImageFont.truetype(folder / f"DejaVu{name}.ttf", FONT_SIZE) for name in FONTS]
+    fonts = [ImageFont.truetype(str(folder / f"DejaVu{name}.ttf"), FONT_SIZE) for name in FONTS]
     chosen = torch.randint(0, len(fonts) * len(SAFE_LETTERS), (NUM_NON_DIGITS,), generator=generator)
     kinds, places = chosen.unique(return_inverse=True)
     pictures = []
