@@ -179,7 +179,9 @@ def show_activations(run: Run, model: nn.Module, digit: ChosenDigit, output: Pat
 
 def layer_caption(output: LayerOutput) -> str:
     """The kind and size of the layer, the range of its values, and how many are positive."""
-    count = f"{output.values.shape[0]} feature maps" if output.values.ndim == 3 else f"{output.values.size:,} values"
+    num_maps = len(output.values) if output.values.ndim == 3 else 0
+    maps = "1 feature map" if num_maps == 1 else f"{num_maps} feature maps"
+    count = maps if num_maps else f"{output.values.size:,} values"
     parameters = f" and {output.num_parameters:,} parameters" if output.num_parameters else ""
     low, high, share = output.values.min(), output.values.max(), (output.values > 0).mean()
     return f"{output.kind} with {count}{parameters}. Values from {low:.1f} to {high:.1f}; {share:.0%} are positive."

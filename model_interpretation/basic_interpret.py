@@ -133,7 +133,9 @@ def interpret_run(run: Run, model: nn.Module, output: Path, splits: Sequence[str
         metrics[split] = classification_metrics(predictions, image_set.class_names, contested)
         for name, figure in prediction_figures(predictions, image_set).items():
             figures[f"{split}_{name}"] = figure
-            captions[f"{split}_{name}"] = CAPTIONS[name].format(split=split, interval=interval_label(predictions))
+            captions[f"{split}_{name}"] = CAPTIONS[name].format(
+                split="training" if split == "train" else split, interval=interval_label(predictions)
+            )
         matrices[split] = confusion_block(predictions, image_set)
     for name, figure in curve_figures(history, epoch).items():
         figures[name], captions[name] = figure, CAPTIONS[name]

@@ -42,7 +42,7 @@ def prediction_figures(predictions: Predictions, image_set: ImageSet) -> dict[st
         "class_metrics": class_metrics_figure(predictions, image_set),
     }
     examples = {
-        "worst_mistakes": ("most confident mistakes (true ≠ predicted)", predictions.worst_mistakes),
+        "worst_mistakes": ("most confident mistakes", predictions.worst_mistakes),
         "least_confident_correct": (
             "least confident correct predictions",
             predictions.least_confident_correct,

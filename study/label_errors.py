@@ -251,7 +251,7 @@ def label_errors_document(errors: LabelErrors, values: dict[str, Any]) -> Docume
         ("digits that all networks get wrong", str(values["num_wrong_in_all_networks"])),
         ("labels that human raters rejected", f"{values['num_contested']} of {values['num_rated']} rated"),
     ]
-    summary = [Facts(facts), *map(Text, sentences(values))]
+    summary: list[Block] = [Facts(facts), *map(Text, sentences(values))]
     return Document("Label errors and the hardest test digits", blocks, summary)
 
 
