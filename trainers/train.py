@@ -306,8 +306,8 @@ def evaluate_and_write(
     }
     summary = RunSummary.from_values(values)
     log.finish(summary, model, splits.test_set, test)
-    run.write_summary(summary)
     run.previous_checkpoint.unlink(missing_ok=True)
+    run.write_summary(summary)
 
 
 def repair(run: Run, execution: Execution | None = None) -> Run:
