@@ -16,6 +16,7 @@ from utils.data.datasets import ImageSet
 from utils.figures import (
     COLORS,
     GREY,
+    HALF_PAGE_INCHES,
     INK,
     SEQUENTIAL,
     TILE_INCHES,
@@ -34,8 +35,8 @@ SEED = 0  # of the choice of examples
 EXAMPLE = 0  # index of the digit whose pixel values are shown
 NUM_VERSIONS = 9  # augmented versions of a digit
 NUM_EXTREME = 5  # typical and unusual digits of each class
-SIZE = (5.6, 3.6)  # inches of a statistical figure: readable on a phone
-CLASS_INCHES = 0.42  # width of a class on an x axis
+SIZE = (HALF_PAGE_INCHES, 3.3)  # of a statistical figure
+CLASS_INCHES = 0.38  # width of a class on an x axis
 MAX_LEVEL_COUNTS = 12  # classes; the counts of more classes are written vertically
 
 
@@ -132,7 +133,7 @@ def augmentation_parts_figure(augmentation: Augmentation, images: UInt8[Tensor, 
 def label_distribution_figure(train: ImageSet, test: ImageSet) -> Figure:
     """The number of images of each class in both splits, with the mean as a line."""
     num_classes = len(train.class_names)
-    figure = Figure(figsize=(max(SIZE[0], 0.8 + CLASS_INCHES * num_classes), 5.6), layout="constrained")
+    figure = Figure(figsize=(max(SIZE[0], 0.8 + CLASS_INCHES * num_classes), 5.2), layout="constrained")
     rows = figure.subplots(2, 1, sharex=True)
     for image_set, axes, color in zip((train, test), rows, COLORS, strict=False):
         counts = image_set.labels.bincount(minlength=num_classes).numpy()
@@ -189,7 +190,7 @@ def mean_and_deviation_figure(image_set: ImageSet) -> Figure:
 def ink_figure(image_set: ImageSet) -> Figure:
     """The fraction of images with ink in each pixel, with the 20 x 20 box to which MNIST's digits were scaled."""
     fraction = (image_set.images > 0).float().mean(dim=0).numpy()
-    figure = Figure(figsize=(5.4, 4.9), layout="constrained")
+    figure = Figure(figsize=(HALF_PAGE_INCHES, 4.3), layout="constrained")
     axes = figure.add_subplot()
     picture = axes.imshow(fraction, cmap=SEQUENTIAL, vmin=0)
     box = [3.5, 23.5, 23.5, 3.5, 3.5], [3.5, 3.5, 23.5, 23.5, 3.5]

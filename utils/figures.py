@@ -68,7 +68,7 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "mnist_study",  # the same figure gives the same file
 }
-HALF_PAGE_INCHES = 4.7  # width of figures that are side by side on a page
+HALF_PAGE_INCHES = 4.6  # width of figures that are side by side on a page; one fits a phone
 TILE_INCHES, MIN_GRID_INCHES = 1.05, 3.4  # width of a tile, and of a grid of few tiles: the title needs it
 CHARACTER_INCHES, NAME_CHARACTER_INCHES = 0.083, 0.078  # width of a character of a title, and of a tick
 CAPTION_CHARACTER_INCHES, CAPTION_LINE_INCHES = 0.078, 0.16

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from trainers.recipes import get_recipe, parse_seeds, with_absolute_paths
-from utils.errors import UserError, brief
+from utils.errors import UserError, brief, did_you_mean
 from utils.files import shown
 from utils.outside import read_bounded
 from utils.recipe import FIELDS, Recipe
@@ -67,7 +67,10 @@ class Plan:
         """Raises UserError for any value that a recipe or a search refuses, before anything is trained."""
         unknown = [name for name in self.fields if name not in SWEPT_FIELDS]
         if unknown:
-            raise UserError(f"unknown recipe field '{brief(unknown[0])}': expected one of {', '.join(SWEPT_FIELDS)}")
+            raise UserError(
+                f"unknown recipe field '{brief(unknown[0])}'{did_you_mean(unknown[0], SWEPT_FIELDS)}\n"
+                "Expected an option of training as in `mnist train --help`, with _ in place of -."
+            )
         if not all(self.models) or not self.models:
             raise UserError("a sweep needs a model: --model NAME, or models = [...] in its file")
         for model in self.models:

@@ -61,7 +61,7 @@ def test_train_and_evaluate(command, home):
 def test_any_model_string_trains_with_the_default_recipe(command, home):
     code, _, _ = command("train", "--model", "C(2,5)-P2-FC10", *QUICK)
     assert code == 0
-    (run,) = (home / "runs").iterdir()
+    (run,) = (home / "runs").glob("[!.]*")
     assert run.name.startswith("C_2_5_P2_FC10-")
 
 
@@ -135,7 +135,7 @@ def test_quickstart_without_mnist_says_so_and_uses_the_bundled_digits(command, h
     monkeypatch.setattr("trainers.quickstart.NUM_EPOCHS_ON_DIGITS", 1)
     code, printed, error = command("quickstart")
     assert code == 0 and "NO MNIST" in error and "test accuracy" in printed
-    (run,) = (home / "runs").iterdir()
+    (run,) = (home / "runs").glob("[!.]*")
     assert json.loads((run / "config.json").read_text())["dataset"] == "digits"
 
 

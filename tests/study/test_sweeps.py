@@ -508,7 +508,7 @@ def test_a_file_describes_a_sweep(tmp_path):
         ("models = ['linear']\nsearch = 'best'", "search 'best'"),
         ("models = ['linear']\nnum_points = 0\nsearch = 'random'", "--num-points 0"),
         ("models = ['linear']\npruning = true", "pruning needs search"),
-        ("recipe = 'magic'", "'magic': expected one of"),
+        ("recipe = 'magic'", "unknown recipe 'magic'"),
         ("models = [3]", "expected a list of texts"),
         ("models = ['linear']\nnum_points = true", "num_points = True: expected a whole number"),
         (f"num_points = '{'x' * 1000}'", "num_points = x{80}[.]{3}: expected a whole number"),

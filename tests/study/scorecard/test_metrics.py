@@ -41,17 +41,11 @@ def dots(row: int, column: int, count: int) -> ImageSet:
     return ImageSet("dots", images, torch.zeros(count, dtype=torch.int64))
 
 
-@pytest.fixture
-def evaluate_dots(monkeypatch):
-    """An evaluator of BrightestPixelNet(places) on three dots instead of the sample of MNIST's test set."""
-
-    def make(row, column, places):
-        monkeypatch.setattr("study.scorecard.spatial.NUM_WORST_DIGITS", 3)
-        evaluator = Evaluator(BrightestPixelNet(places), CPU)
-        evaluator.test_set = dots(row, column, 3)
-        return evaluator
-
-    return make
+def evaluate_dots(row, column, places):
+    """An evaluator of BrightestPixelNet(places) on three dots instead of MNIST's test set."""
+    evaluator = Evaluator(BrightestPixelNet(places), CPU)
+    evaluator.test_set = dots(row, column, 3)
+    return evaluator
 
 
 @pytest.fixture
@@ -104,7 +98,7 @@ def test_shared_computations_run_once(linear_network):
     assert calls == ["a", "fail"]
 
 
-def test_digits_are_shifted_down_and_to_the_right(evaluate_dots):
+def test_digits_are_shifted_down_and_to_the_right():
     is_correct = correct_after_shifts(evaluate_dots(10, 12, {(13, 10)}), 4, 3)
     assert np.argwhere(is_correct[0]).tolist() == [[4 + 3, 4 - 2]]  # 3 down, 2 to the left
 
@@ -142,10 +136,10 @@ def test_a_digit_scaled_by_a_half_has_a_quarter_of_the_ink():
     assert transform(square, affine_map(0, 0.5, 0, 0)).sum() == pytest.approx(16 * 16 / 4, rel=0.01)
 
 
-def test_one_failing_move_decides_the_worst_case(evaluate_dots):
+def test_one_failing_move_decides_the_worst_case():
     everywhere = {(row, column) for row in range(28) for column in range(28)}
-    assert spatial_worst_case(evaluate_dots(13, 13, everywhere)).value == 1
-    assert spatial_worst_case(evaluate_dots(13, 13, everywhere - {(16, 16)})).value == 0
+    assert spatial_worst_case(evaluate_dots(13, 13, everywhere), 3).value == 1
+    assert spatial_worst_case(evaluate_dots(13, 13, everywhere - {(16, 16)}), 3).value == 0
 
 
 def test_the_temperature_of_logits_that_are_twice_too_large_is_two():
