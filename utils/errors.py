@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 # Errors of a full, read-only or failing disk.
 DISK_ERRORS = {
@@ -68,9 +68,13 @@ def needs_extra(extra: str) -> Iterator[None]:
 class Stopped(KeyboardInterrupt):
     """The user, the system or a cluster's scheduler asked the process to end."""
 
+    last: ClassVar["Stopped | None"] = None
+    """The last one of this process. Ray and Jupyter raise a KeyboardInterrupt without a number in its place."""
+
     def __init__(self, number: int) -> None:
         super().__init__("stopped by " + ("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name))
         self.number = number
+        Stopped.last = self
 
 
 @contextmanager
@@ -79,6 +83,7 @@ def exit_on_user_error() -> Iterator[None]:
     SIGTERM and SIGHUP end the command with a message and the exit codes 130, 143 and 129, a second one of them at once.
     A bug keeps its traceback."""
     handlers = raise_at_signals()
+    Stopped.last = None
     try:
         yield
     except UserError as error:
@@ -98,7 +103,8 @@ def exit_on_user_error() -> Iterator[None]:
             2,
         )
     except KeyboardInterrupt as stop:
-        _exit(str(stop) or "stopped by Ctrl-C", 128 + getattr(stop, "number", signal.SIGINT))
+        reason = Stopped.last or Stopped(signal.SIGINT)
+        _exit(str(stop) or str(reason), 128 + reason.number)
     finally:
         for number, handler in handlers.items():
             if signal.getsignal(number) is _stop:  # else stopping, and a second signal must find no traceback
