@@ -98,14 +98,25 @@ def layer_output(model: nn.Module, layer: nn.Module, pixels: Float[Tensor, "batc
     return outputs["layer"]
 
 
-@torch.no_grad()
-def penultimate_vectors(model: nn.Module, images: UInt8[Tensor, "n 28 28"]) -> Float[Tensor, "n width"]:
-    """The embeddings of these digits: the input of the last layer. Raises UserError for a model of a single layer."""
+def penultimate_layer(model: nn.Module) -> nn.Module:
+    """The layer before the last. Its output is the embedding. Raises UserError for a model of a single layer."""
     layers = list(leaf_layers(model).values())
     if len(layers) < 2:
         raise UserError(f"{type(model).__name__} has no embeddings: expected a model of at least two layers")
-    batches = track(images.split(BATCH_SIZE), desc="digits")
-    outputs = [layer_output(model, layers[-2], model_pixels(model, batch)).flatten(1).float() for batch in batches]
+    return layers[-2]
+
+
+@torch.no_grad()
+def penultimate_vectors(
+    model: nn.Module, images: UInt8[Tensor, "n 28 28"], progress: str | None = "digits"
+) -> Float[Tensor, "n width"]:
+    """The embeddings of these digits: the input of the last layer. Raises UserError for a model of a single layer.
+
+    `progress` is the label of a progress bar; None shows no bar.
+    """
+    layer = penultimate_layer(model)
+    batches = track(images.split(BATCH_SIZE), desc=progress, disable=not progress)
+    outputs = [layer_output(model, layer, model_pixels(model, batch)).flatten(1).float() for batch in batches]
     return torch.cat(outputs).cpu()
 
 

@@ -1,37 +1,27 @@
-"""The digits of runs and the predictions for them: whole splits, single digits and picture files."""
+"""The digits of runs and the predictions for them: whole splits and single digits."""
 
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Float, UInt8
-from matplotlib.figure import Figure
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from models.registry import load_ensemble, load_trained
 from utils.data import ImageSet, load_dataset, load_training_sets
 from utils.data.datasets import class_names
-from utils.data.digit_preprocessing import FORMATS, prepare, read_digit, read_picture
+from utils.data.digit_preprocessing import read_digit
 from utils.errors import UserError, printable
 from utils.evaluation import Score, ShiftAverage, predict_logits, score
-from utils.figures import digit_grid_figure, elided, save_figure, terminal_picture
-from utils.files import shown, write_whole
-from utils.outside import spreadsheet_text
+from utils.figures import elided, terminal_picture
 from utils.predictions import Predictions
 from utils.run import Run
 from utils.runtime import choose_device
-from utils.track import track
 
 BAR_WIDTH = 40  # characters of a probability of 1
 MAX_NAME = 30  # characters of a class name
-SUFFIXES = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
-MAX_SHOWN = 200  # pictures on the sheet
-PAIRS_PER_ROW = 5
 
 
 def load_run_split(run: Run, split: str) -> ImageSet:
@@ -140,100 +130,3 @@ def probability_bars(probabilities: Float[Tensor, " classes"], names: Sequence[s
         f"  {name:{width}}  {probability:7.2%}  {'█' * round(probability * BAR_WIDTH)}".rstrip()
         for name, probability in zip(names, probabilities.tolist(), strict=True)
     )
-
-
-@dataclass(frozen=True)
-class DigitPicture:
-    """A picture file and the digit that was found in it."""
-
-    file: Path
-    thumbnail: UInt8[np.ndarray, "28 28"]
-    """The picture, scaled down, 0 black to 255 white."""
-    digit: UInt8[np.ndarray, "28 28"]
-
-
-@dataclass(frozen=True)
-class PicturePrediction:
-    """The prediction for one picture file."""
-
-    file: str
-    predicted: str
-    confidence: float
-
-
-def predict_pictures(
-    run: Run, paths: Sequence[Path], output: Path, display: bool = False, device: str = "auto"
-) -> list[PicturePrediction]:
-    """Predicts the digits in picture files and in folders of pictures. Prints a line per picture; writes
-    predictions.csv and sheet.png into `output/RUN/pictures`. `display` also draws the digits in the terminal.
-
-    Raises UserError at the end if some pictures could not be read; the predictions for the others are written before.
-    """
-    chosen = choose_device(device)
-    model = load_trained(run, chosen)
-    pictures, failures = read_pictures(picture_files(paths))
-    if not pictures:
-        raise UserError(failures[0] + (f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""))
-    images = torch.from_numpy(np.stack([picture.digit for picture in pictures]))
-    confidences, predicted = predict_logits(model, images, chosen).softmax(1).max(1)
-    names = class_names(run.recipe.dataset)
-    results = [
-        PicturePrediction(shown(picture.file), names[label], confidence)
-        for picture, label, confidence in zip(pictures, predicted.tolist(), confidences.tolist(), strict=True)
-    ]
-    for picture, result in zip(pictures, results, strict=True):
-        if display:
-            print(terminal_picture(torch.from_numpy(picture.digit)))
-        print(f"{result.file}: {elided(result.predicted, MAX_NAME)} with {result.confidence:.2%}")
-    folder = output / run.name / "pictures"
-    rows = [replace(result, file=spreadsheet_text(result.file)) for result in results]
-    write_whole(folder / "predictions.csv", pd.DataFrame(rows).to_csv(index=False, float_format="%.6f").encode())
-    save_figure(sheet_figure(pictures, results, run.name), folder / "sheet.png")
-    number = "1 picture" if len(pictures) == 1 else f"{len(pictures):,} pictures"
-    print(f"{run.name}: {number} read; {shown(folder / 'predictions.csv')} and sheet.png written")
-    if failures:
-        print(*failures, sep="\n", file=sys.stderr)
-        total = len(failures) + len(pictures)
-        raise UserError(f"{len(failures)} of {total} pictures could not be read, for the reasons above")
-    return results
-
-
-def picture_files(paths: Sequence[Path]) -> list[Path]:
-    """The files, with every folder replaced by its pictures. Raises UserError for a folder without pictures."""
-    files: list[Path] = []
-    for path in paths:
-        found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
-        if not found:
-            raise UserError(f"{path} has no pictures: expected files of {', '.join(FORMATS)}")
-        files += found
-    return files
-
-
-def read_pictures(files: Sequence[Path]) -> tuple[list[DigitPicture], list[str]]:
-    """The digits in these files, and one message for each file without a readable digit."""
-    pictures, failures = [], []
-    for file in track(files, desc="pictures"):
-        try:
-            grey = read_picture(file)
-            digit = prepare(grey).digit
-        except UserError as error:
-            message = str(error)
-            failures.append(printable(message if str(file) in message else f"{file}: {message}"))
-            continue
-        thumbnail = ImageOps.pad(Image.fromarray((grey * 255).round().astype(np.uint8)), (28, 28), color=255)
-        pictures.append(DigitPicture(file, np.asarray(thumbnail), digit))
-    return pictures, failures
-
-
-def sheet_figure(pictures: Sequence[DigitPicture], results: Sequence[PicturePrediction], run_name: str) -> Figure:
-    """Each picture beside the digit that was found in it, with the prediction."""
-    images, captions = [], []
-    for picture, result in zip(pictures[:MAX_SHOWN], results, strict=False):
-        images += [255 - picture.thumbnail, picture.digit]  # the figure draws 255 black
-        separator = ": " if len(result.predicted) <= 3 else "\n"
-        prediction = f"{elided(result.predicted)}{separator}{result.confidence:.0%}"
-        captions += [printable(picture.file.stem), prediction]
-    title = f"{run_name}: each picture, then the digit found in it with its prediction"
-    if len(pictures) > MAX_SHOWN:
-        title += f" (the first {MAX_SHOWN} of {len(pictures):,})"
-    return digit_grid_figure(torch.from_numpy(np.stack(images)), captions, columns=2 * PAIRS_PER_ROW, title=title)

@@ -1,9 +1,11 @@
-"""Predictions for a drawing: models of runs, loaded once, with a check for out-of-distribution inputs."""
+"""Predictions for a drawing: models of runs, loaded once, with the check whether a drawing is like their digits."""
 
 import base64
 import functools
 import io
+import threading
 from collections.abc import Collection
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,23 +13,19 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
-from model_interpretation.activations import as_rectangle, layer_outputs
+from model_interpretation.activations import as_rectangle, layer_outputs, penultimate_layer, record_outputs
 from model_interpretation.attribution_methods import integrated_gradients
 from model_interpretation.draw_app.limits import FORMATS, MAX_PIXELS
-from model_interpretation.predict import load_run_split
+from model_interpretation.ood_check import OodCheck, Stopped, compute_check, stored_check
 from models.registry import load_trained
 from utils.data.batches import to_pixels
 from utils.data.digit_preprocessing import SIDE, STEP_NAMES, PreparedDigit, prepare, read_picture
 from utils.errors import UserError
-from utils.evaluation import predict_logits
-from utils.ood_scores import energy_score, max_softmax
 from utils.run import Run
 
 MAX_LOADED = 4  # models in memory
-NUM_VALIDATION_DIGITS = 1000  # the out-of-distribution thresholds are quantiles of their scores
-MAX_FLAGGED = 0.01  # maximum fraction of these digits below a threshold
 STAGE_SIDE = 120  # pixels; the picture of a preprocessing step
 SHEET_WIDTH, MAP_SIZE, VALUE_SIZE = 960, 48, 12  # pixels on the screen: all maps, one map, one value of a vector
 VALUES_PER_ROW = 16
@@ -36,35 +34,23 @@ POSITIVE, NEGATIVE = (221, 107, 32), (66, 153, 225)  # RGB of pixels for and aga
 
 
 @dataclass(frozen=True)
-class OodThresholds:
-    """Limits of two out-of-distribution scores. An input below either limit is flagged."""
-
-    max_softmax: float
-    energy: float
-
-    @staticmethod
-    def from_validation(logits: Float[Tensor, "n classes"]) -> "OodThresholds":
-        """The limits that together flag at most MAX_FLAGGED of these validation logits."""
-        scores = (max_softmax(logits), energy_score(logits))
-        return OodThresholds(*(float(np.quantile(values.numpy(), MAX_FLAGGED / len(scores))) for values in scores))
-
-    def is_out_of_distribution(self, logits: Float[Tensor, " classes"]) -> bool:
-        return bool(max_softmax(logits) < self.max_softmax or energy_score(logits) < self.energy)
-
-
-@dataclass(frozen=True)
 class LoadedModel:
     model: nn.Module
-    thresholds: OodThresholds | None
-    """None if the validation digits of the run cannot be loaded."""
+    check: Future[OodCheck | None]
+    """None if the check cannot be computed, for example without the training digits of the run."""
 
 
 class ModelCache:
-    """The models of runs by run name, loaded on first use. The least recently used ones are dropped."""
+    """The models of runs by run name, loaded on first use. The least recently used ones are dropped.
+
+    A check that the run does not store is computed in the background, so predictions need not wait for it.
+    """
 
     def __init__(self, runs: list[Run]) -> None:
         self.runs = {run.name: run for run in runs}
         self.get = functools.lru_cache(MAX_LOADED)(self._load)
+        self.background = ThreadPoolExecutor(max_workers=1)
+        self.is_closed = threading.Event()
 
     def run(self, name: str) -> Run:
         """Raises UserError for an unknown name."""
@@ -72,15 +58,27 @@ class ModelCache:
             raise UserError(f"no run '{name[:60]}' on this page")
         return self.runs[name]
 
+    def close(self) -> None:
+        """Stops the computations in the background."""
+        self.is_closed.set()
+        self.background.shutdown(wait=False, cancel_futures=True)
+
     def _load(self, name: str) -> LoadedModel:
         """Raises UserError for an unknown name and for a run whose files are missing or damaged."""
         run = self.run(name)
         model = load_trained(run, num_threads=1).requires_grad_(False)  # more threads do not pay for one digit
-        try:
-            images = load_run_split(run, "validation").images[:NUM_VALIDATION_DIGITS]
-        except UserError:
-            return LoadedModel(model, None)
-        return LoadedModel(model, OodThresholds.from_validation(predict_logits(model, images, torch.device("cpu"))))
+        stored = stored_check(run)
+        if stored is None:
+            return LoadedModel(model, self.background.submit(self._compute_check, run))
+        check: Future[OodCheck | None] = Future()
+        check.set_result(stored)
+        return LoadedModel(model, check)
+
+    def _compute_check(self, run: Run) -> OodCheck | None:
+        try:  # with a network of its own: hooks on a shared one would receive the outputs of both threads
+            return compute_check(run, load_trained(run, num_threads=1), self.is_closed.is_set)
+        except (UserError, Stopped):
+            return None
 
 
 def prepare_picture(picture: bytes, skipped_steps: Collection[str], is_mnist_form: bool) -> PreparedDigit:
@@ -121,14 +119,20 @@ def _check_known(kind: str, names: Collection[str], known: Collection[str]) -> N
 def _prediction(loaded: LoadedModel, digit: UInt8[np.ndarray, "28 28"], extras: Collection[str]) -> dict[str, Any]:
     image = torch.from_numpy(digit)
     pixels = to_pixels(image[None])
-    with torch.no_grad():
+    check = loaded.check.result() if loaded.check.done() else None
+    layers = {"embedding": penultimate_layer(loaded.model)} if check else {}
+    with torch.no_grad(), record_outputs(layers) as outputs:
         logits = loaded.model(pixels)[0].float()
+    similarity = check(outputs["embedding"].flatten(1).float())[0] if check else None
     probabilities = logits.softmax(0)
     result: dict[str, Any] = {
         "prediction": int(logits.argmax()),
         "confidence": float(probabilities.max()),
         "probabilities": probabilities.tolist(),
-        "out_of_distribution": loaded.thresholds.is_out_of_distribution(logits) if loaded.thresholds else None,
+        "similarity": similarity and similarity.value,
+        "similarity_threshold": similarity and similarity.threshold,
+        "out_of_distribution": similarity and similarity.is_out_of_distribution,
+        "is_check_pending": not loaded.check.done(),
     }
     if "activations" in extras:
         result["activations"] = [

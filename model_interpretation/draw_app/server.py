@@ -1,6 +1,8 @@
 """The HTTP server of the drawing page. It answers this machine only; limits.py bounds all requests."""
 
+import contextlib
 import io
+from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,7 +52,13 @@ def make_app(runs: list[Run], port: int, token: str) -> FastAPI:
     ]
     generator = np.random.default_rng()
     load = Load()
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        models.close()
+
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(HOSTS))
     app.add_middleware(Gate, token=token, port=port)
     app.mount("/page", StaticFiles(directory=PAGE))

@@ -190,10 +190,18 @@ def test_a_dropped_photo_is_predicted(page, tmp_path):
     expect_prediction(page, 5)
 
 
-def test_a_scribble_is_flagged_as_out_of_distribution(page):
+def test_a_scribble_is_flagged_and_a_digit_is_not(page):
+    warning = page.get_by_role("status").filter(has_text="does not look like a digit")
     scribble = [(60 + 37 * i % 170, 60 + 61 * i % 160) for i in range(24)]
     draw(page, [scribble])
-    expect(result(page)).to_contain_text("does not look like a digit")
+    expect(warning).to_be_visible(timeout=60_000)  # the first time its check is computed
+    expect(page.locator("#prediction-0 .reason")).to_contain_text("95% of the validation digits are above")
+    expect(result(page)).to_contain_text("Prediction: ")
+    page.click("#clear")
+    expect(warning).to_have_count(0)
+    draw(page, DRAWINGS[8])
+    expect_prediction(page, 8)
+    expect(warning).to_have_count(0)
 
 
 def test_drawing_with_a_finger_on_a_phone(browser, served):

@@ -4,10 +4,10 @@ import asyncio
 import io
 import socket
 import threading
+import time
 
 import numpy as np
 import pytest
-import torch
 import uvicorn
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +17,6 @@ from recorded_drawings import DRAWINGS
 
 from model_interpretation.draw_app import limits, server
 from model_interpretation.draw_app.limits import MAX_BODY_BYTES
-from model_interpretation.draw_app.prediction import OodThresholds
 from model_interpretation.draw_app.server import make_app
 from utils.data.datasets import DIGIT_NAMES
 from utils.data.digit_preprocessing import STEP_NAMES, read_digit
@@ -53,6 +52,16 @@ def predict(client, picture=SEVEN, **parameters):
     return client.post("/api/predict", content=picture, params={"run": "mine", **parameters})
 
 
+def checked(client, picture=SEVEN, **parameters):
+    """The prediction, once the check of the network is computed."""
+    for _ in range(600):
+        mine = predict(client, picture, **parameters).json()["predictions"]["mine"]
+        if not mine["is_check_pending"]:
+            return mine
+        time.sleep(0.1)
+    raise TimeoutError
+
+
 def test_the_page_and_its_files(client):
     page = client.get("/")
     assert page.status_code == 200 and "page/main.js" in page.text
@@ -70,7 +79,28 @@ def test_a_drawing_is_preprocessed_like_a_picture_file(client):
     mine = result["predictions"]["mine"]
     assert sum(mine["probabilities"]) == pytest.approx(1)
     assert mine["confidence"] == max(mine["probabilities"]) == mine["probabilities"][mine["prediction"]]
-    assert isinstance(mine["out_of_distribution"], bool)
+
+
+def test_the_check_of_a_digit_follows_as_soon_as_it_is_ready(client, copied_run, digits):
+    first = predict(client).json()["predictions"]["mine"]
+    assert first["is_check_pending"] == (first["out_of_distribution"] is None)
+    noise = as_png(Image.fromarray(np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)))
+    strange = checked(client, noise, mnist_form=True)
+    assert strange["out_of_distribution"] and strange["similarity"] < strange["similarity_threshold"]
+    pictures = [as_png(Image.fromarray(image.numpy())) for image in digits.images[:3]]
+    normal = [checked(client, picture, mnist_form=True) for picture in pictures]
+    assert not all(it["out_of_distribution"] for it in normal)
+    with TestClient(make_app([Run(copied_run)], PORT, TOKEN), base_url=client.base_url) as second:
+        stored = predict(second, pictures[0], mnist_form=True).json()["predictions"]["mine"]
+    assert stored == normal[0]  # at once
+
+
+def test_without_the_digits_of_the_run_there_is_no_check(client, copied_run):
+    config = copied_run / "config.json"
+    config.write_text(config.read_text().replace('"dataset": "digits"', '"dataset": "csv:gone.csv"'))
+    with TestClient(make_app([Run(copied_run)], PORT, TOKEN), base_url=client.base_url) as second:
+        mine = checked(second)
+    assert mine["out_of_distribution"] is None and mine["similarity"] is None and mine["confidence"] > 0
 
 
 def test_extras_are_computed_on_request_only(client):
@@ -296,14 +326,6 @@ def test_damaged_pictures_get_a_prediction_or_a_refusal(client, picture, data):
         content[place] = value
     size = data.draw(st.integers(0, len(content)))
     assert predict(client, bytes(content[:size])).status_code in (200, 422)
-
-
-def test_the_thresholds_flag_at_most_a_hundredth_of_the_validation_digits():
-    logits = torch.randn(1000, 10, generator=torch.Generator().manual_seed(0)) * 4
-    thresholds = OodThresholds.from_validation(logits)
-    num_flagged = sum(thresholds.is_out_of_distribution(row) for row in logits)
-    assert 5 <= num_flagged <= 10  # half of a hundredth by each of the two scores
-    assert thresholds.is_out_of_distribution(torch.zeros(10))
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_metrics_against_scikit_learn():
 def test_calibration_bins_count_every_digit():
     predictions = random_predictions(1)
     confidence, accuracy, counts = calibration_bins(predictions)
-    assert counts.sum() == 500
+    assert counts.sum() == 500 and len(counts) == 15
     filled = counts > 0
     assert (accuracy[filled] * counts[filled]).sum() == pytest.approx(predictions.is_correct.sum())
     assert np.isnan(confidence[~filled]).all()

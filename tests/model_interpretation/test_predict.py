@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -14,8 +15,8 @@ from model_interpretation.predict import (
     load_shared_split,
     load_test_predictions,
     predict_digit,
-    predict_pictures,
 )
+from model_interpretation.predict_pictures import predict_pictures
 from utils.errors import UserError
 from utils.run import Run
 
@@ -90,6 +91,33 @@ def test_a_folder_of_pictures_gets_lines_a_table_and_a_sheet(run, pictures, tmp_
     assert Image.open(folder / "sheet.png").width > 100
 
 
+def test_a_picture_that_is_not_like_a_digit_gets_a_warning(run, pictures, tmp_path, capsys):
+    noise = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
+    Image.fromarray(noise).resize((280, 280), Image.Resampling.NEAREST).save(pictures / "noise.png")
+    results = {Path(result.file).name: result for result in predict_pictures(run, [pictures], tmp_path / "out")}
+    flagged = {name for name, result in results.items() if result.out_of_distribution}
+    assert "noise.png" in flagged and len(flagged) < len(results)
+    printed = capsys.readouterr().out
+    [line] = [line for line in printed.splitlines() if "noise.png" in line]
+    assert line.endswith(f"; not like a digit: similarity {results['noise.png'].similarity:.3f}")
+    assert (
+        printed.count("not like a digit") == len(flagged) + 1 and "95 % of the validation digits are above" in printed
+    )
+    rows = list(csv.DictReader((tmp_path / "out" / "mine" / "pictures" / "predictions.csv").open()))
+    assert {row["out_of_distribution"] for row in rows} == {"True", "False"}
+    assert all(0 < float(row["similarity"]) <= 1 for row in rows)
+
+
+def test_without_the_digits_of_the_run_pictures_are_predicted_without_the_check(run, pictures, tmp_path, capsys):
+    config = run.path / "config.json"
+    config.write_text(config.read_text().replace('"dataset": "digits"', '"dataset": "csv:gone.csv"'))
+    results = predict_pictures(Run(run.path), [pictures], tmp_path / "out")
+    assert {(result.similarity, result.out_of_distribution) for result in results} == {(None, None)}
+    printed = capsys.readouterr()
+    assert "not checked whether the pictures are like the training digits: " in printed.err
+    assert printed.out.count(" with ") == 4 and "not like" not in printed.out
+
+
 def test_unreadable_pictures_are_named_after_the_others_are_predicted(run, pictures, tmp_path, capsys):
     (pictures / "five.png").write_bytes(b"five")
     Image.new("L", (100, 100), 255).save(pictures / "six.png")
@@ -98,6 +126,7 @@ def test_unreadable_pictures_are_named_after_the_others_are_predicted(run, pictu
     printed = capsys.readouterr()
     assert printed.out.count(" with ") == 4
     assert all(name in printed.err for name in ("five.png", "six.png", "nothing.png"))
+    assert "no stroke" in printed.err  # of the empty picture
 
 
 def test_a_file_name_that_is_not_valid_text(run, pictures, tmp_path, capsys):

@@ -9,7 +9,8 @@ const ORIGINAL = "grey";
 const EXTRA_PANELS = { "stages-panel": "stages", "activations-panel": "activations" };
 const paper = $("paper"), drawing = new Drawing(paper);
 let steps = [], runSelects = [], views = [];
-let isPredicting = false, isStale = false, hasError = false;
+let isPredicting = false, isStale = false, hasError = false, laterPrediction = null;
+const CHECK_MILLISECONDS = 1000; // until the next look whether the server has the check of a network
 
 // Predicts the current drawing. Changes during a request are predicted after it.
 async function predict() {
@@ -40,6 +41,7 @@ function setPredicting(value) {
 }
 
 async function predictOnce() {
+  clearTimeout(laterPrediction);
   if (drawing.isEmpty) {
     show(null);
     return;
@@ -48,7 +50,10 @@ async function predictOnce() {
   if ($("show-attribution").checked) extras.push("attribution");
   const runs = [...new Set(runSelects.map((select) => select.value).filter(Boolean))];
   const { file, isMnistForm } = drawing.original ?? { file: await drawing.toBlob(), isMnistForm: false };
-  show(await server.predict(file, runs, skippedSteps($("stages")), extras, isMnistForm));
+  const result = await server.predict(file, runs, skippedSteps($("stages")), extras, isMnistForm);
+  show(result);
+  const isPending = Object.values(result.predictions).some((prediction) => prediction.is_check_pending);
+  if (isPending) laterPrediction = setTimeout(predict, CHECK_MILLISECONDS);
   if (hasError) notice("");
   hasError = false;
 }

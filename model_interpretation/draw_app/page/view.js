@@ -6,12 +6,14 @@ export function showDigit(canvas, values) {
   canvas.getContext("2d", { willReadFrequently: true }).putImageData(image, 0, 0);
 }
 
-// The prediction of one model and a bar with the probability of each class.
+// The prediction of one model, a bar with the probability of each class, and a warning for a drawing that is no digit.
 export class PredictionView {
   constructor(place) {
     this.result = element("p", { className: "result" });
+    this.warning = element("p", { className: "warning", role: "status" });
+    this.reason = element("p", { className: "reason" });
     this.rows = element("div", { className: "bars" });
-    place.append(this.result, this.rows);
+    place.append(this.result, this.rows, this.warning, this.reason);
     this.setClasses([]);
   }
 
@@ -36,17 +38,26 @@ export class PredictionView {
       length.style.width = `${100 * probability}%`;
       number.textContent = predicted ? percent(probability) : "";
     });
-    this.result.classList.toggle("unusual", Boolean(predicted?.out_of_distribution));
     this.result.textContent = predicted ? sentence(predicted, this.names) : "";
+    this.showWarning(predicted?.out_of_distribution ? predicted : null);
+  }
+
+  // Screen readers read the first line when it changes, so the numbers, which change with every stroke, are in another.
+  showWarning(predicted) {
+    const isDigit = this.names.every((name) => /^[0-9]$/.test(name));
+    const text = predicted ? `This does not look like a ${isDigit ? "digit" : "training image"}.` : "";
+    if (this.warning.textContent !== text) this.warning.textContent = text;
+    this.reason.textContent = predicted ? reason(predicted, isDigit ? "digits" : "images") : "";
   }
 }
 
 const percent = (fraction) => `${(100 * fraction).toFixed(1)}%`;
 
-function sentence({ prediction, confidence, out_of_distribution: isUnusual }, names) {
-  const text = `Prediction: ${names[prediction]} (${percent(confidence)})`;
-  return isUnusual ? `This does not look like a digit. ${text}` : text;
-}
+const sentence = ({ prediction, confidence }, names) => `Prediction: ${names[prediction]} (${percent(confidence)})`;
+
+const reason = ({ similarity, similarity_threshold: threshold }, images) =>
+  `Similarity to the nearest training ${images}: ${similarity.toFixed(3)}. 95% of the validation ${images} are above `
+  + `${threshold.toFixed(3)}.`;
 
 export function showStages(place, names, stages, digitCanvas) {
   for (const name of names) {
