@@ -63,6 +63,7 @@ GROUPS = {
         "ablation": Command("studies", "which design choices matter, on and beyond the test set"),
         "label-errors": Command("studies", "the hardest test digits and contested labels"),
         "report": Command("studies", "is MNIST solved? all runs and studies on one page"),
+        "site": Command("studies", "a site on which networks run in the visitor's browser"),
     },
     "Use": {
         "predict": Command("use", "predict one digit, or pictures: mnist predict --image photo.jpg"),

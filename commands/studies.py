@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from commands.options import Dataset, Device, Seeds, SeveralRuns, chosen_run, chosen_seeds
+from commands.options import Dataset, Device, Seeds, SeveralRuns, chosen_run, chosen_runs, chosen_seeds
 from utils.files import output_folder
 
 
@@ -126,4 +126,35 @@ def report(options: ReportOptions) -> str:
     from study.report.report import write_report
 
     write_report(options.output, options.source)
+    return "draw"
+
+
+@dataclass(frozen=True)
+class SiteOptions:
+    """Write a site of static files on which networks run in the visitor's browser.
+
+    The site has an article with a digit under the visitor's sliders, a drawing page with two networks side by side, and
+    the report. The article's numbers come from a report.json; without one the site has the drawing page alone. The
+    files work from any file server, under any path. No page asks another host for anything.
+
+    The first site downloads ONNX Runtime Web (26 MB) from the npm registry into data/onnxruntime_web/.
+
+    Examples:
+      mnist site
+      mnist site --runs RUN1 RUN2 --output public
+      mnist site --report docs/report.json
+    """
+
+    runs: Annotated[tuple[str, ...], tyro.conf.arg(metavar="RUN ...")] = ()
+    """Runs by folder or name; by default the newest finished runs of fast_conv and robust_conv, else the newest run."""
+    output: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("site")
+    """Folder of the site."""
+    report: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """report.json of 'mnist report'; by default study/output/report/report.json, else docs/report.json."""
+
+
+def site(options: SiteOptions) -> str:
+    from study.site.site import default_runs, write_site
+
+    write_site(chosen_runs(options.runs) if options.runs else default_runs(), options.output, options.report)
     return "draw"

@@ -35,8 +35,17 @@ def write_report(folder: Path, source: Path | None = None) -> None:
 
 
 def _write(folder: Path, evidence: Evidence) -> None:
-    num_recipes = len(evidence.networks)
-    runs = f"{evidence.num_runs} runs of {num_recipes} recipe{'s' if num_recipes > 1 else ''}"
+    document = report_document(evidence)
+    document.write_html(folder / "report.html")
+    document.write_pictures(folder / "pictures")
+    write_whole(folder / "report.md", f"# {TITLE}\n\n{document.to_markdown('pictures')}\n".encode())
+    write_recorded(folder / "report.json", evidence)
+    print(f"report of {_runs_text(evidence)}: {shown(folder)}/report.html, .md, .json")
+
+
+def report_document(evidence: Evidence) -> Document:
+    """The page of the report."""
+    runs = _runs_text(evidence)
     origin = "a report.json" if evidence.is_recorded else "the studies in the sections"
     text = (
         f"Written by 'mnist report' on {date.today().isoformat()} from {runs} and {origin}. 'mnist report --from "
@@ -50,9 +59,9 @@ def _write(folder: Path, evidence: Evidence) -> None:
         ablation_section(evidence.ablation),
         label_errors_section(evidence.label_errors, has_pictures=not evidence.is_recorded),
     ]
-    document = Document(TITLE, blocks, summary=answer(evidence.networks))
-    document.write_html(folder / "report.html")
-    document.write_pictures(folder / "pictures")
-    write_whole(folder / "report.md", f"# {TITLE}\n\n{document.to_markdown('pictures')}\n".encode())
-    write_recorded(folder / "report.json", evidence)
-    print(f"report of {runs}: {shown(folder)}/report.html, .md, .json")
+    return Document(TITLE, blocks, summary=answer(evidence.networks))
+
+
+def _runs_text(evidence: Evidence) -> str:
+    num_recipes = len(evidence.networks)
+    return f"{evidence.num_runs} runs of {num_recipes} recipe{'s' if num_recipes > 1 else ''}"
