@@ -1,6 +1,5 @@
 """Parts that the figures of the study share: panels with a legend below, curves over seeds, heat maps of networks."""
 
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +9,16 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
-from utils.figures import CHARACTER_INCHES, COLORS, SEQUENTIAL, elided, figure_style, line_with_band, set_title
+from utils.figures import (
+    CHARACTER_INCHES,
+    COLORS,
+    SEQUENTIAL,
+    elided,
+    even_lines,
+    figure_style,
+    line_with_band,
+    set_title,
+)
 from utils.statistical_figures import heat_map
 from utils.statistics import mean_intervals
 
@@ -19,7 +27,7 @@ PAGE_INCHES = 9.4  # width of a page
 PANEL_HEIGHT_INCHES = 3.1  # without title and legend
 LINE_INCHES = 0.19  # height of a line of text
 LABEL_CHARACTER_INCHES = 0.076
-ROW_LABEL_LENGTH = 28  # characters of a line of a network's label beside a heat map or points
+ROW_LABEL_LENGTH = 34  # characters of a line of a network's label beside a heat map or points
 ROW_INCHES, CELL_INCHES = 0.38, 0.44
 MAX_CURVES = len(COLORS)
 MAX_ROWS = 30  # networks of a heat map, groups of a comparison
@@ -28,14 +36,14 @@ MIN_BAND_SEEDS = 3  # Student's interval of two seeds is nine standard deviation
 
 def wrapped(label: str, length: int = ROW_LABEL_LENGTH, num_lines: int = 2) -> str:
     """The label in lines of this length, elided in the middle if it needs more of them."""
-    lines = textwrap.wrap(label, length)
-    if len(lines) > num_lines:
-        lines = textwrap.wrap(elided(label, num_lines * length - 6), length)
-    return "\n".join(lines[:num_lines])
+    shown_length = len(label)
+    while len(lines := even_lines(elided(label, shown_length), length)) > num_lines:
+        shown_length -= 1
+    return "\n".join(lines)
 
 
 def title_inches(title: str, width: float) -> float:
-    return LINE_INCHES * len(textwrap.wrap(title, max(10, int(width / CHARACTER_INCHES)))) + 0.1
+    return LINE_INCHES * len(even_lines(title, max(10, int(width / CHARACTER_INCHES)))) + 0.1
 
 
 def panel(

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from utils.errors import needs_extra
-from utils.figures import MAX_PICTURE_BYTES, PNG_DPI, as_png, as_svg, is_photograph
+from utils.figures import MAX_PICTURE_BYTES, NO_BREAK, PNG_DPI, as_png, as_svg, is_photograph
 from utils.files import study_folder, write_whole
 from utils.navigation import TEMPLATES, navigation, refresh_navigation
 
@@ -31,9 +31,11 @@ SHEET_COLUMNS, SHEET_ROWS = 32, 32  # digits of a picture that holds many digits
 GREY_LEVELS = 16  # of these digits, which makes the picture half as large
 MIN_FILTERED_ROWS = 6  # a shorter table needs no filter
 MAX_ROWS_SHOWN = 30  # a longer table scrolls inside a box
+MAX_WIDE_COLUMNS = 6  # of a matrix
 LONG_TEXT = 18  # characters: the text of a cell that needs a wide column
 # Spaces in the header of a table where no line ends.
 UNBROKEN = re.compile(r"(?<=\d) (?=%|px|s\b)|(?<=\bn) (?=\d)")
+SHORT_PREFIX = re.compile(r"(?<=\b\w)-(?=\w)")  # the hyphen of `k-NN`
 NUMBER = re.compile(r"[+-]?[\d.,]*\d")
 
 
@@ -174,6 +176,11 @@ class DigitMatrix:
     is_confusion: bool = False
     """Whether the colour of the cells beside the diagonal is the number of mistakes."""
 
+    @property
+    def has_few_columns(self) -> bool:
+        """Whether there is room for wide cells."""
+        return len(self.column_names) <= MAX_WIDE_COLUMNS
+
     @cached_property
     def digits(self) -> list[Digit]:
         """Of all cells, in the order of `cells`."""
@@ -291,16 +298,16 @@ class Sliders:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Small pictures of PNG files beside the page. Each links to `href`."""
+    """Small pictures of files beside the page. Each links to `href`."""
 
     href: str
-    files: Sequence[str]
-    """Paths relative to the page."""
+    pictures: Mapping[str, str]
+    """Path relative to the page -> caption."""
 
     @property
     def images(self) -> list[tuple[str, str]]:
-        """URL and name of each picture: `01-conv_1.png` is named `conv 1`."""
-        return [(quote(file), re.sub(r"^\d+-", "", Path(file).stem).replace("_", " ")) for file in self.files]
+        """URL and caption of each picture."""
+        return [(quote(file), caption) for file, caption in self.pictures.items()]
 
     @property
     def url(self) -> str:
@@ -491,15 +498,17 @@ def _cell_markdown(cell: str | Link) -> str:
 
 
 def _cell_html(cell: str | Link, kind: str) -> str | Link:
-    """A cell of a table. A number with its interval or unit is broken only before a bracket."""
+    """A cell of a table. A number with its interval or unit is broken only before a bracket, or without one before the
+    second end of an interval."""
     if isinstance(cell, str) and kind == "number":
-        return cell.replace(" ", "\u00a0").replace("\u00a0(", " (")
+        text = cell.replace(" ", NO_BREAK)
+        return text.replace(f"{NO_BREAK}(", " (") if "(" in text else text.replace(f"{NO_BREAK}to", " to")
     return cell
 
 
 def _heading_html(name: str) -> str:
-    """The name of a column, without a line's end between a number and its unit."""
-    return UNBROKEN.sub("\u00a0", name)
+    """The name of a column, without a line's end between a number and its unit or inside `l-infinity`."""
+    return SHORT_PREFIX.sub("\u2011", UNBROKEN.sub(NO_BREAK, name))
 
 
 def _markdown_html(text: str) -> str:

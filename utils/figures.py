@@ -6,6 +6,7 @@ A function that draws a figure is decorated with `@figure_style()`. Figures that
 
 import io
 import math
+import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -78,6 +79,9 @@ HALF_STEPS = [number / 2 for number in range(2, 20)]  # ticks per decade of a sh
 PNG_DPI = 2 * 72  # the page shows 72 points per inch: two pixels for each of them
 MAX_PICTURE_BYTES = 300_000
 MAX_MARKED_POINTS = 12  # a curve with more points has no markers
+# Spaces at which no line ends: before a unit or a bracket, and before the value at the end of `rotation degrees 45`.
+UNIT_SPACE = re.compile(r"(?<=\d) (?=%|px\b|pixels?\b|degrees?\b|s\b)| (?=\()|(?<=[a-z]) (?=[\d.]+(?:,|$))|(?<=≠) ")
+NO_BREAK = "\u00a0"
 SHADES = " .:-=+*#%@"  # characters from dark to bright
 
 
@@ -147,7 +151,20 @@ def _width_inches(axes: Axes) -> float:
 
 
 def _wrapped(text: str, width_inches: float) -> str:
-    return "\n".join(textwrap.wrap(text, max(10, int(width_inches / CHARACTER_INCHES))))
+    return "\n".join(even_lines(text, max(10, int(width_inches / CHARACTER_INCHES))))
+
+
+def even_lines(text: str, length: int) -> list[str]:
+    """Lines of at most this length, as few as possible and about equally long. A number stays beside its unit."""
+    text = UNIT_SPACE.sub(NO_BREAK, text)
+    lines = textwrap.wrap(text, length)
+    while len(lines) > 1:
+        length -= 1
+        narrower = textwrap.wrap(text, length, break_long_words=False)
+        if len(narrower) > len(lines) or max(map(len, narrower)) > length:
+            break
+        lines = narrower
+    return [line.replace(NO_BREAK, " ") for line in lines]
 
 
 def percent_axis(axes: Axes, which: str = "y") -> None:

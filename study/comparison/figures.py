@@ -13,13 +13,11 @@ from study.figures import (
     LINE_INCHES,
     MAX_CURVES,
     MAX_ROWS,
-    PAGE_INCHES,
     PANEL_INCHES,
     ROW_INCHES,
     legend_below,
     panel,
     seed_curves,
-    title_inches,
     wrapped,
 )
 from utils.document import Columns, Picture, picture_of
@@ -31,16 +29,14 @@ from utils.figures import (
     percent_axis,
     percent_tick,
     plain_log_ticks,
-    set_title,
 )
 from utils.run import EpochMetrics
 
 BANDS = "lines: means over the seeds; bands: Student's 95 % intervals, for at least three seeds; thin lines: two seeds"
 MAX_EPOCH_RATIO = 5  # of the longest and the shortest training on an axis that is not logarithmic
 MIN_LOG_RATIO = 5  # of the largest and the smallest error
-POINTS_INCHES = 3.6  # width beside the labels
-SEEDS_BELOW = 0.24  # rows from the mean of a group to its seeds
-LABEL_LENGTH = 50  # characters of a line of a group's label beside its points
+SEEDS_BELOW, LABEL_ABOVE = 0.2, 0.2  # rows from the mean of a group to its seeds, and to its label
+LABEL_LENGTH = int(PANEL_INCHES / LABEL_CHARACTER_INCHES) - 4  # characters of a line of a group's label
 
 
 def curve_pictures(groups: Sequence[RunGroup], prefix: str = "") -> Columns:
@@ -111,7 +107,8 @@ def _values(group: RunGroup, value_of: Callable[[EpochMetrics], float]) -> Float
 
 @figure_style()
 def accuracy_figure(groups: Sequence[RunGroup]) -> Figure:
-    """A row per group: the mean test error, the interval of groups with enough seeds, and each seed in grey."""
+    """A row per group below its label: the mean test error, the interval of groups with enough seeds, and each seed in
+    grey."""
     shown = groups[:MAX_ROWS]
     first = shown[0]
     intervals = [group.interval("test_accuracy") for group in shown]
@@ -119,12 +116,9 @@ def accuracy_figure(groups: Sequence[RunGroup]) -> Figure:
     if len(groups) > 1:
         title += ", the group with the best validation accuracy"
     names = [wrapped(group.label, LABEL_LENGTH) for group in shown]
-    name_inches = LABEL_CHARACTER_INCHES * max(len(line) for name in names for line in name.split("\n"))
-    width = max(PANEL_INCHES, min(PAGE_INCHES, name_inches + POINTS_INCHES))
-    height = title_inches(title, width) + ROW_INCHES * len(shown) + 3 * LINE_INCHES
-    figure = Figure(figsize=(width, height), layout="constrained")
-    set_title(figure, title)
-    axes = figure.add_subplot()
+    num_lines = 1 + max(name.count("\n") for name in names)
+    height = (ROW_INCHES + LINE_INCHES * (num_lines - 0.5)) * len(shown) + 3 * LINE_INCHES
+    figure, axes = panel(title, height=height)
     errors = [1 - np.array(group.values("test_accuracy")) for group in shown]
     for row, values in enumerate(errors):
         if len(values) > 1:
@@ -133,6 +127,9 @@ def accuracy_figure(groups: Sequence[RunGroup]) -> Figure:
         [1 - getattr(it, end) if it.has_enough_seeds else np.nan for it in intervals] for end in ("high", "low")
     )
     interval_points(axes, names, [1 - it.value for it in intervals], lows, highs)
+    axes.set_yticks(np.arange(len(names)) - LABEL_ABOVE, names, ha="left", va="bottom")  # so that it fits a phone
+    axes.tick_params(axis="y", length=0, pad=-4)
+    axes.set_ylim(len(names) - 0.5, -0.8)
     every = np.concatenate(errors)
     if every.min() > 0 and every.max() / every.min() > MIN_LOG_RATIO:
         axes.set_xscale("log")

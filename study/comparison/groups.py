@@ -125,17 +125,18 @@ def group_differences(first: RunGroup, others: Sequence[RunGroup]) -> list[tuple
 
 
 def by_dataset(groups: Sequence[RunGroup]) -> dict[str, list[RunGroup]]:
-    """The groups of each data set: accuracies on different data sets cannot be compared."""
+    """The groups of each data set, that with the most groups first: accuracies on different data sets cannot be
+    compared."""
     parts: dict[str, list[RunGroup]] = {}
     for group in groups:
         parts.setdefault(group.recipe.dataset, []).append(group)
-    return parts
+    return dict(sorted(parts.items(), key=lambda part: -len(part[1])))
 
 
 # Tables.
 
-GROUP_HEADER = ["group", "seeds", "parameters", "validation", "test", "best test", "train s", "images/s"]
-RUN_HEADER = ["run", "recipe", "data set", "seed", "epochs", "validation", "test", "train s", "state"]
+GROUP_HEADER = ["group", "seeds", "parameters", "validation", "test", "best test", "training, s", "images/s"]
+RUN_HEADER = ["run", "recipe", "data set", "seed", "epochs", "validation", "test", "training, s", "state"]
 LEFT_ALIGNED = {"group", "run", "recipe", "data set", "state", "property", "network"}
 
 

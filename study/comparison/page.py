@@ -19,7 +19,8 @@ from study.comparison.groups import (
     group_rows,
     run_rows,
 )
-from utils.document import Block, Chart, Document, Facts, Link, Section, Table, Text
+from study.figures import wrapped
+from utils.document import Block, Chart, Columns, Document, Facts, Link, Section, Table, Text
 from utils.errors import UserError
 from utils.figures import COLORS
 from utils.files import output_folder
@@ -27,6 +28,7 @@ from utils.navigation import OVERVIEW
 from utils.run import Run
 
 SMALLEST_ERROR = 1e-5  # a logarithmic axis cannot show 0
+LEGEND_LENGTH = 44  # characters of a line of the legend, which fits a phone
 MAX_DENSE_RATIO = 5  # of the largest and the smallest value on an axis with many ticks
 DIFFERENCES = (
     "Differences of the mean test accuracy with 95 % confidence intervals for other seeds and other writers. A star "
@@ -46,8 +48,9 @@ def comparison_document(
     for dataset, members in parts.items():
         heading = "Groups" if len(parts) == 1 else f"Data set {dataset}"
         table = Table(GROUP_HEADER, group_rows(members), sortable=True)
-        figures: list[Block] = [runs_chart(members), accuracy_picture(members), curve_pictures(members)]
-        blocks.append(Section(heading, [table, *difference_blocks(members), *figures]))
+        are_several = sum(len(group.runs) for group in members) > 1
+        errors = [Columns([runs_chart(members), accuracy_picture(members)])] if are_several else []
+        blocks.append(Section(heading, [table, *difference_blocks(members), *errors, curve_pictures(members)]))
     if pair_blocks:
         blocks.append(Section("Comparison on the same test images", pair_blocks))
     rows = [[_linked(name, file), *cells] for name, *cells in run_rows(runs)]
@@ -89,6 +92,7 @@ def runs_chart(groups: Sequence[RunGroup]) -> Chart:
         {
             "run": run.name,
             "group": group.label,
+            "label": wrapped(group.label, LEGEND_LENGTH),
             "seed": run.recipe.seed,
             "parameters": group.num_parameters,
             "epochs": run.summary.num_epochs_run,
@@ -101,9 +105,9 @@ def runs_chart(groups: Sequence[RunGroup]) -> Chart:
         for run in group.runs
     ]
     is_colored = 1 < len(groups) <= len(COLORS)
-    names = [group.label for group in groups]
+    names = [wrapped(group.label, LEGEND_LENGTH) for group in groups]
     legend = alt.Legend(orient="bottom", columns=1, title=None, symbolOpacity=1)
-    color = alt.Color("group:N", scale=alt.Scale(domain=names, range=COLORS[: len(names)]), legend=legend)
+    color = alt.Color("label:N", scale=alt.Scale(domain=names, range=COLORS[: len(names)]), legend=legend)
     chart = (
         alt.Chart(alt.Data(values=rows))
         .mark_circle(size=110, opacity=0.8)

@@ -97,7 +97,7 @@ EVERY_BLOCK = [
     Code("x = 1", "1"),
     Markdown("some `code`"),
     digit_map(["no. 1"]),
-    Gallery("page.html", ["a.png"]),
+    Gallery("page.html", {"a.png": "a"}),
     Link("link", "page.html"),
 ]
 
@@ -129,7 +129,7 @@ def test_text_is_escaped_in_every_block():
         Table([HOSTILE], [[HOSTILE], [Link(HOSTILE, HOSTILE)]]),
         Picture(b"png", HOSTILE),
         Link(HOSTILE, HOSTILE),
-        Gallery(HOSTILE, [f"{HOSTILE}.png"]),
+        Gallery(HOSTILE, {f"{HOSTILE}.png": HOSTILE}),
         Code(HOSTILE, HOSTILE),
         Markdown(HOSTILE),
         digit_map([HOSTILE]),
@@ -254,6 +254,9 @@ def test_numbers_are_aligned_on_the_right():
     assert Table(["first", "number", "text", "empty"], rows).column_classes == ["", "number", "", ""]
     assert Table(["a", "b"], [["x", LONG]]).column_classes == ["", "long"]
     assert Table(["a", "b"], []).column_classes == ["", ""]
+    rows = [["x", "99.5% (99.1% to 99.7%)", "1.5 to 2.5"]]
+    page = body_of(Document("t", [Table(["a", "b", "c"], rows)]))
+    assert "99.5% (99.1%\u00a0to\u00a099.7%)" in page and "1.5 to\u00a02.5" in page
 
 
 def test_figures_are_svg_and_digits_png(tmp_path):
@@ -377,14 +380,14 @@ def test_sliders_show_the_accuracy_on_moved_digits(opened):
     def accuracies():
         return page.locator(".bars .value").all_inner_texts()
 
-    assert accuracies() == ["23.5 %", "76.5 %"]  # the centres of the shift maps
+    assert accuracies() == ["23.5%", "76.5%"]  # the centres of the shift maps
     page.get_by_label("shift to the right").fill("1")
     page.get_by_label("shift up").fill("1")
-    assert accuracies() == ["11.8 %", "64.7 %"]  # the first row, the last column
+    assert accuracies() == ["11.8%", "64.7%"]  # the first row, the last column
     page.get_by_label("scale").fill("1.5")
-    assert accuracies() == ["50.0 %"] * 2 and page.get_by_label("shift up").input_value() == "0"
+    assert accuracies() == ["50.0%"] * 2 and page.get_by_label("shift up").input_value() == "0"
     page.get_by_role("button", name="Reset").click()
-    assert accuracies() == ["23.5 %", "76.5 %"]
+    assert accuracies() == ["23.5%", "76.5%"]
 
 
 @pytest.mark.browser

@@ -10,6 +10,7 @@ from utils.figures import (
     MAX_PICTURE_BYTES,
     as_png,
     digit_grid_figure,
+    even_lines,
     filters_figure,
     predictions_figure,
     terminal_picture,
@@ -56,6 +57,15 @@ def test_a_mistake_is_shown_with_its_index(few_digits):
     texts = predictions_figure(predictions, mistakes, few_digits).axes[0].texts
     expected = [f"no. {index}\n{few_digits.labels[index]} ≠ 3, 23%" for index in mistakes]
     assert [text.get_text() for text in texts] == expected
+
+
+def test_the_lines_of_a_title_are_about_equally_long_and_units_stay_beside_numbers():
+    title = "mnist/train: 99% of the images are centred within 1.32 px"
+    assert even_lines(title, 53) == ["mnist/train: 99% of the images", "are centred within 1.32 px"]
+    label = "fast_conv, rotation degrees 0, translation pixels 0"
+    assert even_lines(label, 50) == ["fast_conv, rotation degrees 0,", "translation pixels 0"]
+    assert even_lines(title, 80) == [title] and even_lines("", 10) == []
+    assert max(map(len, even_lines("C(8,5)-P2-C(16,3)", 5))) <= 5
 
 
 @pytest.mark.parametrize("count", [1, 3, 8, 13])

@@ -4,7 +4,7 @@ import re
 
 from matplotlib.figure import Figure
 
-from utils.document import Document, Text, picture_of
+from utils.document import Columns, Document, Section, Text, picture_of
 from utils.navigation import OVERVIEW
 from utils.run_pages import write_run_page
 
@@ -24,7 +24,17 @@ def test_a_page_of_a_run_updates_the_overview(tmp_path, capsys):
     (run / "loss.svg").write_bytes(pictures[0].content)
     write_run_page(run / "attribution-7" / "attribution.html", "attribution", pictures)
     overview = (run / OVERVIEW).read_text()
+    assert "<figcaption>Second</figcaption>" in overview and "<figcaption>Loss</figcaption>" in overview
     assert overview.count("<img") == 5 and 'href="report.html"' in overview and 'src="loss.svg"' in overview
+
+
+def test_a_picture_alone_under_a_heading_has_its_name_in_the_overview(tmp_path):
+    one, two, three = (picture_of(Figure(figsize=(1, 1)), name, name) for name in ("one", "two_a", "three_b"))
+    sections = [Section("The <first>", [one]), Section("The others", [Columns([two, three])])]
+    write_run_page(tmp_path / "run" / "features-a" / "features.html", "Features", sections)
+    overview = (tmp_path / "run" / OVERVIEW).read_text()
+    for caption in ("The &lt;first&gt;", "Two a", "Three b"):
+        assert f"<figcaption>{caption}</figcaption>" in overview
 
 
 def links_of(page):

@@ -13,6 +13,17 @@ if (button) {
 }
 prefersDark.addEventListener("change", showTheme);
 showTheme();
+// Commands: a line ends between words only, and the next one is indented.
+const piece = (name, ...content) => {
+  const span = document.createElement("span");
+  span.className = name;
+  span.append(...content);
+  return span;
+};
+for (const box of document.querySelectorAll("pre.commands")) {
+  const lines = box.textContent.split("\n").map(line => line.split(" ").flatMap(word => [" ", piece("word", word)]).slice(1));
+  box.replaceChildren(...lines.map(words => piece("line", ...words)));
+}
 // A box whose content is wider than the box says so, and can be scrolled by keyboard.
 const markWide = box => {
   const isWide = box.scrollWidth > box.clientWidth + 1;

@@ -24,7 +24,7 @@ for (const box of document.querySelectorAll(".sliders")) {
     accuracies[moved]().forEach((accuracy, place) => {
       const row = box.querySelectorAll(".bars > div")[place];
       row.querySelector(".bar").style.setProperty("--share", accuracy);
-      row.querySelector(".value").textContent = `${(100 * accuracy).toFixed(1)} %`;
+      row.querySelector(".value").textContent = `${(100 * accuracy).toFixed(1)}%`;
     });
   };
   for (const slider of Object.values(sliders)) slider.addEventListener("input", () => show(slider.name));

@@ -27,6 +27,7 @@ from study.comparison.groups import (
 from trainers.recipes import recipe_label
 from utils.data import load_dataset
 from utils.errors import UserError
+from utils.figures import MAX_PICTURE_BYTES
 from utils.predictions import Predictions
 from utils.recipe import Recipe
 from utils.run import Run
@@ -340,6 +341,7 @@ def test_data_sets_are_kept_apart(home, capsys):
     assert "data set digits\ngroup" in printed and "data set mnist\ngroup" in printed
     page = (home / "out" / "comparison.html").read_text()
     assert "Data set digits" in page and "Data set mnist" in page
+    assert "Each point is a run" not in page  # nothing to compare in a chart of one run
     with pytest.raises(UserError, match="different data sets"):
         compare(runs, home / "out", named=True)
 
@@ -348,6 +350,10 @@ def test_a_hundred_runs_are_compared(home, capsys):
     runs = [make_run(f"r{n}", with_changes(batch_size=10 + n // 5, seed=n % 5)) for n in range(100)]
     compare(runs, home / "out", named=True)
     assert len(capsys.readouterr().out.splitlines()) == 22  # header, 20 groups, files
+    (page,) = (home / "out").glob("*.html")
+    assert page.stat().st_size <= 5_000_000
+    pictures = re.findall(r'src="data:image/[^;]+;base64,([^"]+)"', page.read_text())
+    assert pictures and max(map(len, pictures)) * 3 / 4 <= MAX_PICTURE_BYTES
 
 
 def test_named_runs_that_cannot_be_compared_are_refused(home):
