@@ -21,7 +21,7 @@ class PredictOptions:
     For a digit of a data set, prints the probability of each class. For pictures (photographed, scanned or drawn),
     prints a line per picture, and writes predictions.csv and a sheet that shows the digit found in each picture.
     A picture that is not like a digit, such as a letter, gets a warning: it is less similar to the training digits than
-    95 % of the validation digits are. For this, the first time prepares the training digits, for some seconds.
+    95 % of the validation digits are. A run's first check takes some seconds.
 
     Examples:
       mnist predict 947 --display             the newest finished run

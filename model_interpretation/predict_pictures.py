@@ -160,7 +160,7 @@ def sheet_figure(
         separator = ": " if len(result.predicted) <= 3 else "\n"
         prediction = f"{elided(result.predicted)}{separator}{result.confidence:.0%}"
         if result.out_of_distribution:
-            prediction += f"\nnot like a {subject}"
+            prediction += "\nno digit?" if subject == "digit" else "\nno class?"
         captions += [printable(picture.file.stem), prediction]
     title = f"{run_name}: each picture, then the digit found in it with its prediction"
     if len(pictures) > MAX_SHOWN:
