@@ -125,13 +125,13 @@ class ScorecardOptions:
     """Measure what models can do beyond the test set.
 
     Metrics of calibration, selective prediction, other data sets, spatial, corruption and adversarial robustness, and
-    out-of-distribution detection, each with its 95 % confidence interval and the number of images. A full scorecard
-    takes a minute or more per run, prints a table and writes a page into study/output/scorecards/. Results are cached
-    by the weights, so a second call only reads them.
+    out-of-distribution detection, each with its 95 % confidence interval and the number of images. Prints a table and
+    writes a page into study/output/scorecards/. A full scorecard takes minutes per run, most of them for the robust
+    accuracy under a strong attack. Results are cached by the weights, so a second call only reads them.
 
     Examples:
       mnist scorecard                                        the newest finished run
-      mnist scorecard RUN1 RUN2 --device cpu
+      mnist scorecard RUN1 RUN2 --no-strong-attack           without the slowest part
       mnist scorecard RUN --metrics rotation_40 corruptions_mean
       mnist scorecard --list                                 all metrics with their ids
     """
@@ -139,6 +139,8 @@ class ScorecardOptions:
     runs: SeveralRuns = ()
     metrics: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="ID ...")] = None
     """Ids of the metrics to measure; by default the full scorecard."""
+    no_strong_attack: bool = False
+    """Leave out the robust accuracy under APGD and what is computed from it."""
     device: Device = "auto"
     list_metrics: Annotated[bool, tyro.conf.arg(name="list")] = False
     """List all metrics with their ids, and measure nothing."""
@@ -147,7 +149,7 @@ class ScorecardOptions:
 def scorecard(options: ScorecardOptions) -> str:
     runs = [] if options.list_metrics else chosen_runs(options.runs)
 
-    from study.scorecard import FULL, print_scorecards
+    from study.scorecard import FULL, WITHOUT_STRONG_ATTACK, print_scorecards
     from study.scorecard.scorecards import metrics_table
 
     if options.list_metrics:
@@ -155,7 +157,10 @@ def scorecard(options: ScorecardOptions) -> str:
         return f"scorecard --metrics {FULL[0]}"
     if options.metrics == ():
         raise UserError(f"--metrics without an id: expected some of\n{', '.join(FULL)}")
-    print_scorecards(runs, options.metrics or FULL, options.device)
+    if options.metrics and options.no_strong_attack:
+        raise UserError("--metrics and --no-strong-attack: expected one of them")
+    metrics = options.metrics or (WITHOUT_STRONG_ATTACK if options.no_strong_attack else FULL)
+    print_scorecards(runs, metrics, options.device)
     return f"scorecard {named(*runs)}" if options.metrics else "report"
 
 

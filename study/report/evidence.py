@@ -11,7 +11,15 @@ import numpy as np
 from study.ablation import AblationResults, largest_ablation
 from study.comparison.groups import RunGroup, group_runs, interval_text
 from study.label_errors import read_label_errors
-from study.scorecard import BRIEF, CURVES, FULL, MetricResult, Scorecard, cached_scorecards, finished_mnist_runs
+from study.scorecard import (
+    BRIEF,
+    CURVES_WITHOUT_STRONG_ATTACK,
+    FULL,
+    MetricResult,
+    Scorecard,
+    cached_scorecards,
+    finished_mnist_runs,
+)
 from trainers.recipes import recipe_label
 from utils.errors import UserError
 from utils.files import output_folder, shown
@@ -74,8 +82,8 @@ class Network:
 
     @property
     def has_curves(self) -> bool:
-        """Whether all seeds have all curves, which the figures need."""
-        return all(set(CURVES) <= set(card.curves) for card in self.cards)
+        """Whether all seeds have the curves that the figures need; those of the strong attack may be missing."""
+        return all(set(CURVES_WITHOUT_STRONG_ATTACK) <= set(card.curves) for card in self.cards)
 
     @property
     def scorecard_command(self) -> str:

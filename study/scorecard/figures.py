@@ -25,7 +25,7 @@ from study.scorecard import conditions, corruptions, other_datasets, spatial
 from study.scorecard.adversarial import NORM_LABELS
 from study.scorecard.cache import Scorecard
 from study.scorecard.ood import MEANS, OOD_IMAGES, SCORE_LABELS
-from study.scorecard.registry import CURVES, METRICS
+from study.scorecard.registry import METRICS
 from utils.document import Block, Columns, Picture, picture_of
 from utils.figures import (
     COLORS,
@@ -47,7 +47,8 @@ MAX_MAP_COLUMNS = 4
 MIN_IN_BIN = 10  # digits: the accuracy of fewer is too noisy
 ENOUGH = 0.95  # accuracy of the contour of shift maps and of the titles
 SHOWN_COVERAGE = 0.95
-ATTACK_NAMES = {"robust": "APGD, the strongest", "pgd": "PGD", "fgsm": "FGSM"}  # by the first part of a curve's id
+# By the first part of a curve's id, the strongest first.
+ATTACK_NAMES = {"robust": "APGD, the strongest", "pgd": "PGD", "fgsm": "FGSM"}
 BANDS = "; bands: Student's 95 % intervals over the seeds, for at least three seeds"
 CAPTIONS = {
     "shift_maps": f"Accuracy with all digits shifted, by the shift in pixels, {ENOUGH:.0%} or more inside the line",
@@ -91,7 +92,8 @@ def scorecard_blocks(series: Series, prefix: str = "", note: str = "") -> list[B
 
 
 def scorecard_figures(series: Series) -> dict[str, Figure]:
-    """All figures by name, a key of CAPTIONS. The scorecards need all curves. Figures show what was measured."""
+    """All figures by name, a key of CAPTIONS. The scorecards need all curves but those of the strong attack. Figures
+    show what was measured."""
     curves = dict(list(series.items())[:MAX_CURVES])
     adapted = _ids_of_group(corruptions.ADAPTED)
     has_adapted = len(series) > 1 and any(
@@ -156,7 +158,7 @@ def shift_maps_figure(series: Series) -> Figure:
     columns = min(MAX_MAP_COLUMNS, len(series))
     rows = -(-len(series) // columns)
     width = max(PANEL_INCHES, 1.0 + 2.1 * columns)
-    side = PANEL_INCHES - 1.2 if len(series) == 1 else 2.1
+    side = PANEL_INCHES - 1.5 if len(series) == 1 else 1.9
     labels = {label: wrapped(label, 26, 3) if len(series) > 1 else "" for label in maps}
     num_lines = max(label.count("\n") + 1 for label in labels.values()) if len(series) > 1 else 0
     height = title_inches(title, width) + rows * (side + num_lines * LINE_INCHES) + 0.5
@@ -290,9 +292,12 @@ def curve_figure(series: Series, curve: str, x: str, x_label: str, neutral: floa
 
 @figure_style()
 def attack_figure(series: Series, norm: str) -> Figure:
-    """Accuracy over the radius in this norm: under all attacks on a single network, the strongest on several."""
-    attacks = {id_.split("_")[0]: id_ for id_ in CURVES if f"_{norm}_" in id_}
-    strongest = next(iter(attacks.values()))
+    """Accuracy over the radius in this norm: under all attacks on a single network, the strongest on several. Attacks
+    that some scorecard lacks are left out."""
+    cards = [card for cards_of_series in series.values() for card in cards_of_series]
+    curve_ids = {name: f"{name}_{norm}_curve" for name in ATTACK_NAMES}
+    attacks = {name: id_ for name, id_ in curve_ids.items() if all(id_ in card.curves for card in cards)}
+    name, strongest = next(iter(attacks.items()))
     half = {label: _radius_of_half(cards, strongest) for label, cards in series.items()}
     reached = {label: radius for label, radius in half.items() if not math.isnan(radius)}
     if len(reached) < len(series):
@@ -306,11 +311,10 @@ def attack_figure(series: Series, norm: str) -> Figure:
             f"half of the digits are fooled at a radius from {half[weakest]:.2g} ({weakest}) to {half[toughest]:.2g} "
             f"({toughest})"
         )
-    title = f"{NORM_LABELS[norm]}: {title}"
+    title = f"{ATTACK_NAMES[name].split(',')[0]}, {NORM_LABELS[norm]}: {title}"
     if len(series) == 1:
-        cards = next(iter(series.values()))
-        lines: Series = {ATTACK_NAMES.get(name, name): cards for name in attacks}
-        curves = {ATTACK_NAMES.get(name, name): id_ for name, id_ in attacks.items()}
+        lines: Series = {ATTACK_NAMES[attack]: cards for attack in attacks}
+        curves = {ATTACK_NAMES[attack]: id_ for attack, id_ in attacks.items()}
     else:
         lines, curves = series, dict.fromkeys(series, strongest)
     figure, axes = panel(title, list(lines))

@@ -43,6 +43,9 @@ BRIEF = (
 )
 # Everything but the metrics that only exist for the brief scorecard.
 FULL = tuple(id_ for id_ in METRICS if not id_.endswith("_1000"))
+_STRONG = ("robust_", "gradient_masking")  # beginnings of the ids of metrics and curves by the strong attack
+WITHOUT_STRONG_ATTACK = tuple(id_ for id_ in FULL if not id_.startswith(_STRONG))
+CURVES_WITHOUT_STRONG_ATTACK = tuple(id_ for id_ in CURVES if not id_.startswith(_STRONG))
 # The columns of TensorBoard's HParams page.
 MAIN = (
     "rotation_40",

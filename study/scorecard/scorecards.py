@@ -13,7 +13,15 @@ from study.scorecard.cache import Scorecard, ScorecardCache, cache_file, scoreca
 from study.scorecard.corruptions import ranks_of
 from study.scorecard.evaluator import Curve, Evaluator, Metric, MetricResult
 from study.scorecard.figures import scorecard_blocks
-from study.scorecard.registry import CURVES, FULL, MAIN, METRICS, get_metric
+from study.scorecard.registry import (
+    CURVES,
+    CURVES_WITHOUT_STRONG_ATTACK,
+    FULL,
+    MAIN,
+    METRICS,
+    WITHOUT_STRONG_ATTACK,
+    get_metric,
+)
 from utils.data.datasets import class_names, load_dataset
 from utils.data.splits import DIGIT_NAMES
 from utils.document import Block, Command, Document, Facts, Section, Sliders, Table, Text
@@ -26,6 +34,8 @@ from utils.track import track
 
 SUMMARY_METRICS = ("test_accuracy", "usps_accuracy", "shift_4px", "corruptions_mean", "spatial_worst_case")
 MAX_NETWORKS_WITH_SLIDERS = 10
+MAX_MISSING_NAMED = 3
+NOT_MEASURED = "Not measured"
 EXAMPLE_DIGIT = 1  # of the bundled digits, which are always there: the digit that moves with the sliders
 
 
@@ -49,14 +59,16 @@ def evaluate(
 
 
 def scorecard(run: Run, metrics: Sequence[str] = FULL, device: str = "auto") -> Scorecard:
-    """These metrics of the run; with all metrics of the full scorecard also the curves. Measures what the cache lacks.
+    """These metrics of the run. With all metrics of the full scorecard also the curves; without those of the strong
+    attack, the other curves. Measures what the cache lacks.
 
     The main metrics also become columns in TensorBoard. Raises UserError for an unknown metric id or device, and if the
     run is unfinished, damaged, or not of digits.
     """
     chosen: list[Metric | Curve] = [get_metric(metric_id) for metric_id in dict.fromkeys(metrics)]
-    if set(FULL) <= set(metrics):
-        chosen += CURVES.values()
+    if set(WITHOUT_STRONG_ATTACK) <= set(metrics):
+        curves = CURVES if set(FULL) <= set(metrics) else CURVES_WITHOUT_STRONG_ATTACK
+        chosen += [CURVES[id_] for id_ in curves]
     check_is_measurable(run)
     cache = ScorecardCache(cache_file(run))
     due = [item for item in chosen if cache.is_due(item)]
@@ -152,7 +164,7 @@ def scorecard_document(card: Scorecard) -> Document:
     for title, ids in _by_group(card.results).items():
         results = {id_: card.results[id_] for id_ in ids}
         rows = [[METRICS[id_].label, str(it), f"{it.n:,}", id_] for id_, it in results.items() if not it.missing]
-        missing = [Text(f"{METRICS[id_].label}: {it.missing}") for id_, it in results.items() if it.missing]
+        missing = [*map(Text, missing_texts({id_: it.missing for id_, it in results.items() if it.missing}))]
         table = [Table(["metric", "value (95 % interval)", "n", "id"], rows, sortable=True)] if rows else []
         blocks.append(Section(title, [*table, *missing]))
     blocks.append(Section("Command", [Command([f"mnist scorecard {card.run_name}"])]))
@@ -166,6 +178,19 @@ def scorecard_document(card: Scorecard) -> Document:
         "or of writers."
     )
     return Document("Scorecard", blocks, [Facts(facts), Text(text)], subject=f"Run {card.run_name}")
+
+
+def missing_texts(reasons: Mapping[str, str]) -> list[str]:
+    """A sentence per reason why metrics, by id, have no value. Many metrics of a group are counted."""
+    texts = []
+    for reason in dict.fromkeys(reasons.values()):
+        parts = []
+        for group, ids in _by_group([id_ for id_ in reasons if reasons[id_] == reason]).items():
+            labels = [METRICS[id_].label for id_ in ids]
+            are_many = len(labels) > MAX_MISSING_NAMED
+            parts.append(f"{len(labels)} metrics of '{group}'" if are_many else "; ".join(labels))
+        texts.append(f"{NOT_MEASURED}: {'; '.join(parts)}: {reason}.")
+    return texts
 
 
 def move_sliders(series: Mapping[str, Sequence[Scorecard]]) -> Sliders:

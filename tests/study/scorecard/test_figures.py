@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from study.figures import MAX_CURVES
-from study.scorecard import CURVES, FULL, METRICS, MetricResult, Scorecard
+from study.scorecard import (
+    CURVES,
+    CURVES_WITHOUT_STRONG_ATTACK,
+    FULL,
+    METRICS,
+    MetricResult,
+    Scorecard,
+)
 from study.scorecard.figures import CAPTIONS, scorecard_blocks, scorecard_figures
 from utils.document import Columns, Picture
 
@@ -80,8 +87,16 @@ def test_titles_state_the_finding():
         name: figure.get_suptitle().replace("\n", " ") for name, figure in scorecard_figures(made_series(2)).items()
     }
     assert titles["shift_maps"].startswith("95% accuracy or more for 841 of 841 shifts with fast_conv")
-    assert titles["attack_l2"].startswith("l2: half of the digits are fooled at a radius from 0.03")
+    assert titles["attack_l2"].startswith("APGD, l2: half of the digits are fooled at a radius from 0.03")
     assert titles["calibration"] == "Best calibrated: fast_conv, 1 of 3 bins outside the range of chance"
+
+
+def test_without_the_strong_attack_the_figure_shows_the_next_one():
+    series = made_series(2)
+    (card,) = series["fast_conv"]
+    without = replace(card, curves={id_: card.curves[id_] for id_ in CURVES_WITHOUT_STRONG_ATTACK})
+    figures = scorecard_figures({**series, "fast_conv": [without]})
+    assert figures["attack_linf"].get_suptitle().startswith("PGD, l-infinity: ")
 
 
 def test_curves_of_many_networks_say_that_they_show_the_first():
