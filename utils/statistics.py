@@ -271,8 +271,9 @@ def interval_over_seeds(values: Sequence[float], image_errors: Sequence[float], 
     """The interval of the mean of one value per seed, given the standard error of each from its images (NaN: unknown).
 
     All seeds have the same images, so the error from the images does not shrink with the number of seeds. Fractions
-    have their interval on the logit scale; for a mean of 0 or 1 it ends there. There is no interval if no error is
-    known.
+    have their interval on the logit scale. Where the error exceeds the mean or its distance from 1, as for a robust
+    accuracy near 0, the logit is far from linear: the interval is then on the scale of the fraction, cut at 0 and 1.
+    There is no interval if no error is known.
     """
     value, image_error = float(np.mean(values)), float(np.sqrt(np.mean(np.square(image_errors))))
     spread = float(np.var(values, ddof=1)) / len(values) if len(values) > 1 else math.nan
@@ -282,10 +283,11 @@ def interval_over_seeds(values: Sequence[float], image_errors: Sequence[float], 
     interval = Interval(value, math.nan, math.nan, len(values), math.sqrt(spread), image_error)
     if not parts:
         return interval
-    if is_fraction and 0 < value < 1:
-        low, high = logit_t_interval(value, math.sqrt(variance), df)
+    error = math.sqrt(variance)
+    if is_fraction and error < value * (1 - value):
+        low, high = logit_t_interval(value, error, df)
     else:
-        margin, _ = _student(value, math.sqrt(variance), df)
+        margin, _ = _student(value, error, df)
         low, high = value - margin, value + margin
         if is_fraction:
             low, high = max(0.0, low), min(1.0, high)

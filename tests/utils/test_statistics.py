@@ -285,6 +285,8 @@ def test_an_interval_over_seeds_adds_the_error_from_the_images():
     assert not single.has_enough_seeds and math.isnan(single.seed_error) and single.low < 0.98 < single.high
     assert math.isnan(interval_over_seeds([0.98], [math.nan]).low)
     assert interval_over_seeds([0.0] * 5, [0.01] * 5).low == 0 < interval_over_seeds([0.0] * 5, [0.01] * 5).high
+    one_survivor = interval_over_seeds([0, 0, 0, 0, 0.001], [0.0015] * 4 + [0.001])
+    assert one_survivor.low == 0 and 0.002 < one_survivor.high < 0.006  # 1 of 5,000; none of 1,000 is at most 0.0037
 
 
 def test_the_spread_of_writers_is_found_and_absent_if_they_are_alike():
