@@ -8,8 +8,8 @@ import numpy as np
 from study.report.answer import Accuracies, headline_table, measured_conditions
 from study.report.evidence import DAGGER, Evidence, Network
 from study.scorecard import METRICS
+from utils.document import Table
 
-MAIN_RECIPE = "fast_conv"  # the network of the article if the report has it, else the best one by validation
 THRESHOLD = 0.95  # the accuracy below which a condition is counted
 NUM_HARDEST = 24
 # Curve of the scorecard -> the slider that it belongs to, and its values along the slider.
@@ -17,10 +17,13 @@ CURVES = {"rotation_curve": ("angle", "degrees"), "scale_curve": ("scale", "scal
 CURVE_DIGITS = 4
 
 
-def article_values(evidence: Evidence) -> dict[str, Any]:
-    """The values of the article's template: texts with numbers, tables, and curves for the figures."""
+def article_values(evidence: Evidence, recipe: str) -> dict[str, Any]:
+    """The values of the article's template: texts with numbers, tables, and curves for the figures.
+
+    The article is about the recipe with this label if the report has it, else about the best one by validation.
+    """
     networks = evidence.networks
-    main = next((network for network in networks if network.label == MAIN_RECIPE), networks[0])
+    main = next((network for network in networks if network.label == recipe), networks[0])
     conditions = measured_conditions(networks) or measured_conditions([main])
     shared = [network for network in networks if set(conditions) <= set(measured_conditions([network]))]
     helped = min(shared, key=lambda network: _num_failed(network, conditions), default=main)
@@ -38,7 +41,7 @@ def article_values(evidence: Evidence) -> dict[str, Any]:
         "conditions": _condition_rows(main, helped, conditions),
         "accuracy": {name: _mean_text(main, name) for name in METRICS if main.values(name)},
         "accuracy_helped": {name: _mean_text(helped, name) for name in METRICS if helped.values(name)},
-        "table": {"header": header, "rows": rows},
+        "table": Table(header, rows),
         "dagger": DAGGER,
         "inspection": _inspection(evidence.inspection),
         "label_errors": evidence.label_errors,
@@ -96,7 +99,8 @@ def _inspection(values: dict[str, Any] | None) -> dict[str, str] | None:
 
 def _curves(networks: Sequence[Network]) -> dict[str, Any]:
     """The measured curves, the means over the seeds, of the networks that have all of them."""
-    measured = [network for network in networks if network.has_curves]
+    needed = {*CURVES, "shift_map"}
+    measured = [network for network in networks if all(needed <= set(card.curves) for card in network.cards)]
     curves: dict[str, Any] = {}
     for name, (slider, x) in CURVES.items():
         lines = [

@@ -30,7 +30,7 @@ from utils.run import Run
 
 PAGE = Path(__file__).parent / "page"
 DRAWING = Path(model_interpretation.draw_app.__file__).parent / "page" / "drawing.js"  # of `mnist draw`
-COMMON = ("early.js", "style.css", "page.js")  # of all pages of the platform
+COMMON = ("early.js", "style.css", "page.js", "table.js")  # of all pages of the platform
 MARK = "site.json"  # what the folder is, written first
 REPORT = "report.json"
 RECIPES = ("fast_conv", "robust_conv")  # the networks that visitors see side by side
@@ -120,7 +120,7 @@ def _write_networks(runs: Sequence[Run], folder: Path) -> list[dict[str, Any]]:
 
 
 def _write_pages(folder: Path, networks: list[dict[str, Any]], evidence: Evidence | None) -> None:
-    values = article_values(evidence) if evidence else {}
+    values = article_values(evidence, networks[0]["label"]) if evidence else {}
     data = {
         "networks": networks,
         "digits": _digits(values.get("hardest", [])),

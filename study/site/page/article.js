@@ -4,9 +4,11 @@ import { Network, softmax } from "./network.js";
 import { SLIDERS, changed } from "./transformations.js";
 import { FeatureMaps, Prediction, Sliders, bytesOf, digitCanvas, element, inNextFrame, percent, pixelsOf, showDigit } from "./views.js";
 
+const MAX_MAPS = 24; // of each layer; the drawing page shows more
 const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent), hardest = JSON.parse($("hardest-data").textContent);
-const digits = data.digits, networks = [], maps = new FeatureMaps($("maps"));
+const digits = data.digits, networks = [], maps = new FeatureMaps($("maps"), MAX_MAPS);
+$("break").disabled = true;
 let chosen = digits.find((digit) => digit.label === 7) ?? digits[0];
 
 const sliders = new Sliders($("sliders"), () => update());
@@ -34,6 +36,7 @@ const update = inNextFrame(async () => {
 
 function choose(digit) {
   chosen = digit;
+  $("broken").textContent = "";
   for (const button of document.querySelectorAll("[data-digit]")) {
     button.setAttribute("aria-pressed", Number(button.dataset.digit) === digit.index);
   }
@@ -61,12 +64,36 @@ for (const hard of hardest) {
   });
   $("hardest").append(element("figure", {}, button, element("figcaption", { textContent: `${text}${hard.contested ? ", label rejected" : ""}` })));
 }
-for (const button of $("tries").querySelectorAll("button")) {
-  button.addEventListener("click", () => {
-    sliders.set(Object.fromEntries(Object.entries(button.dataset).map(([name, value]) => [name, Number(value)])));
-    update();
-  });
+
+// The smallest move of the digit that the first network misreads: shifts by up to 6 px with rotations by up to 30 degrees.
+
+const MOVES = [];
+for (let right = -6; right <= 6; right++) {
+  for (let down = -6; down <= 6; down++) {
+    for (let angle = -30; angle <= 30; angle += 10) MOVES.push({ right, down, angle, size: Math.hypot(right, down) + Math.abs(angle) / 10 });
+  }
 }
+MOVES.sort((one, other) => one.size - other.size);
+
+async function breakIt() {
+  const [network] = networks, digit = chosen, pixels = pixelsOf(bytesOf(digit.pixels));
+  for (const { right, down, angle } of MOVES) {
+    const logits = await network.logits(changed(pixels, { right, down, angle })), best = logits.indexOf(Math.max(...logits));
+    if (network.classes[best] === String(digit.label)) continue;
+    sliders.set({ right, down, angle });
+    update();
+    const parts = [right && `${Math.abs(right)} px ${right > 0 ? "right" : "left"}`, down && `${Math.abs(down)} px ${down > 0 ? "down" : "up"}`,
+      angle && `turned by ${Math.abs(angle)}° to the ${angle > 0 ? "left" : "right"}`].filter(Boolean);
+    return `${parts.length ? parts.join(", ") : "not moved at all"}: ${data.networks[0].label} reads ${network.classes[best]}. You still read ${digit.label}.`;
+  }
+  return "No move by up to 6 px and 30 degrees breaks this one. Try dirt or blur.";
+}
+
+$("break").addEventListener("click", async () => {
+  $("break").disabled = true;
+  $("broken").textContent = await breakIt();
+  $("break").disabled = false;
+});
 
 // What was measured for a change: where only one kind of slider has moved, and the value was measured.
 
@@ -109,7 +136,7 @@ function addChart(slider, caption, axis) {
   const drawn = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": caption });
   for (const level of [0, 0.25, 0.5, 0.75, 1]) {
     drawn.append(svg("line", { class: "axis", x1: LEFT, x2: WIDTH - RIGHT, y1: y(level), y2: y(level) }),
-      svg("text", { x: LEFT - 6, y: y(level) + 4, "text-anchor": "end" }, `${100 * level} %`));
+      svg("text", { x: LEFT - 6, y: y(level) + 4, "text-anchor": "end" }, `${100 * level}%`));
   }
   for (const value of [low, (low + high) / 2, high]) {
     drawn.append(svg("text", { x: x(value), y: HEIGHT - BOTTOM + 18, "text-anchor": value === low ? "start" : value === high ? "end" : "middle" },
@@ -136,7 +163,7 @@ function addShiftMap() {
     const side = map.length, canvas = element("canvas", { width: side, height: side, className: "shift-map", role: "img",
       aria: { label: `Accuracy of ${label} for each shift` } });
     const context = canvas.getContext("2d");
-    const caption = element("figcaption", { textContent: `${label}: accuracy for each shift by up to 14 px, black 0 %, white 100 %; the orange point is your slider` });
+    const caption = element("figcaption", { textContent: `${label}: accuracy for each shift by up to 14 px, black 0%, white 100%; the orange point is your slider` });
     $("charts").append(element("figure", {}, canvas, caption));
     charts.push((change) => {
       const image = new ImageData(side, side);
@@ -161,6 +188,7 @@ try {
     views[number].setNetwork(network);
     networks.push(network);
     if (number === 0) maps.setNetwork(network);
+    $("break").disabled = false;
     update();
   }
   $("loading").remove();

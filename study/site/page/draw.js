@@ -11,7 +11,9 @@ import { saveCard } from "./card.js";
 const $ = (id) => document.getElementById(id);
 const MAX_PHOTO_BYTES = 2 ** 26, MAX_PHOTO_PIXELS = 25e6;
 const data = JSON.parse($("data").textContent);
-const paper = $("paper"), drawing = new Drawing(paper), maps = new FeatureMaps($("maps"));
+const paper = $("paper");
+paper.getContext("2d", { willReadFrequently: true });
+const drawing = new Drawing(paper), maps = new FeatureMaps($("maps"));
 const slots = [0, 1].map((number) => ({ place: $(`prediction-${number}`), network: null, probabilities: null }));
 const networks = data.networks.map((entry) => ({ ...entry, network: null }));
 let example = null; // a test digit instead of the drawing

@@ -28,7 +28,7 @@ export function makeGame($, digits) {
     $("fool-result").classList.toggle("wrong", isFooled);
     $("fool-result").textContent = isFooled
       ? `Fooled with ${count}: ${label} reads ${network.classes[best]}, ${percent(probabilities[best])}.`
-      : `${count} changed: ${label} still reads ${network.classes[best]}, ${percent(probabilities[best])}.`;
+      : `${changed.size ? `${count} changed` : "Nothing changed yet"}: ${label} reads ${network.classes[best]}, ${percent(probabilities[best])}.`;
   });
   const toggle = (x, y) => {
     const place = y * SIDE + x;

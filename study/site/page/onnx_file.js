@@ -109,7 +109,8 @@ export class OnnxFile {
       if (node.kind in BEGINNINGS) {
         const sides = node.kind === "Conv" ? this.weight(node.inputs[1])?.sides : null;
         const size = sides ? ` ${sides.slice(2).join(" x ")}` : "";
-        layers.push({ node, name: node.layer, title: `${BEGINNINGS[node.kind]}${size}`, values: node.outputs[0] });
+        const weight = this.weights.has(node.inputs[1]) ? node.inputs[1] : "";
+        layers.push({ node, name: weight.endsWith(".weight") ? shortName(weight.slice(0, -7)) : node.layer, title: `${BEGINNINGS[node.kind]}${size}`, values: node.outputs[0] });
       } else if (layers.length && node.inputs.includes(layers.at(-1).values) && !["Reshape", "Flatten"].includes(node.kind)) {
         layers.at(-1).values = node.outputs[0];
         if (node.kind === "Relu") layers.at(-1).title += ", ReLU";
@@ -133,8 +134,10 @@ export class OnnxFile {
 // "conv1" of "['', 'layers', 'layers.conv1', 'conv2d']".
 function layerName(note) {
   const names = [...(note ?? "").matchAll(/'([^']*)'/g)].map((match) => match[1]);
-  return names.length > 1 ? names.at(-2).replace(/^layers\./, "") : "";
+  return names.length > 1 ? shortName(names.at(-2)) : "";
 }
+
+const shortName = (name) => name.replace(/^layers\./, "");
 
 function varint(value) {
   const bytes = [];

@@ -9,7 +9,7 @@ export const SLIDERS = {
   angle: { label: "turn left", low: -180, high: 180, step: 5, neutral: 0, unit: "°" },
   scale: { label: "size", low: 0.4, high: 1.6, step: 0.05, neutral: 1, unit: "×" },
   blur: { label: "blur", low: 0, high: 3, step: 0.1, neutral: 0, unit: " px" },
-  dirt: { label: "dirt", low: 0, high: 40, step: 1, neutral: 0, unit: " %" },
+  dirt: { label: "dirt", low: 0, high: 40, step: 1, neutral: 0, unit: "%" },
 };
 
 export const neutralChange = () => Object.fromEntries(Object.entries(SLIDERS).map(([name, { neutral }]) => [name, neutral]));

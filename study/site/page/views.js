@@ -12,7 +12,7 @@ export function element(kind, properties = {}, ...children) {
   return made;
 }
 
-export const percent = (fraction, digits = 1) => `${(100 * fraction).toFixed(digits)} %`;
+export const percent = (fraction, digits = 1) => `${(100 * fraction).toFixed(digits)}%`;
 
 // Bytes of a text in base64.
 export const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -133,12 +133,13 @@ export class Sliders {
   }
 }
 
-const CELL = 44, GAP = 3; // CSS pixels of a feature map, and between maps
-const MAX_MAPS = 96;
+const CELL = 44, VALUE = 14, GAP = 3; // CSS pixels of a feature map and of a single value, and between them
+const MAX_MAPS = 128;
 
 // The activations of a network as rows of feature maps, with the kernel and the input of one of them.
 export class FeatureMaps {
-  constructor(place) {
+  constructor(place, maxMaps = MAX_MAPS) {
+    this.maxMaps = maxMaps; // of each layer; single values need less room
     this.rows = element("div", { className: "layers" });
     this.detail = element("div", { className: "map-detail", aria: { live: "polite" } });
     place.append(this.rows, this.detail);
@@ -165,15 +166,15 @@ export class FeatureMaps {
       const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
       context.clearRect(0, 0, canvas.width, canvas.height);
       const { columns } = canvas, scale = canvas.scale;
-      for (let map = 0; map < Math.min(count, MAX_MAPS); map++) {
+      for (let map = 0; map < canvas.shown; map++) {
         const cell = picture(values.subarray(map * width * height, (map + 1) * width * height), width, height, largest);
-        const left = (map % columns) * (CELL + GAP), top = Math.floor(map / columns) * (canvas.cellHeight + GAP);
+        const side = canvas.cell, left = (map % columns) * (side + GAP), top = Math.floor(map / columns) * (side + GAP);
         context.imageSmoothingEnabled = false;
-        context.drawImage(cell, left * scale, top * scale, CELL * scale, canvas.cellHeight * scale);
+        context.drawImage(cell, left * scale, top * scale, side * scale, side * scale);
         if (this.chosen?.join() === `${number},${map}`) {
           context.strokeStyle = "#e69f00";
           context.lineWidth = 3;
-          context.strokeRect(left * scale + 1, top * scale + 1, CELL * scale - 2, canvas.cellHeight * scale - 2);
+          context.strokeRect(left * scale + 1, top * scale + 1, side * scale - 2, side * scale - 2);
         }
       }
     });
@@ -181,19 +182,20 @@ export class FeatureMaps {
   }
 
   #addRow({ layer, sides }, number) {
-    const [count, height, width] = sizes(sides), shown = Math.min(count, MAX_MAPS), isFlat = width * height === 1;
+    const [count, height, width] = sizes(sides), isFlat = width * height === 1, shown = Math.min(count, isFlat ? 4 * this.maxMaps : this.maxMaps);
     const name = layer.name ? `${layer.name}: ` : "", form = isFlat ? `${count} values` : `${count} maps of ${width} x ${height}`;
     const title = `${name}${layer.title}, ${form}${shown < count ? `, the first ${shown}` : ""}`;
     const canvas = element("canvas", { tabIndex: 0, role: "img", aria: { label: `${title}. The arrow keys choose a map` } });
     const room = Math.max(280, this.rows.clientWidth || 280);
-    canvas.cellHeight = isFlat ? 20 : CELL;
-    canvas.columns = Math.max(1, Math.min(shown, Math.floor((room + GAP) / (CELL + GAP))));
+    const cell = isFlat ? VALUE : CELL;
+    Object.assign(canvas, { cell, shown });
+    canvas.columns = Math.max(1, Math.min(shown, Math.floor((room + GAP) / (cell + GAP))));
     canvas.scale = Math.min(2, window.devicePixelRatio || 1);
-    const rows = Math.ceil(shown / canvas.columns), size = [canvas.columns * (CELL + GAP) - GAP, rows * (canvas.cellHeight + GAP) - GAP];
+    const rows = Math.ceil(shown / canvas.columns), size = [canvas.columns, rows].map((number) => number * (cell + GAP) - GAP);
     [canvas.width, canvas.height] = size.map((side) => side * canvas.scale);
     [canvas.style.width, canvas.style.height] = size.map((side) => `${side}px`);
     const mapAt = (event) => {
-      const column = Math.floor(event.offsetX / (CELL + GAP)), row = Math.floor(event.offsetY / (canvas.cellHeight + GAP));
+      const column = Math.floor(event.offsetX / (cell + GAP)), row = Math.floor(event.offsetY / (cell + GAP));
       const map = row * canvas.columns + column;
       return column >= 0 && column < canvas.columns && row >= 0 && map < shown ? map : null;
     };
