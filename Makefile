@@ -1,8 +1,9 @@
 # make run           trains and evaluates a network
 # make test          passes all tests
 # make soak          the long tests of reliability, of which make test runs short versions (docs/reliability.md)
+# make mutants       a hundred small errors in the code, each of which the tests nearest to it must notice
 # make lint          ruff and mypy
-# make docs          the documentation site in site/; make docs-serve shows it at http://127.0.0.1:8000
+# make docs          the documentation in site/docs/; make docs-serve shows it at http://127.0.0.1:8000
 #                    (DOCS_EXECUTE=true runs the notebooks first, which needs the data)
 # make wheel         dist/*.whl, with the time of the last commit on its files
 # make bench         measures the speed against other frameworks
@@ -16,7 +17,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet
 INSTALL_LOCKED := $(if $(CONSTRAINTS),$(PIP_INSTALL) --no-deps --require-hashes --requirement $(CONSTRAINTS))
 INSTALL := $(PIP_INSTALL) $(if $(CONSTRAINTS),--no-deps)
 
-.PHONY: run test soak lint docs docs-serve wheel bench constraints audit
+.PHONY: run test soak mutants lint docs docs-serve wheel bench constraints audit
 
 run: .venv/installed
 	$(BIN)/mnist quickstart
@@ -28,6 +29,9 @@ soak: .venv/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak.runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak.hostile
 	$(BIN)/python -m tests.soak.draw_server
+
+mutants: .venv/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak.mutants
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -16,6 +16,12 @@ def test_standardize_is_part_of_the_checkpoint():
     assert not list(layer.parameters())
 
 
+def test_pixels_are_standardised_with_mean_and_std_of_mnist():
+    pixels = torch.tensor([0.1307, 0.1307 + 0.3081]).view(2, 1, 1, 1).expand(2, 1, 28, 28)
+    standardised = build_model("linear").layers.standardize(pixels)
+    torch.testing.assert_close(standardised[:, 0, 0, 0], torch.tensor([0.0, 1.0]), atol=1e-5, rtol=0)
+
+
 def test_dropout_drops_its_fraction_and_preserves_the_mean():
     values = torch.ones(400, 1000, requires_grad=True)
     for p, share in ((0.5, 128 / 256), (0.1, 26 / 256), (0.995, 255 / 256)):
