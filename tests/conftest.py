@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 import mnist
 from utils.data.datasets import DATASETS, ImageSet, load_dataset
@@ -120,14 +121,21 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="session")
 def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """fast_conv after an epoch of 40,000 real digits, about 99.2 % accuracy; for tests that are marked real_mnist."""
+    """fast_conv after an epoch of 40,000 real digits, about 99.2 % accuracy; for tests that are marked real_mnist. The
+    processes of pytest-xdist share it; to be read only."""
     from trainers import train
 
     assert MIRROR is not None
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MNIST_STUDY_HOME", str(tmp_path_factory.mktemp("quick")))
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "quick"
+    folder.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch, FileLock(f"{folder}.lock"):
+        patch.setenv("MNIST_STUDY_HOME", str(folder))
         patch.setenv("MNIST_STUDY_MIRROR", MIRROR)
-        return train("fast_conv", run_name="quick", num_epochs=1, train_size=40_000)
+        run = Run(folder / "runs" / "quick")
+        if not run.is_finished:
+            run = train("fast_conv", run_name="quick", num_epochs=1, train_size=40_000)
+        return run
 
 
 @pytest.fixture(scope="session")

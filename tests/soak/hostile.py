@@ -2,6 +2,7 @@
 
 python -m tests.soak.hostile                    the long version, a part of make soak
 python -m tests.soak.hostile files 1000 [SEED]  one part: files, commands
+python -m tests.soak.hostile short              few of each, with another seed
 """
 
 import contextlib
@@ -47,6 +48,7 @@ ADVICE = re.compile(
     r"expected|Expected|choose|Choose|All options|All commands|mnist |did you mean|Try|Delete|[Dd]ownload|leave|set "
     r"|Set |give|Connect|create|put|needs|names|replace|Convert|Correct|unset|start the command|make"
 )
+SHORT = {"files": 80, "commands": 12}
 MANY_DIGITS = "9" * 5000
 TEXTS = [
     "\x1b[2J\x1b[31m",
@@ -62,8 +64,12 @@ Mutation = Callable[[random.Random, bytes], bytes]
 
 def main(arguments: list[str]) -> None:
     parts = {"files": (check_files, 1000), "commands": (check_commands, 600)}
-    chosen = {arguments[0]: int(arguments[1])} if arguments else {name: count for name, (_, count) in parts.items()}
+    chosen = {name: count for name, (_, count) in parts.items()}
     seed = int(arguments[2]) if arguments[2:] else 0
+    if arguments == ["short"]:
+        chosen, seed = SHORT, 1
+    elif arguments:
+        chosen = {arguments[0]: int(arguments[1])}
     torch.set_num_threads(1)
     for name, count in chosen.items():
         with tempfile.TemporaryDirectory(prefix="hostile-") as folder:

@@ -1,7 +1,8 @@
 """Faults while runs are trained, resumed, swept, imported and repaired: no run is lost, and every result is bit-equal.
+Seeds that are trained together and resumed alone are compared within rounding.
 
 python -m tests.soak.runs                 the long version, a part of make soak
-python -m tests.soak.runs kills 200       one part: kills, failures, power, resumes, signals, sync
+python -m tests.soak.runs kills 200       one part: kills, failures, power, resumes, signals, sync; or several
 """
 
 import contextlib
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,7 +58,8 @@ def main(arguments: list[str]) -> None:
         "signals": (signals, 6),
         "sync": (cost_of_synchronising, 3),
     }
-    counts = {arguments[0]: int(arguments[1])} if arguments else {name: count for name, (_, count) in parts.items()}
+    counts = dict(zip(arguments[::2], map(int, arguments[1::2]), strict=True))
+    counts = counts or {name: count for name, (_, count) in parts.items()}
     warm_up()
     for name, count in counts.items():
         started = time.monotonic()
@@ -87,8 +89,8 @@ def kills(folder: Path, count: int) -> str:
         reference.trial(folder, Fault(number, "kill"))
     enumerated = ", ".join(f"{r.scenario.name} {len(r.operations)}" for r in references)
     return (
-        f"kills: {len(chosen)} of {len(chosen)} went on to bit-equal results, no name blocked; "
-        f"file operations enumerated: {enumerated}"
+        f"kills: {len(chosen)} of {len(chosen)} continued, no name blocked; "
+        f"{equality([reference for reference, _ in chosen])}; file operations enumerated: {enumerated}"
     )
 
 
@@ -96,13 +98,16 @@ def failures(folder: Path, count: int) -> str:
     """Lets single operations fail with an input/output error, or fills the disk from an operation on."""
     references = [Reference.make(scenario, folder) for scenario in SCENARIOS[: 1 if count < 10 else None]]
     per_reference = -(-count // (2 * len(references)))
-    done = 0
+    done = []
     for reference in references:
         for number in spread(reference, per_reference):
             for kind in ("fail", "full"):
                 reference.trial(folder, Fault(number, kind))
-                done += 1
-    return f"failing operations and full disks: {done} of {done} ended without a traceback, then with bit-equal results"
+                done.append(reference)
+    return (
+        f"failing operations and full disks: {len(done)} of {len(done)} ended without a traceback and continued; "
+        f"{equality(done)}"
+    )
 
 
 def power_losses(folder: Path, count: int) -> str:
@@ -110,7 +115,9 @@ def power_losses(folder: Path, count: int) -> str:
     reference = Reference.make(SCENARIOS[0], folder)
     lost = [reference.trial(folder, Fault(n, "kill"), loss=n) for n in spread(reference, count)]
     assert max(lost) <= 1, lost
-    return f"power losses: {len(lost)} of {len(lost)} went on to bit-equal results; at most {max(lost)} epoch was lost"
+    return (
+        f"power losses: {len(lost)} of {len(lost)} continued to bit-equal results; at most {max(lost)} epoch was lost"
+    )
 
 
 def concurrent_resumes(folder: Path, count: int) -> str:
@@ -310,6 +317,12 @@ class Reference:
         return num_lost
 
 
+def equality(trials: Sequence[Reference]) -> str:
+    """How the results of these trials were compared with those of undisturbed runs."""
+    num_exact = sum(reference.scenario.is_exact for reference in trials)
+    return f"results: {num_exact} bit-equal, {len(trials) - num_exact} (stacked seeds) equal within rounding"
+
+
 def spread(reference: Reference, count: int) -> list[int]:
     """At most this many numbers of operations, spread over all, in random order."""
     numbers = np.linspace(1, len(reference.operations), min(count, len(reference.operations))).round().astype(int)
@@ -362,7 +375,7 @@ def check_equal(run: Run, reference: Run, what: str) -> None:
 
 
 def check_close(run: Run, reference: Run, what: str) -> None:
-    """Raises AssertionError unless both runs are equal within rounding."""
+    """Raises AssertionError unless validation losses and test logits are equal within rounding."""
     assert run.problem == "", f"{what}: {run.problem}"
     for one, other in zip(run.metrics, reference.metrics, strict=True):
         assert abs(one.val_loss - other.val_loss) < 1e-4 * other.val_loss, f"{what}: other metrics"

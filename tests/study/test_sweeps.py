@@ -369,7 +369,7 @@ def test_ctrl_c_says_how_to_continue(home):
         train_sweep(make_plan(fields={"learning_rate": (1e-3, 1e-2)}), Interrupted("finished"))
 
 
-def test_a_killed_sweep_is_completed_by_the_same_command(home):
+def test_a_killed_sweep_is_completed_by_the_same_command(command, home):
     arguments = ["sweep", "--model", "linear", "--dataset", "digits", "--num-epochs", "2"]
     arguments += ["--batch-size", "16", "32", "64", "128", "--output", str(home / "out")]
     with subprocess.Popen([sys.executable, "-m", "mnist", *arguments], stdout=subprocess.DEVNULL) as process:
@@ -377,12 +377,12 @@ def test_a_killed_sweep_is_completed_by_the_same_command(home):
             time.sleep(0.02)
         os.kill(process.pid, signal.SIGKILL)
     assert 1 <= len([run for run in Run.all() if run.is_finished]) < 4
-    found = subprocess.run([sys.executable, "-m", "mnist", *arguments], capture_output=True, text=True, check=True)
-    assert "4 runs finished, 0 failed" in found.stdout
+    code, printed, error = command(*arguments)
+    assert code == 0 and "4 runs finished, 0 failed" in printed, error
     assert len(list((home / "runs").glob("*/summary.json"))) == 4
 
 
-def test_a_terminated_sweep_says_how_to_continue_and_does(home):
+def test_a_terminated_sweep_says_how_to_continue_and_does(command, home):
     arguments = ["sweep", "--model", "linear", "--dataset", "digits", "--num-epochs", "2"]
     arguments += ["--batch-size", "16", "32", "64", "128", "--output", str(home / "out")]
     program = [sys.executable, "-m", "mnist", *arguments]
@@ -393,8 +393,8 @@ def test_a_terminated_sweep_says_how_to_continue_and_does(home):
         error = process.stderr.read()
     assert process.returncode == 128 + signal.SIGTERM and "Traceback" not in error
     assert "of 4 runs are finished. Repeat the same 'mnist sweep'" in error
-    found = subprocess.run(program, capture_output=True, text=True, check=True)
-    assert "4 runs finished, 0 failed" in found.stdout
+    code, printed, error = command(*arguments)
+    assert code == 0 and "4 runs finished, 0 failed" in printed, error
 
 
 def test_random_points_are_within_their_ranges_and_reproducible(home):

@@ -37,6 +37,7 @@ def test_the_exit_code_names_the_signal_even_if_a_library_raises_its_own_keyboar
     """As Ray does."""
     program = (
         "import signal, utils.errors\n"
+        f"signal.signal(signal.{name}, signal.SIG_DFL)\n"  # a shell ignores Ctrl-C for its background jobs
         "with utils.errors.exit_on_user_error():\n"
         "    try:\n"
         f"        signal.raise_signal(signal.{name})\n"
