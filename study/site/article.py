@@ -17,16 +17,20 @@ CURVES = {"rotation_curve": ("angle", "degrees"), "scale_curve": ("scale", "scal
 CURVE_DIGITS = 4
 
 
-def article_values(evidence: Evidence, recipe: str) -> dict[str, Any]:
+def article_values(evidence: Evidence, recipes: Sequence[str]) -> dict[str, Any]:
     """The values of the article's template: texts with numbers, tables, and curves for the figures.
 
-    The article is about the recipe with this label if the report has it, else about the best one by validation.
+    The article is about the first of these recipes, by their labels, and compares it with the second. If the report
+    lacks the first, it is about the best one by validation; if it lacks the second, it compares with the one that is
+    below the threshold in the fewest conditions.
     """
     networks = evidence.networks
-    main = next((network for network in networks if network.label == recipe), networks[0])
+    by_label = {network.label: network for network in networks}
+    main = by_label.get(recipes[0], networks[0])
     conditions = measured_conditions(networks) or measured_conditions([main])
     shared = [network for network in networks if set(conditions) <= set(measured_conditions([network]))]
-    helped = min(shared, key=lambda network: _num_failed(network, conditions), default=main)
+    fewest = min(shared, key=lambda network: _num_failed(network, conditions), default=main)
+    helped = next((network for network in shared if network.label in recipes[1:]), fewest)
     header, rows = headline_table(networks)
     return {
         "main": main.label,
@@ -67,7 +71,12 @@ def _num_failed(network: Network, conditions: Sequence[str]) -> int:
 
 
 def _condition_rows(main: Network, helped: Network, conditions: Sequence[str]) -> list[dict[str, Any]]:
-    """Each condition with the mean accuracy of both networks, the hardest for the main network first."""
+    """Each condition, and the test set, with the mean accuracy of both networks, the hardest for the main network
+    first."""
+    measured = [
+        *conditions,
+        *(["test_accuracy"] if main.values("test_accuracy") and helped.values("test_accuracy") else []),
+    ]
     return [
         {
             "label": METRICS[metric].label,
@@ -77,7 +86,7 @@ def _condition_rows(main: Network, helped: Network, conditions: Sequence[str]) -
             "helped": round(helped.mean(metric), CURVE_DIGITS),
             "helped_text": helped.text(metric),
         }
-        for metric in sorted(conditions, key=main.mean)
+        for metric in sorted(measured, key=main.mean)
     ]
 
 
@@ -90,7 +99,7 @@ def _inspection(values: dict[str, Any] | None) -> dict[str, str] | None:
         "num_digits": f"{train['num_digits']:,}",
         "off_centre_99": f"{train['off_centre']['quantile_99']:.1f}",
         "longer_side": f"{train['longer_side']['mean']:.1f}",
-        "longer_side_share": f"{train['share_with_longer_side_20']:.1%}",
+        "longer_side_share": f"{train['share_with_longer_side_20']:.2%}",
         "lean": f"{train['lean_degrees']['mean']:.0f}",
         "num_writers": f"{writers['train']['num_writers']:,}" if writers else "",
         "num_test_writers": f"{writers['test']['num_writers']:,}" if writers else "",

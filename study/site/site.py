@@ -13,7 +13,11 @@ from jaxtyping import UInt8
 from PIL import Image
 
 import model_interpretation.draw_app
+from model_interpretation.activations import penultimate_vectors
+from model_interpretation.ood_check import MAX_FALSE_ALARMS
+from model_interpretation.predict import load_run_split
 from models.export import describe, export_run
+from models.registry import load_trained
 from study.report.evidence import Evidence
 from study.report.recorded import read_recorded
 from study.report.report import report_document
@@ -22,10 +26,11 @@ from study.site.runtime import runtime_files
 from trainers.recipes import recipe_label
 from utils import __version__
 from utils.data import load_dataset
-from utils.data.splits import stratified_sample
+from utils.data.splits import ImageSet, stratified_sample
 from utils.errors import UserError
 from utils.files import make_folder, shown, study_folder, write_whole
 from utils.navigation import HEADER, TEMPLATE_FOLDER, TEMPLATES, PageLink
+from utils.ood_scores import NearestNeighbourScore
 from utils.run import Run
 
 PAGE = Path(__file__).parent / "page"
@@ -34,7 +39,8 @@ COMMON = ("early.js", "style.css", "page.js", "table.js")  # of all pages of the
 MARK = "site.json"  # what the folder is, written first
 REPORT = "report.json"
 RECIPES = ("fast_conv", "robust_conv")  # the networks that visitors see side by side
-NUM_NEIGHBOURS_FROM = 1000  # training digits among which the page looks for the nearest
+DATASET = "mnist"  # of the digits on the pages
+NUM_TRAINING_DIGITS = 1000  # among which the page looks for the nearest
 TITLES = {"index.html": "Is MNIST solved?", "draw.html": "Draw", "report.html": "Report", "docs/index.html": "Docs"}
 
 
@@ -52,7 +58,8 @@ def write_site(runs: Sequence[Run], folder: Path, report: Path | None = None) ->
         evidence = read_recorded(report, Path(restored_runs)) if report else None
         runtime = runtime_files()
         write_whole(folder / MARK, json.dumps({"program": f"mnist-study-platform {__version__}"}).encode())
-        networks = _write_networks(runs, folder / "networks")
+        digits = _write_training_digits(runs[0], folder)
+        networks = _write_networks(runs, folder / "networks", digits)
         for name, content in runtime.items():
             write_whole(folder / "runtime" / name, content)
         for file in PAGE.iterdir():
@@ -61,7 +68,7 @@ def write_site(runs: Sequence[Run], folder: Path, report: Path | None = None) ->
         write_whole(folder / DRAWING.name, DRAWING.read_bytes())
         for name in COMMON:
             write_whole(folder / "common" / name, (TEMPLATE_FOLDER / name).read_bytes())
-        _write_pages(folder, networks, evidence)
+        _write_pages(folder, networks, digits, evidence)
     size = sum(file.stat().st_size for file in folder.rglob("*") if "docs" not in file.relative_to(folder).parts)
     without = " without docs/" if (folder / "docs").exists() else ""
     print(f"{shown(folder)}: {len(networks)} networks, {size / 1e6:.1f} MB{without}")
@@ -95,7 +102,7 @@ def _default_report() -> Path | None:
     return next((file for file in files if file.exists()), None)
 
 
-def _write_networks(runs: Sequence[Run], folder: Path) -> list[dict[str, Any]]:
+def _write_networks(runs: Sequence[Run], folder: Path, digits: ImageSet) -> list[dict[str, Any]]:
     """Exports the networks and deletes those of earlier sites. Returns what the pages say about each."""
     make_folder(folder)
     for old in folder.glob("*.onnx"):
@@ -113,19 +120,33 @@ def _write_networks(runs: Sequence[Run], folder: Path) -> list[dict[str, Any]]:
                 "testAccuracy": float(texts["test_accuracy"]),
                 "testAccuracyLow": float(texts["test_accuracy_low"]),
                 "testAccuracyHigh": float(texts["test_accuracy_high"]),
-                "isMnist": run.recipe.dataset == "mnist",
+                "similarityThreshold": _similarity_threshold(run, digits),
             }
         )
     return networks
 
 
-def _write_pages(folder: Path, networks: list[dict[str, Any]], evidence: Evidence | None) -> None:
-    values = article_values(evidence, networks[0]["label"]) if evidence else {}
+def _similarity_threshold(run: Run, digits: ImageSet) -> float | None:
+    """The similarity to these training digits below which a picture is not like a digit: 95 % of the run's validation
+    digits are above. None for a network of other data, or without embeddings."""
+    if run.recipe.dataset != DATASET:
+        return None
+    model = load_trained(run)
+    try:
+        score = NearestNeighbourScore(penultimate_vectors(model, digits.images, progress=None))
+    except UserError:  # a single layer
+        return None
+    scores = score(penultimate_vectors(model, load_run_split(run, "validation").images, progress=None))
+    return round(float(np.quantile(scores.numpy(), MAX_FALSE_ALARMS, method="lower")), 4)
+
+
+def _write_pages(folder: Path, networks: list[dict[str, Any]], digits: ImageSet, evidence: Evidence | None) -> None:
+    values = article_values(evidence, [network["label"] for network in networks]) if evidence else {}
     data = {
         "networks": networks,
         "digits": _digits(values.get("hardest", [])),
         "curves": values.get("curves", {}),
-        "trainingLabels": _write_training_digits(folder),
+        "trainingLabels": digits.labels.tolist(),
     }
     pages = [page for page in TITLES if _is_there(page, folder, evidence)]
     for page, template in {"index.html": "index.html" if evidence else "draw.html", "draw.html": "draw.html"}.items():
@@ -152,7 +173,7 @@ def _header(page: str, pages: Sequence[str]) -> str:
 
 def _digits(hardest: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Test digits for the pages: two of each class, and the hardest."""
-    test_set = load_dataset("mnist", "test")
+    test_set = load_dataset(DATASET, "test")
     places = [int(place) for label in range(10) for place in (test_set.labels == label).nonzero().flatten()[:2]]
     return [
         {"index": index, "label": int(test_set.labels[index]), "pixels": _text(test_set.images[index].numpy())}
@@ -160,14 +181,16 @@ def _digits(hardest: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _write_training_digits(folder: Path) -> list[int]:
-    """Writes training digits, evenly from the classes and one below the other, in which the page looks for the nearest.
-    Returns their labels."""
-    sample = stratified_sample(load_dataset("mnist", "train"), NUM_NEIGHBOURS_FROM)
+def _write_training_digits(run: Run, folder: Path) -> ImageSet:
+    """Digits that the run was trained on, or MNIST's if it was trained on others, evenly from the classes. Writes them
+    one below the other into a picture."""
+    is_mnist = run.recipe.dataset == DATASET
+    digits = load_run_split(run, "train") if is_mnist else load_dataset(DATASET, "train")
+    sample = stratified_sample(digits, NUM_TRAINING_DIGITS)
     picture = io.BytesIO()
     Image.fromarray(sample.images.numpy().reshape(-1, sample.images.shape[-1])).save(picture, "PNG", optimize=True)
     write_whole(folder / "neighbours.png", picture.getvalue())
-    return [int(label) for label in sample.labels]
+    return sample
 
 
 def _text(pixels: UInt8[np.ndarray, "..."]) -> str:

@@ -236,6 +236,17 @@ def test_an_own_network_and_a_result_card(open_page, site):
 
 
 @marked
+def test_a_scribble_is_not_like_a_digit_and_a_digit_is(open_page):
+    page = open_page("draw.html")
+    corners = [(20, 20), (260, 260), (20, 260), (260, 20), (140, 140), (20, 140), (260, 140), (140, 20), (140, 260)]
+    draw(page, [corners, corners[::-1]])
+    page.locator("#prediction-0 .warning", has_text="Not like a digit: similarity 0.").wait_for()
+    page.click("#clear")
+    draw(page, DRAWINGS[3])
+    assert page.locator("#prediction-0 .warning").is_hidden()
+
+
+@marked
 def test_bad_files_get_a_clear_line(open_page, site):
     page = open_page("draw.html")
     large = io.BytesIO()

@@ -58,7 +58,9 @@ const update = inNextFrame(async () => {
   for (const slot of slots) {
     if (!slot.network) continue;
     slot.probabilities = current && softmax(await slot.network.logits(current));
-    const read = slot.view.show(slot.probabilities, label);
+    const read = slot.view.show(slot.probabilities, label), warning = await warningFor(slot.network, current);
+    slot.view.warn(warning);
+    if (warning) answers.push(warning);
     if (read) answers.push(`${slot.label} reads ${read}`);
   }
   const shown = networks[$("shown").value]?.network;
@@ -106,7 +108,11 @@ paper.addEventListener("pointermove", (event) => {
   change(() => drawing.extend(position(event)));
 });
 for (const kind of ["pointerup", "pointercancel"]) {
-  paper.addEventListener(kind, (event) => { if (event.pointerId === gesture) gesture = null; });
+  paper.addEventListener(kind, (event) => {
+    if (event.pointerId !== gesture) return;
+    gesture = null;
+    update();
+  });
 }
 
 function clear() {
@@ -228,7 +234,11 @@ function addOptions() {
 
 async function loaded(number) {
   const entry = networks[number];
-  entry.network ??= await Network.at(entry.url, entry.label);
+  if (!entry.network) {
+    entry.network = await Network.at(entry.url, entry.label);
+    entry.network.similarityThreshold = entry.similarityThreshold;
+    if (entry.similarityThreshold) setTimeout(() => embeddings(entry.network).then(update), 1000); // after the first answers
+  }
   return entry.network;
 }
 
@@ -261,7 +271,8 @@ for (const id of ["inside", "nearest"]) $(id).addEventListener("toggle", update)
 
 // The nearest training digits, by the first network's embeddings, which are computed when first shown.
 
-let training = null, embedded = null;
+let training = null;
+const embedded = new Map(); // network -> promise of the embeddings of the training digits
 
 // The pixels of the training digits, which are one below the other in a picture.
 async function loadTraining() {
@@ -276,15 +287,44 @@ async function loadTraining() {
 }
 
 async function embeddings(network) {
-  if (embedded?.network === network) return embedded.vectors;
-  training ??= await loadTraining();
+  if (!embedded.has(network)) embedded.set(network, computeEmbeddings(network));
+  return embedded.get(network);
+}
+
+async function computeEmbeddings(network) {
+  training ??= loadTraining();
   const vectors = [];
-  for (const { pixels } of training) {
-    vectors.push(normalised(await network.embedding(pixels)));
-    if (vectors.length % 50 === 0) await new Promise((resolve) => setTimeout(resolve)); // the page stays responsive
+  for (const { pixels } of await training) {
+    const vector = await network.embedding(pixels);
+    if (!vector) return [];
+    vectors.push(normalised(vector));
+    if (vectors.length % 20 === 0) await new Promise((resolve) => setTimeout(resolve)); // the page stays responsive
   }
-  embedded = { network, vectors };
+  network.trainingVectors = vectors;
   return vectors;
+}
+
+// The similarity to the 10th nearest training digit, as `mnist predict --image` judges pictures, among fewer digits.
+const NUM_NEIGHBOURS = 10;
+
+async function similarity(network, pixels) {
+  const own = normalised(await network.embedding(pixels));
+  return network.trainingVectors.map((other) => product(own, other)).sort((one, other) => other - one)[NUM_NEIGHBOURS - 1];
+}
+
+const product = (one, other) => {
+  let sum = 0;
+  for (let place = 0; place < one.length; place++) sum += one[place] * other[place];
+  return sum;
+};
+
+// A line for a picture that is not like a digit. A digit that is half drawn is not like a digit either.
+async function warningFor(network, pixels) {
+  const threshold = network.similarityThreshold;
+  if (!pixels || !threshold || !network.trainingVectors || gesture !== null) return "";
+  const found = await similarity(network, pixels);
+  return found < threshold ? `Not like a digit: similarity ${found.toFixed(3)} to the nearest training digits; `
+    + `95% of validation digits are above ${threshold.toFixed(3)}` : "";
 }
 
 function normalised(vector) {
@@ -299,11 +339,11 @@ async function showNeighbours() {
     return;
   }
   const own = normalised(vector), vectors = await embeddings(network);
-  const similarity = vectors.map((other) => other.reduce((sum, value, place) => sum + value * own[place], 0));
-  const nearest = [...similarity.keys()].sort((one, other) => similarity[other] - similarity[one]).slice(0, 10);
+  const similarities = vectors.map((other) => product(own, other)), digits = await training;
+  const nearest = [...similarities.keys()].sort((one, other) => similarities[other] - similarities[one]).slice(0, NUM_NEIGHBOURS);
   $("neighbours").replaceChildren(...nearest.map((number) => element("figure", {},
-    digitCanvas(training[number].pixels, `A training digit ${training[number].label}`),
-    element("figcaption", { textContent: `${training[number].label}, ${similarity[number].toFixed(2)}` }))));
+    digitCanvas(digits[number].pixels, `A training digit ${digits[number].label}`),
+    element("figcaption", { textContent: `${digits[number].label}, ${similarities[number].toFixed(3)}` }))));
 }
 
 // Start.

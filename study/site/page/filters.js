@@ -3,7 +3,11 @@
 
 export const picture = (width, height, data = new Float32Array(width * height)) => ({ width, height, data });
 
-export const map = (source, change) => picture(source.width, source.height, source.data.map(change));
+export function map({ width, height, data }, change) {
+  const result = picture(width, height);
+  for (let place = 0; place < data.length; place++) result.data[place] = change(data[place], place);
+  return result;
+}
 
 // Halves go to the even neighbour, as in Python.
 export function round(value) {
@@ -13,13 +17,20 @@ export function round(value) {
 
 export function maximum(values) {
   let largest = -Infinity;
-  for (const value of values) if (value > largest) largest = value;
+  for (let place = 0; place < values.length; place++) if (values[place] > largest) largest = values[place];
   return largest;
+}
+
+function minimum(values) {
+  let smallest = Infinity;
+  for (let place = 0; place < values.length; place++) if (values[place] < smallest) smallest = values[place];
+  return smallest;
 }
 
 // The nearest place inside the picture, and the place mirrored at its border.
 const nearest = (place, side) => Math.min(Math.max(place, 0), side - 1);
 function mirrored(place, side) {
+  if (place >= 0 && place < side) return place;
   const inPeriod = ((place % (2 * side)) + 2 * side) % (2 * side);
   return inPeriod < side ? inPeriod : 2 * side - 1 - inPeriod;
 }
@@ -58,19 +69,28 @@ export function medianFilter({ width, height, data }, size) {
   const result = picture(width, height), reach = (size - 1) / 2, values = new Float32Array(size * size);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      let count = 0, isEven = true;
+      if (size === 3 && isEven(data, y * width + x, width, height)) {
+        result.data[y * width + x] = data[y * width + x];
+        continue;
+      }
+      let count = 0;
       for (let dy = -reach; dy <= reach; dy++) {
         const row = nearest(y + dy, height) * width;
-        for (let dx = -reach; dx <= reach; dx++) {
-          const value = data[row + nearest(x + dx, width)];
-          isEven &&= count === 0 || value === values[0];
-          values[count++] = value;
-        }
+        for (let dx = -reach; dx <= reach; dx++) values[count++] = data[row + nearest(x + dx, width)];
       }
-      result.data[y * width + x] = isEven ? values[0] : selected(values, (count - 1) / 2);
+      result.data[y * width + x] = selected(values, (count - 1) / 2);
     }
   }
   return result;
+}
+
+// Whether the pixel is inside the picture and all its neighbours have its value, as on clean paper.
+function isEven(data, place, width, height) {
+  const x = place % width, value = data[place];
+  if (x === 0 || x === width - 1 || place < width || place >= width * (height - 1)) return false;
+  return data[place - 1] === value && data[place + 1] === value
+    && data[place - width] === value && data[place - width - 1] === value && data[place - width + 1] === value
+    && data[place + width] === value && data[place + width - 1] === value && data[place + width + 1] === value;
 }
 
 // The value with this number in ascending order, by Hoare's selection. Changes the order of the values.
@@ -95,32 +115,51 @@ function selected(values, number) {
 }
 
 // scipy.ndimage.grey_opening with an odd square: the smallest values around each pixel, and the largest of these.
-// van Herk's algorithm takes three comparisons per pixel for any size.
 export function greyOpening(source, size) {
+  const negative = (picture) => map(picture, (value) => -value);
+  return negative(erosion(negative(erosion(source, size)), size));
+}
+
+// The smallest value of size x size. Van Herk's algorithm takes three comparisons per pixel for any size.
+function erosion(source, size) {
   const reach = (size - 1) / 2;
-  const extreme = (choose) => (line, filtered) => {
-    const length = line.length, padded = new Float32Array(length + 2 * reach);
-    for (let place = 0; place < padded.length; place++) padded[place] = line[nearest(place - reach, length)];
-    const forwards = padded.slice(), backwards = padded.slice();
-    for (let place = 1; place < padded.length; place++) {
-      if (place % size) forwards[place] = choose(forwards[place - 1], padded[place]);
+  const length = Math.max(source.width, source.height) + 2 * reach;
+  const padded = new Float32Array(length), forwards = new Float32Array(length), backwards = new Float32Array(length);
+  return alongBothAxes(source, (line, filtered) => {
+    if (line.every((value) => value === line[0])) {
+      filtered.set(line);
+      return;
     }
-    for (let place = padded.length - 2; place >= 0; place--) {
-      if ((place + 1) % size) backwards[place] = choose(backwards[place + 1], padded[place]);
+    const end = line.length + 2 * reach;
+    padded.fill(line[0], 0, reach);
+    padded.set(line, reach);
+    padded.fill(line.at(-1), end - reach, end);
+    for (let place = 0, smallest = 0; place < end; place++) {
+      const value = padded[place];
+      smallest = place % size && smallest < value ? smallest : value;
+      forwards[place] = smallest;
     }
-    for (let place = 0; place < length; place++) filtered[place] = choose(backwards[place], forwards[place + size - 1]);
-  };
-  return alongBothAxes(alongBothAxes(source, extreme(Math.min)), extreme(Math.max));
+    for (let place = end - 1, smallest = 0; place >= 0; place--) {
+      const value = padded[place];
+      smallest = place < end - 1 && (place + 1) % size && smallest < value ? smallest : value;
+      backwards[place] = smallest;
+    }
+    for (let place = 0; place < line.length; place++) {
+      const one = backwards[place], other = forwards[place + size - 1];
+      filtered[place] = one < other ? one : other;
+    }
+  });
 }
 
 // skimage.filters.threshold_otsu in single precision.
 export function otsuThreshold({ data }) {
-  const f = Math.fround, bins = 256, low = data.reduce((a, b) => Math.min(a, b)), high = maximum(data);
+  const f = Math.fround, bins = 256, low = minimum(data), high = maximum(data);
   const step = f(f(high - low) / bins), edges = new Float32Array(bins + 1), counts = new Float32Array(bins);
   for (let bin = 0; bin < bins; bin++) edges[bin] = f(f(bin * step) + low);
   edges[bins] = high;
   const width = f(high - low);
-  for (const value of data) {
+  for (let place = 0; place < data.length; place++) {
+    const value = data[place];
     let bin = Math.min(bins - 1, Math.trunc(f(f(f(value - low) / width) * bins)));
     if (value < edges[bin]) bin -= 1;
     else if (bin < bins - 1 && value >= edges[bin + 1]) bin += 1;
@@ -176,15 +215,16 @@ export function connectedParts({ width, height, data }, hasDiagonals) {
 
 // scipy.ndimage.binary_dilation: the mask and its neighbours above, below, left and right.
 export function dilated({ width, height, data }) {
-  const result = Uint8Array.from(data, Number);
-  data.forEach((isSet, place) => {
-    if (!isSet) return;
-    const x = place % width, y = (place - x) / width;
+  const result = new Uint8Array(width * height);
+  for (let place = 0; place < data.length; place++) {
+    if (!data[place]) continue;
+    const x = place % width;
+    result[place] = 1;
     if (x > 0) result[place - 1] = 1;
     if (x < width - 1) result[place + 1] = 1;
-    if (y > 0) result[place - width] = 1;
-    if (y < height - 1) result[place + width] = 1;
-  });
+    if (place >= width) result[place - width] = 1;
+    if (place + width < result.length) result[place + width] = 1;
+  }
   return picture(width, height, result);
 }
 

@@ -18,7 +18,7 @@ export function greyOf(canvas) {
   const { width, height } = canvas, grey = picture(width, height);
   const { data } = canvas.getContext("2d", { willReadFrequently: true }).getImageData(0, 0, width, height);
   for (let place = 0; place < grey.data.length; place++) {
-    const [red, green, blue] = data.subarray(4 * place, 4 * place + 3);
+    const red = data[4 * place], green = data[4 * place + 1], blue = data[4 * place + 2];
     grey.data[place] = ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16) / 255;
   }
   return grey;
@@ -140,12 +140,15 @@ function mainStrokes(ink) {
 function runsAlongBorder({ width, height, parts }, areas) {
   const rows = round(BAND * height), columns = round(BAND * width), count = areas.length;
   const inner = new Float64Array(count), sides = Array.from({ length: 4 }, () => new Float64Array(count));
-  parts.forEach((part, place) => {
-    const x = place % width, y = (place - x) / width;
-    if (x >= columns && x < width - columns && y >= rows && y < height - rows) inner[part] += 1;
-    [y === 0, y === height - 1].forEach((isOn, number) => { if (isOn) sides[number][part] += 1 / width; });
-    [x === 0, x === width - 1].forEach((isOn, number) => { if (isOn) sides[2 + number][part] += 1 / height; });
-  });
+  for (let y = rows; y < height - rows; y++) for (let x = columns; x < width - columns; x++) inner[parts[y * width + x]] += 1;
+  for (let x = 0; x < width; x++) {
+    sides[0][parts[x]] += 1 / width;
+    sides[1][parts[(height - 1) * width + x]] += 1 / width;
+  }
+  for (let y = 0; y < height; y++) {
+    sides[2][parts[y * width]] += 1 / height;
+    sides[3][parts[y * width + width - 1]] += 1 / height;
+  }
   return Array.from(areas, (area, part) => Math.max(...sides.map((side) => side[part])) > SPAN && inner[part] < area / 2);
 }
 

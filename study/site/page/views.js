@@ -45,7 +45,6 @@ export class Prediction {
   constructor(place) {
     this.result = element("p", { className: "result" });
     this.note = element("p", { className: "note" });
-    // A place for the line "not like a digit".
     this.warning = element("p", { className: "warning", hidden: true });
     this.rows = element("div", { className: "bars" });
     place.append(this.note, this.result, this.warning, this.rows);
@@ -63,6 +62,13 @@ export class Prediction {
     this.rows.replaceChildren(...this.bars.map((bar) => bar.row));
     this.note.textContent = network ? noteOf(network) : "";
     this.show(null);
+    this.warn("");
+  }
+
+  // A line under the answer; nothing without a text.
+  warn(text) {
+    this.warning.textContent = text;
+    this.warning.hidden = !text;
   }
 
   // `probabilities` of the classes, null without a digit. `label` is the right answer, if it is known.
