@@ -42,6 +42,7 @@ BATCH_NAME = "n"
 METADATA_FILE = "metadata.json"  # in the folder extra/ of a PT2 file
 NUM_CHECKED = 1000  # test digits
 MAX_DIFFERENCE = 1e-4  # of a logit
+ONNX_TORCH = "2.7"  # the oldest PyTorch that exports these networks: with 2.6 its exporter raises errors
 LAYER_NAMES = "pkg.torch.onnx.name_scopes"  # the one kept of the exporter's notes on a node: the layers it belongs to
 MAX_MEMORY = 2**32  # bytes of the weights and activations of an ONNX network
 
@@ -62,15 +63,10 @@ def export_run(run: Run, file_format: str = "onnx", folder: Path = Path()) -> Pa
     """Writes the network of a finished run as `NAME.FORMAT` into the folder and prints how exact the file is. An old
     file of this name is replaced. `file_format` is a key of FORMATS.
 
-    The file holds the recipe, the commit and the test accuracy of the run, see `describe`. Raises UserError for a run
-    of the NumPy backend, for a network that the format cannot express, and if on 1,000 test digits a prediction of the
-    file differs, or a logit by 1e-4 or more.
+    The file holds the recipe, the commit and the test accuracy of the run, see `describe`. A network of the NumPy
+    backend is exported as the torch network with its weights, as float32. Raises UserError for a network that the
+    format cannot express, and if on 1,000 test digits a prediction of the file differs, or a logit by 1e-4 or more.
     """
-    if run.recipe.backend == "numpy":
-        raise UserError(
-            f"run {run.name} was trained by the NumPy backend: expected a run of the backend torch.\n"
-            f"For its weights as NumPy arrays: mnist weights export {run.name}"
-        )
     make_folder(folder)
     metadata = describe(run)
     model = load_trained(run).to(memory_format=torch.contiguous_format)
@@ -150,8 +146,13 @@ def exported_program(model: nn.Module) -> torch.export.ExportedProgram:
 
 
 def write_onnx(model: nn.Module, metadata: Metadata) -> bytes:
-    """The network as an ONNX model with its weights. Raises UserError as `exported_program`, and for a layer that ONNX
-    lacks."""
+    """The network as an ONNX model with its weights. Raises UserError as `exported_program`, for a layer that ONNX
+    lacks, and with a PyTorch that is too old."""
+    if torch.__version__ < ONNX_TORCH:
+        raise UserError(
+            f"ONNX files need PyTorch {ONNX_TORCH} or later, this is {torch.__version__}: upgrade it, or choose "
+            "--format safetensors or pt2"
+        )
     with needs_extra("export"):
         import onnx
         import onnxscript  # noqa: F401 - torch.onnx needs it
