@@ -49,7 +49,7 @@ MAP_CAPTION = (
     "The test images as the network of run {run} sees them: near points are images with similar embeddings. The colour "
     "is the true class; a mistake has a ring in the colour of the predicted class."
 )
-DISTRIBUTIONS = ("label_distribution", "centring", "size", "slant")
+DISTRIBUTIONS = ("centring", "size", "slant", "label_distribution")  # the highest last
 IMAGES = ("mean_and_deviation", "ink", "pixel_values")
 
 

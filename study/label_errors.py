@@ -39,7 +39,7 @@ NUM_SUBSETS = 200
 NUM_SHOWN = 48
 DESCRIPTIONS = {
     "hardest_digits": "The hardest test digits: number, label, most frequent wrong prediction, fraction of networks "
-    "that are wrong; * marks a label that human raters rejected",
+    "that misclassify it; * marks a label that human raters rejected",
     "missed_by_all": "Number of digits that all of k randomly chosen networks get wrong",
 }
 
@@ -205,14 +205,13 @@ def sentences(values: dict[str, Any]) -> list[str]:
     num_recipes = len(values["runs_by_recipe"])
     recipes = "1 recipe" if num_recipes == 1 else f"{num_recipes} recipes"
     return [
-        f"{values['num_networks']} networks of {recipes}, including those of the "
-        f"ablation study if any, each recipe with a validation accuracy of {values['min_val_accuracy']:.0%} or more, "
-        f"get {values['mean_num_wrong']:.1f} of the {total:,} test digits wrong on average, every recipe with equal "
-        f"weight. The mean of their probabilities reaches {values['ensemble_accuracy']:.2%}.",
-        f"{values['num_wrong_in_any_network']:,} digits are wrong in at least one network, "
-        f"{values['num_wrong_in_half_of_networks']} in half of the networks or more, {num_missed} in all. The number "
-        "wrong in all falls with every further network, also with networks of a single recipe, so it says nothing "
-        "about what is possible.",
+        f"{values['num_networks']} networks of {recipes}, those of an ablation study included, have a validation "
+        f"accuracy of {values['min_val_accuracy']:.0%} or more. They misclassify {values['mean_num_wrong']:.1f} of the "
+        f"{total:,} test digits on average, every recipe with equal weight. The mean of their probabilities reaches an "
+        f"accuracy of {values['ensemble_accuracy']:.2%}.",
+        f"{values['num_wrong_in_any_network']:,} digits are misclassified by at least one network, "
+        f"{values['num_wrong_in_half_of_networks']} by half of the networks or more, {num_missed} by all. The last "
+        "number falls with every further network, also of the same recipe, so it is no limit of the accuracy.",
         f"Human raters saw about {values['num_rated']} of the {total:,} digits, those whose labels models doubted "
         f"most, and rejected {values['num_contested']} labels (Northcutt et al. 2021). The other labels were never "
         "rated, so the number of wrong labels and the highest possible accuracy are unknown. On the "
@@ -265,7 +264,7 @@ def _hardest_digits_figure(errors: LabelErrors) -> Figure:
     ]
     num_missed, num_shown_rejected = int((errors.error_rate == 1).sum()), len({*indices} & {*CONTESTED_TEST_DIGITS})
     title = (
-        f"{num_missed} test digits are wrong in all networks; human raters rejected {num_shown_rejected} of the "
+        f"All networks misclassify {num_missed} digits; human raters rejected {num_shown_rejected} of the "
         f"{len(indices)} hardest labels (*)"
     )
     return digit_grid_figure(errors.test_set.images[indices], captions, columns=8, title=title)

@@ -46,7 +46,8 @@ def write_overview(folder: Path) -> None:
 
 def _headings_of_pictures(page: str) -> dict[str, str]:
     """Name of a picture of the page -> the heading above it, for headings of one picture only."""
-    headings, heading = {}, ""
+    headings: dict[str, str] = {}
+    heading = ""
     for found in HEADING_OR_PICTURE.finditer(page):
         if found["picture"] is None:
             heading = unescape(found["heading"])

@@ -1,6 +1,6 @@
 """The sections of the report. The texts contain no results: every number comes from the evidence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,10 +23,10 @@ from study.label_errors import DESCRIPTIONS, label_errors_folder, sentences
 from study.report.answer import conditions_blocks, tied_with_the_first
 from study.report.evidence import DAGGER, Network
 from study.scorecard import METRICS
-from study.scorecard.corruptions import mean_ranks
+from study.scorecard.corruptions import ADAPTED, mean_ranks
 from study.scorecard.figures import scorecard_blocks
 from study.scorecard.ood import SCORE_LABELS
-from study.scorecard.scorecards import move_sliders
+from study.scorecard.scorecards import NOT_MEASURED, missing_texts, move_sliders
 from trainers.recipes import training_command
 from utils.data.mnist_c import MNIST_C
 from utils.document import Block, Columns, Command, Section, Table, Text, picture_file, picture_of
@@ -53,10 +53,10 @@ def _missing_study(title: str, command: str) -> Section:
 
 # Picture of `mnist inspect` -> description.
 INSPECTION_PICTURES = {
-    "mnist_label_distribution": "Number of digits of each class",
     "mnist_centring": "Distance of the digits' centre of mass from the image centre",
     "mnist_size": "Height and width of the digits",
     "mnist_slant": "Slant of the digits of each class",
+    "mnist_label_distribution": "Number of digits of each class",
     "mnist_typical_and_unusual": "The most typical and the most unusual digits of each class, by the distance to their "
     "nearest neighbours",
 }
@@ -205,9 +205,19 @@ def _metric_table(networks: Sequence[Network], text: str, metrics: Sequence[str]
     """The table without the metrics that no network has; nothing if these are all."""
     found = {metric: [result for network in networks for result in network.results(metric)] for metric in metrics}
     measured = {metric: results[0].n for metric, results in found.items() if results}
-    header = ["network", *(f"{METRICS[metric].label}, n {n:,}" for metric, n in measured.items())]
+    header = ["network", *(f"{_heading(metric)}, n {n:,}" for metric, n in measured.items())]
     rows = [[network.label, *(network.text(metric) for metric in measured)] for network in networks]
     return [Text(text), Table(header, rows)] if measured else []
+
+
+def _heading(metric: str) -> str:
+    return f"{METRICS[metric].label}{', adapted' if METRICS[metric].group == ADAPTED else ''}"
+
+
+def _missing(network: Network) -> Iterator[tuple[str, str]]:
+    """The id and the reason of each metric without a value."""
+    for card in network.cards:
+        yield from ((metric, result.missing) for metric, result in card.results.items() if result.missing)
 
 
 def _corruption_ranks(networks: Sequence[Network]) -> list[Block]:
@@ -249,16 +259,19 @@ def _scorecard_notes(networks: Sequence[Network]) -> list[Block]:
     """The sources of the corrupted digits, missing metrics, and the commands."""
     cards = [card for network in networks for card in network.cards]
     sources = sorted({source for card in cards for source in card.curves.get("corruption_sources", [])})
-    missing = {
-        f"Not measured: {METRICS[metric].label}: {result.missing}"
-        for card in cards
-        for metric, result in card.results.items()
-        if result.missing
-    }
+    missing = [dict(_missing(network)) for network in networks]
+    of_all = {metric: reason for metric, reason in missing[0].items() if all(metric in each for each in missing)}
+    of_some: dict[str, list[str]] = {}
+    for network, reasons in zip(networks, missing, strict=True):
+        for text in missing_texts({metric: reason for metric, reason in reasons.items() if metric not in of_all}):
+            of_some.setdefault(text, []).append(network.label)
+    texts = missing_texts(of_all) + [
+        text.replace(NOT_MEASURED, f"{NOT_MEASURED} for {'; '.join(labels)}") for text, labels in of_some.items()
+    ]
     partial = "" if all(network.is_complete for network in networks) else " Some metrics have not been measured yet."
     return [
         *([Text(f"Corrupted digits: {'; '.join(sources)}.")] if sources else []),
-        *map(Text, sorted(missing)),
+        *map(Text, texts),
         Text(f"These commands measure the scorecards.{partial}"),
         Command([network.scorecard_command for network in networks]),
     ]

@@ -171,7 +171,9 @@ def test_inspect_writes_statistics_and_figures(command, home):
         )
     }  # fmt: skip
     page = (home / "out" / "digits.html").read_text()
-    assert "Data set digits" in page and "1,438" in page and 'class="matrix counts"' in page
+    assert "Data set digits" in page and "1,438" in page and 'class="matrix counts few"' in page
+    assert (home / "out" / "digits.html").stat().st_size <= 5_000_000
+    assert all(path.stat().st_size <= 300_000 for path in (home / "out").glob("*.*g"))
     assert "mnist embeddings" in page and "label-errors" not in page  # nothing studied yet; label errors are MNIST's
 
 

@@ -58,7 +58,7 @@ def test_every_recipe_has_equal_weight(runs):
 def test_the_study_writes_sentences_pictures_and_a_page(runs, capsys):
     study_label_errors([])
     printed = capsys.readouterr().out
-    assert "3 networks of 2 recipes" in printed and "2.5 of the 10,000 test digits wrong" in printed
+    assert "3 networks of 2 recipes" in printed and "misclassify 2.5 of the 10,000 test digits" in printed
     values = json.loads((label_errors_folder() / "label_errors.json").read_text())
     assert values["num_networks"] == 3 and "about 100 of the 10,000 digits" in printed
     assert "oracle" not in printed and "ceiling" not in printed and "99.85" not in printed
