@@ -18,6 +18,14 @@ from utils.run import Run
 
 FOLDER = Path(__file__).parent / "specific_trainers"
 MAX_SEEDS = 10_000
+# Field -> what it is called in labels, and the unit of its value.
+AUGMENTATIONS = {
+    "rotation_degrees": ("rotation", "°"),
+    "translation_pixels": ("shift", " px"),
+    "scale_fraction": ("scaling", ""),
+    "shear_degrees": ("shear", "°"),
+    "elastic_pixels": ("elastic deformation", " px"),
+}
 
 
 def recipe_names() -> list[str]:
@@ -76,13 +84,23 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
 
 
 def recipe_label(recipe: Recipe) -> str:
-    """The nearest registered recipe (else the model) and the fields that differ, such as `fc, batch size 64`."""
+    """The nearest registered recipe (else the model) and the fields that differ, such as `fc, batch size 64` or
+    `fast_conv, 16 epochs, no shift`."""
     name, changes = _nearest(recipe)
     if name is None:
         is_registered = recipe.model in [get_recipe(known).model for known in recipe_names()]
         name = f"{recipe.model} by the default recipe" if is_registered else recipe.model
-    texts = {field: f"{value:.6g}" if isinstance(value, float) else value for field, value in changes.items()}
-    return ", ".join([name, *(f"{field.replace('_', ' ')} {text}" for field, text in texts.items())])
+    return ", ".join([name, *(_change_text(field, value) for field, value in changes.items())])
+
+
+def _change_text(field: str, value: Any) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    if field == "num_epochs":
+        return f"{text} epoch{'' if value == 1 else 's'}"
+    if field in AUGMENTATIONS:
+        noun, unit = AUGMENTATIONS[field]
+        return f"{noun} {text}{unit}" if value else f"no {noun}"
+    return f"{field.replace('_', ' ')} {text}"
 
 
 def run_label(recipe: Recipe) -> str:

@@ -56,8 +56,13 @@ def test_recipe_of_a_model_is_its_first_registered_one_or_the_default():
         (Recipe("C(8,5)-FC10"), "C(8,5)-FC10", "mnist train --model 'C(8,5)-FC10' --seeds 0:3"),
         (
             Recipe("FC10", rotation_degrees=5.0, seed=9),
-            "FC10, rotation degrees 5",
+            "FC10, rotation 5°",
             "mnist train --model FC10 --rotation-degrees 5 --seeds 0:3",
+        ),
+        (
+            replace(get_recipe("fast_conv"), num_epochs=1, translation_pixels=0),
+            "fast_conv, 1 epoch, no shift",
+            "mnist train fast_conv --num-epochs 1 --translation-pixels 0 --seeds 0:3",
         ),
     ],
 )

@@ -18,7 +18,7 @@ from study.scorecard import (
 from study.scorecard.figures import CAPTIONS, scorecard_blocks, scorecard_figures
 from utils.document import Columns, Picture
 
-LABELS = ("fast_conv", "fast_conv, num epochs 16, rotation degrees 45, translation pixels 6", "$odd_name$", "linear",
+LABELS = ("fast_conv", "fast_conv, 16 epochs, rotation 45°, shift 6 px", "$odd_name$", "linear",
           *(f"C({width},3)-BN-P2-FC64-FC10, learning rate 0.{width}" for width in range(8, 14)))  # fmt: skip
 
 
