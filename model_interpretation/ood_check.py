@@ -115,9 +115,9 @@ def compute_check(run: Run, model: nn.Module, is_stopped: Callable[[], bool] = l
         directions = torch.cat([F.normalize(part).half() for part in embeddings_of(digits.images)])
         score = NearestNeighbourScore(directions.float())
         scores = torch.cat([score(part) for part in embeddings_of(validation.images)]).double()
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "directions": directions.numpy(),
-        "threshold": np.quantile(scores.numpy(), MAX_FALSE_ALARMS, method="lower"),
+        "threshold": np.asarray(np.quantile(scores.numpy(), MAX_FALSE_ALARMS, method="lower")),
         "network": np.frombuffer(network, np.uint8),
     }
     try:
