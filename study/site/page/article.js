@@ -45,7 +45,7 @@ function choose(digit) {
 
 function digitButton(digit, label) {
   const button = element("button", { type: "button", title: label, data: { digit: digit.index }, aria: { pressed: false, label } },
-    digitCanvas(pixelsOf(bytesOf(digit.pixels)), ""));
+    digitCanvas(pixelsOf(bytesOf(digit.pixels))));
   button.addEventListener("click", () => choose(digit));
   return button;
 }

@@ -159,7 +159,7 @@ function showExample(chosen) {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.imageSmoothingEnabled = false;
     context.filter = "invert(1)";
-    context.drawImage(digitCanvas(pixelsOf(bytesOf(chosen.pixels)), ""), 0, 0, paper.width, paper.height);
+    context.drawImage(digitCanvas(pixelsOf(bytesOf(chosen.pixels))), 0, 0, paper.width, paper.height);
     context.filter = "none";
   }
   update();

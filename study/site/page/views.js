@@ -34,8 +34,10 @@ function paint(context, left, top, width, height, values, largest) {
   context.putImageData(image, left, top);
 }
 
-export function digitCanvas(pixels, label) {
-  const canvas = element("canvas", { width: SIDE, height: SIDE, className: "pixels", role: "img", aria: { label } });
+// Without a label the picture is only for the eye.
+export function digitCanvas(pixels, label = "") {
+  const aria = label ? { label } : { hidden: true };
+  const canvas = element("canvas", { width: SIDE, height: SIDE, className: "pixels", role: label ? "img" : null, aria });
   showDigit(canvas, pixels);
   return canvas;
 }
@@ -47,7 +49,7 @@ export class Prediction {
     this.note = element("p", { className: "note" });
     this.warning = element("p", { className: "warning", hidden: true });
     this.rows = element("div", { className: "bars" });
-    place.append(this.note, this.result, this.warning, this.rows);
+    place.append(this.note, this.result, this.rows, this.warning);
   }
 
   setNetwork(network) {
