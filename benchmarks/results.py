@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch._dynamo  # torch imports it with the first optimizer; without this line the import would be measured
@@ -28,8 +28,12 @@ from utils.recipe import Recipe
 from utils.run import Run
 from utils.runtime import device_name
 
+if TYPE_CHECKING:
+    from study.report.evidence import Network
+
 OUTPUT = Path(__file__).parent / "output"
 REPORT = PROJECT_FOLDER / "docs" / "report.json"  # by `mnist report --output docs`
+NOT_MEASURED = "Not measured yet: `mnist report --output docs` writes docs/report.json."
 CPU = torch.device("cpu")
 DEVICE = torch.device("cuda") if torch.cuda.is_available() else CPU
 DOCUMENTS = [
@@ -72,7 +76,7 @@ def with_tables(text: str) -> str:
     """The text with the newest table of a benchmark between each `<!-- table NAME -->` and `<!-- end -->`.
 
     The function `markdown` of benchmarks/NAME.py makes the table; `<!-- table NAME:function -->` names another one. The
-    table `report` comes from docs/report.json.
+    table `report` and the list `report:findings` come from docs/report.json.
     """
     return re.sub(r"(<!-- table (\w+):?(\w*) -->\n).*?(<!-- end -->)", _with_table, text, flags=re.DOTALL)
 
@@ -80,7 +84,7 @@ def with_tables(text: str) -> str:
 def _with_table(match: re.Match[str]) -> str:
     start, name, function, end = match.groups()
     if name == "report":
-        return f"{start}{report_table()}\n{end}"
+        return f"{start}{report_findings() if function == 'findings' else report_table()}\n{end}"
     values = read(name)
     table = getattr(importlib.import_module(f"benchmarks.{name}"), function or "markdown")(values)
     return f"{start}{table}\n\n{values['machine']}, torch {values['torch']}, {values['date']}.\n{end}"
@@ -89,12 +93,10 @@ def _with_table(match: re.Match[str]) -> str:
 def report_table() -> str:
     """The results of the recipes in docs/report.json, in Markdown, with the machine and the date of the last run."""
     from study.report.answer import headline_table  # here, so that benchmarks do not measure the memory of matplotlib
-    from study.report.recorded import read_recorded
 
     if not REPORT.exists():
-        return "Not measured yet: `mnist report --output docs` writes docs/report.json."
-    with tempfile.TemporaryDirectory() as restored_runs:
-        networks = read_recorded(REPORT, Path(restored_runs)).networks
+        return NOT_MEASURED
+    with recorded_networks() as networks:
         header, rows = headline_table(networks)
         environments = [run.environment for network in networks for run in network.group.runs]
     machines = sorted({environment["device"] for environment in environments})
@@ -102,6 +104,25 @@ def report_table() -> str:
     last = max(environment["started"][:10] for environment in environments)
     table = markdown_table(header, [[f"`{label}`", *cells] for label, *cells in rows])
     return f"{table}\n\n{'; '.join(machines)}, torch {', '.join(versions)}, {last}."
+
+
+def report_findings() -> str:
+    """The findings of docs/report.json as a list in Markdown."""
+    from study.report.answer import headline_findings
+
+    if not REPORT.exists():
+        return NOT_MEASURED
+    with recorded_networks() as networks:
+        return "\n".join(f"- **{heading}** {text}" for heading, text in headline_findings(networks))
+
+
+@contextmanager
+def recorded_networks() -> "Iterator[list[Network]]":
+    """The networks of docs/report.json, with their runs in a temporary folder."""
+    from study.report.recorded import read_recorded
+
+    with tempfile.TemporaryDirectory() as restored_runs:
+        yield read_recorded(REPORT, Path(restored_runs)).networks
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -125,7 +125,7 @@ def compute_check(run: Run, model: nn.Module, is_stopped: Callable[[], bool] = l
     except DamagedFile:
         raise UserError(f"the embeddings of {run.name} have NaN or infinite values") from None
     content = io.BytesIO()
-    np.savez(content, **arrays)
+    np.savez(content, allow_pickle=False, **arrays)
     try:
         replace_file(run.path / FILE, content.getvalue())
     except (OSError, UserError) as error:

@@ -80,8 +80,8 @@ def predict_pictures(
             shown(picture.file),
             names[label],
             confidence,
-            similarity and similarity.value,
-            similarity and similarity.is_out_of_distribution,
+            similarity.value if similarity else None,
+            similarity.is_out_of_distribution if similarity else None,
         )
         for picture, label, confidence, similarity in zip(
             pictures, predicted.tolist(), confidences.tolist(), similarities, strict=True

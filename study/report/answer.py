@@ -202,7 +202,7 @@ def thresholds_figure(networks: Sequence[Network], conditions: Sequence[str]) ->
     return figure
 
 
-# The table of the README.
+# The table and the findings of the README.
 
 
 def headline_table(networks: Sequence[Network]) -> tuple[list[str], list[list[str]]]:
@@ -229,6 +229,45 @@ def _headline_cell(network: Network, metric: str) -> str:
     value, low, high = (f"{100 * part:.{digits}f}" for part in (interval.value, interval.low, interval.high))
     has_interval = interval.has_enough_seeds and not np.isnan(interval.low)
     return f"{value}{f' ({low}-{high})' if has_interval else ''}{DAGGER if network.is_trained_on(metric) else ''}"
+
+
+def headline_findings(networks: Sequence[Network]) -> list[tuple[str, str]]:
+    """The findings of the README, each with a heading: the first network on the test digits, under other conditions and
+    in the worst case, and the network with the best worst case. Findings that were not measured are missing."""
+    first = networks[0]
+    findings = [
+        (
+            "The test set.",
+            f"`{first.label}` classifies {first.text('test_accuracy')} of MNIST's test digits correctly. Human raters "
+            f"saw only about {NUM_RATED_TEST_DIGITS} of the labels and rejected {len(CONTESTED_TEST_DIGITS)}, so the "
+            "highest possible accuracy is unknown.",
+        )
+    ]
+    conditions = measured_conditions([first])
+    if conditions:
+        num_failed = Accuracies.of(first, conditions).num_failed(0.95).estimate
+        examples = sorted(set(conditions) - {"corruptions_mean"}, key=first.mean)[:3]
+        lowest = "; ".join(f"{METRICS[metric].label}, {first.mean(metric):.0%}" for metric in examples)
+        text = f"The same network is below 95 % under {num_failed} of {len(conditions)} other conditions."
+        findings.append(("Other conditions.", f"{text} The lowest three: {lowest}."))
+    worst_case, attack = "spatial_worst_case", "robust_linf_0.1"
+    if first.values(worst_case):
+        text = (
+            f"{first.text(worst_case)} of the digits are still read after the worst of 775 shifts by up to 3 px and "
+            "rotations by up to 30 degrees"
+        )
+        if first.values(attack):
+            text += f", and {first.text(attack)} after an attack that changes no pixel by more than a tenth"
+        findings.append(("Worst cases.", f"{text}."))
+    robust = max(networks, key=lambda network: np.nan_to_num(network.mean(worst_case), nan=-1))
+    if robust is not first and robust.values("corruptions_mean") and first.values("corruptions_mean"):
+        text = (
+            f"`{robust.label}` has the best worst case, {robust.text(worst_case)}. It reads "
+            f"{robust.text('test_accuracy')} of the test digits and {robust.text('corruptions_mean')} of MNIST-C's, "
+            f"where `{first.label}` reads {first.text('corruptions_mean')}."
+        )
+        findings.append(("Remedies trade off.", text))
+    return findings
 
 
 # The table of the conditions.

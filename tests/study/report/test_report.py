@@ -12,7 +12,7 @@ from benchmarks import results
 from study.ablation import BASELINE, AblationResults, VariantResult
 from study.comparison.groups import RunGroup
 from study.label_errors import label_errors_folder, study_label_errors
-from study.report.answer import ADVERSARIAL, CONDITIONS, Accuracies, headline_table
+from study.report.answer import ADVERSARIAL, CONDITIONS, Accuracies, headline_findings, headline_table
 from study.report.evidence import Network, is_trained_on
 from study.report.report import write_report
 from study.report.sections import METRIC_TABLES, ablation_section
@@ -231,6 +231,25 @@ def test_the_table_of_the_readme_has_the_means_and_intervals_of_the_report(home)
     assert rows[1][4:] == ["50.0", "-", "-", "-"]  # three seeds are too few for an interval
 
 
+def test_the_findings_of_the_readme_say_what_was_measured_and_nothing_else(home):
+    first = {"corruptions_mean": [0.7] * 5, "spatial_worst_case": [0.1] * 5, "condition_inverted": [0.2] * 5}
+    robust = {"corruptions_mean": [0.6] * 5, "spatial_worst_case": [0.9] * 5}
+    networks = [
+        network_with(first, Recipe("linear", num_epochs=1)),
+        network_with(robust, replace(Recipe("linear", num_epochs=1), rotation_degrees=30, translation_pixels=3)),
+    ]
+    findings = dict(headline_findings(networks))
+    assert list(findings) == ["The test set.", "Other conditions.", "Worst cases.", "Remedies trade off."]
+    assert (
+        "below 95 % under 2 of 2 other conditions. The lowest three: polarity inverted, 20%."
+        in findings["Other conditions."]
+    )
+    assert findings["Worst cases."].startswith("10.00% (") and "attack" not in findings["Worst cases."]
+    trade_off = findings["Remedies trade off."]
+    assert "rotation 30°, shift 3 px` has the best worst case, 90.00% (" in trade_off and "70.00% (" in trade_off
+    assert [heading for heading, _ in headline_findings(networks[1:])] == list(findings)[:3]
+
+
 def test_the_readme_is_filled_from_report_json(partly_measured, home, monkeypatch):
     environment = {"started": "2026-11-21T20:23:26+00:00", "device": "a CPU", "packages": {"torch": "2.15.0"}}
     (partly_measured.path / "environment.json").write_text(json.dumps(environment))
@@ -243,6 +262,10 @@ def test_the_readme_is_filled_from_report_json(partly_measured, home, monkeypatc
         and "old" not in filled
     )
     assert filled.endswith("\n\na CPU, torch 2.15.0, 2026-11-21.\n<!-- end -->")
+    findings = results.with_tables("<!-- table report:findings -->\nold\n<!-- end -->")
+    assert (
+        findings.startswith("<!-- table report:findings -->\n- **The test set.** `linear by") and "old" not in findings
+    )
     monkeypatch.setattr(results, "REPORT", home / "nothing.json")
     assert "Not measured yet: `mnist report --output docs`" in results.with_tables(filled)
 
