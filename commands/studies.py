@@ -141,12 +141,17 @@ class SiteOptions:
 
     Examples:
       mnist site
-      mnist site --runs RUN1 RUN2 --output public
+      mnist site RUN1 RUN2 --output public
       mnist site --report docs/report.json
     """
 
-    runs: Annotated[tuple[str, ...], tyro.conf.arg(metavar="RUN ...")] = ()
-    """Runs by folder or name; by default the newest finished runs of fast_conv and robust_conv, else the newest run."""
+    runs: Annotated[
+        SeveralRuns,
+        tyro.conf.arg(
+            help="Runs by folder or name; by default the newest finished runs of fast_conv and robust_conv, else the "
+            "newest one."
+        ),
+    ] = ()
     output: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("site")
     """Folder of the site."""
     report: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None

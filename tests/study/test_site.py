@@ -344,15 +344,15 @@ def test_pages_name_no_other_host():
 
 
 def test_what_cannot_be_a_site_is_refused(command, copied_run, tmp_path):
-    code, _, error = command("site", "--runs", "mine", "--report", "missing.json", "--output", str(tmp_path / "site"))
+    code, _, error = command("site", "mine", "--report", "missing.json", "--output", str(tmp_path / "site"))
     assert code == 2 and "cannot read missing.json" in error
     folder = tmp_path / "own"
     folder.mkdir()
     (folder / "thesis.tex").write_text("mine")
-    code, _, error = command("site", "--runs", "mine", "--output", str(folder))
+    code, _, error = command("site", "mine", "--output", str(folder))
     assert code == 2 and "holds other files, such as thesis.tex" in error and len(error.strip().split("\n")) == 2
     (copied_run / "summary.json").unlink()
-    code, _, error = command("site", "--runs", "mine")
+    code, _, error = command("site", "mine")
     assert code == 2 and "run mine is unfinished" in error and "expected a finished run" in error
 
 
