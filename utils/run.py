@@ -7,6 +7,8 @@ checkpoints/         last.pt to resume from, best.pt with the weights that are e
                      last.previous.pt, one epoch older, in case last.pt gets damaged
 predictions/         test.npz and validation.npz: logits and labels
 summary.json         the final evaluation, written last
+training_embeddings.npz
+                     from the first prediction of a picture on: model_interpretation/ood_check.py
 
 The folder gets its name in runs/ when config.json is in it. Whoever writes a run holds its lock (utils/locks.py), and
 every file reaches the disk before the next one relies on it: a run survives a kill and a power loss at any moment.

@@ -115,7 +115,7 @@ METRICS = [
     ),
     *(
         Metric(f"corruptions_{statistic.__name__}{ending}{f'_{count}' if count else ''}",
-               f"{statistic.__name__} over MNIST-C's {len(MNIST_C)}{f', {count:,} digits' if count else ''}",
+               f"{statistic.__name__} of MNIST-C's {len(MNIST_C)} corruptions{f', {count:,} digits' if count else ''}",
                2, group,
                partial(accuracy_over_corruptions, statistic=statistic, num_digits=count, is_adapted=is_adapted),
                published_files)
