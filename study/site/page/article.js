@@ -150,7 +150,7 @@ function addChart(slider, caption, axis) {
   const now = svg("line", { class: "now", y1: TOP, y2: HEIGHT - BOTTOM });
   drawn.append(now);
   const keys = curve.lines.map(({ label }, number) => element("span", { className: number ? "key helped" : "key", textContent: label }));
-  $("charts").append(element("figure", {}, drawn, element("figcaption", {}, ...keys.flatMap((key) => [key, " \u00a0 "]), caption)));
+  $("charts").append(element("figure", {}, drawn, element("figcaption", {}, caption, element("div", {}, ...keys.flatMap((key) => [key, " \u00a0 "])))));
   charts.push((change) => {
     const place = x(Math.min(high, Math.max(low, change[slider])));
     now.setAttribute("x1", place);
@@ -181,6 +181,7 @@ addChart("scale", "Accuracy on scaled digits", "size, relative to the original")
 
 // Start: the digit first, then the networks one after the other.
 
+$("measured").hidden = !Object.keys(data.curves).length;
 choose(chosen);
 try {
   for (const [number, entry] of data.networks.slice(0, 2).entries()) {
