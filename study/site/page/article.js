@@ -108,7 +108,7 @@ function showMeasured(change) {
     const { x, lines } = data.curves[moved[0]], place = nearest(x, change[moved[0]]);
     if (Math.abs(x[place] - change[moved[0]]) < 1e-6) for (const line of lines) texts.push(`${line.label} reads ${percent(line.y[place])}`);
   }
-  $("measured").textContent = texts.length ? `Measured, when all test digits are changed so: ${texts.join("; ")}.` : "";
+  $("measured").textContent = texts.length ? `Measured on test digits that are changed so: ${texts.join("; ")}.` : "";
   for (const chart of charts) chart(change);
 }
 
