@@ -102,7 +102,7 @@ def report_table() -> str:
     machines = sorted({environment["device"] for environment in environments})
     versions = sorted({environment["packages"]["torch"] for environment in environments})
     last = max(environment["started"][:10] for environment in environments)
-    table = markdown_table(header, [[f"`{label}`", *cells] for label, *cells in rows])
+    table = markdown_table(header, [[label if ", " in label else f"`{label}`", *cells] for label, *cells in rows])
     return f"{table}\n\n{'; '.join(machines)}, torch {', '.join(versions)}, {last}."
 
 

@@ -205,8 +205,9 @@ def sentences(values: dict[str, Any]) -> list[str]:
     num_recipes = len(values["runs_by_recipe"])
     recipes = "1 recipe" if num_recipes == 1 else f"{num_recipes} recipes"
     return [
-        f"{values['num_networks']} networks of {recipes}, those of an ablation study included, have a validation "
-        f"accuracy of {values['min_val_accuracy']:.0%} or more. They misclassify {values['mean_num_wrong']:.1f} of the "
+        f"{values['num_networks']} networks of {recipes} count, those of an ablation study included: all recipes with "
+        f"a mean validation accuracy of {values['min_val_accuracy']:.0%} or more. They misclassify "
+        f"{values['mean_num_wrong']:.1f} of the "
         f"{total:,} test digits on average, every recipe with equal weight. The mean of their probabilities reaches an "
         f"accuracy of {values['ensemble_accuracy']:.2%}.",
         f"{values['num_wrong_in_any_network']:,} digits are misclassified by at least one network, "
@@ -216,8 +217,8 @@ def sentences(values: dict[str, Any]) -> list[str]:
         f"most, and rejected {values['num_contested']} labels (Northcutt et al. 2021). The other labels were never "
         "rated, so the number of wrong labels and the highest possible accuracy are unknown. On the "
         f"{values['num_contested']} digits, {values['contested_error_rate']:.0%} of the networks disagree with the "
-        f"label. {values['num_wrong_in_all_networks_and_contested']} of the {num_missed} digits that all networks get "
-        "wrong are among them.",
+        f"label on average. {values['num_wrong_in_all_networks_and_contested']} of the {num_missed} digits that all "
+        "networks get wrong are among them.",
     ]
 
 

@@ -49,7 +49,7 @@ def report_document(evidence: Evidence) -> Document:
     origin = "a report.json" if evidence.is_recorded else "the studies in the sections"
     text = (
         f"Written by 'mnist report' on {date.today().isoformat()} from {runs} and {origin}. 'mnist report --from "
-        "report.json' computes it again from the results of each seed, which are in report.json."
+        "report.json' computes its tables and most figures again from the results of each seed, which are in that file."
     )
     blocks: list[Block] = [
         Text(text),

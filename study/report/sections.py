@@ -103,7 +103,15 @@ def _mean_std(part: dict[str, float]) -> str:
 
 # Model fitting.
 
-FITTING_HEADER = ("network", "parameters", "seeds", "validation", "test", "first minus this, points")
+FITTING_HEADER = (
+    "network",
+    "parameters",
+    "seeds",
+    "validation digits",
+    "validation",
+    "test",
+    "first minus this, points",
+)
 
 
 def fitting_section(networks: Sequence[Network]) -> Section:
@@ -138,8 +146,12 @@ def _differences_from_the_first(networks: Sequence[Network]) -> list[str]:
 
 def _fitting_row(network: Network, difference: str) -> list[str]:
     group = network.group
+    try:
+        num_digits = f"{len(group.runs[0].predictions('validation').labels):,}"
+    except UserError:
+        num_digits = "no predictions"
     accuracies = [interval_text(group.interval(name)) for name in ("val_accuracy", "test_accuracy")]
-    return [network.label, f"{group.num_parameters:,}", str(len(network.seeds)), *accuracies, difference]
+    return [network.label, f"{group.num_parameters:,}", str(len(network.seeds)), num_digits, *accuracies, difference]
 
 
 # Generalisation.
@@ -169,8 +181,8 @@ METRIC_TABLES = {
     ),
     **{
         f"Out-of-distribution detection, {kind}, by four scores: the AUROC is the probability that a test digit scores "
-        "higher than an out-of-distribution image, 50 % for chance. Networks are ranked only where the four scores "
-        "agree.": tuple(f"ood_{images}_{score}" for score in SCORE_LABELS)
+        "higher than an out-of-distribution image, 50 % for chance. An order of networks counts only where the four "
+        "scores agree.": tuple(f"ood_{images}_{score}" for score in SCORE_LABELS)
         for kind, images in OOD_TABLES.items()
     },
     "Worst cases, sought for each digit: they are no average conditions. The accuracy over a grid of shifts and "
@@ -272,7 +284,7 @@ def _scorecard_notes(networks: Sequence[Network]) -> list[Block]:
     return [
         *([Text(f"Corrupted digits: {'; '.join(sources)}.")] if sources else []),
         *map(Text, texts),
-        Text(f"These commands measure the scorecards.{partial}"),
+        Text(f"These commands, with the names of your runs, measure the scorecards.{partial}"),
         Command([network.scorecard_command for network in networks]),
     ]
 
