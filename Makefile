@@ -74,6 +74,7 @@ audit: .venv-tools/installed
 	touch $@
 
 .venv/installed: requirements.txt pyproject.toml
+	@echo "Installing into .venv: up to 6 GB, some minutes."
 	$(PYTHON) -m venv .venv
 	$(INSTALL_LOCKED)
 	$(INSTALL) --requirement requirements.txt

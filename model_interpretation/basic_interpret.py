@@ -153,7 +153,12 @@ def interpret_run(run: Run, model: nn.Module, output: Path, splits: Sequence[str
     replace_events(run.path, "interpretation", values, epoch)
     lines = [f"  {name:45}" + "".join(f"{value:>20}" for value in values)
              for name, *values in [["", *metrics], *headline_rows(metrics)]]  # fmt: skip
-    track.write("\n".join([run.name, *lines, f"  report and pictures: {shown(folder / REPORT)}\n"]))
+    split = list(metrics)[-1]
+    lines += [
+        f"  {mistakes_text(metrics[split], matrices[split])}",
+        f"  report and pictures: {shown(folder / REPORT)}\n",
+    ]
+    track.write("\n".join([run.name, *lines]))
     return metrics
 
 
@@ -213,21 +218,27 @@ def _summary_blocks(run: Run, metrics: dict[str, Any], matrices: dict[str, Digit
         ("mistakes", f"{values['num_digits'] - values['num_correct']:,} of {values['num_digits']:,}"),
         ("parameters", f"{summary.num_parameters:,}"),
     ]
-    recalls = {name: part["recall"] for name, part in values["classes"].items() if part["num_digits"]}
-    hardest = min(recalls, key=recalls.__getitem__)
-    sentences = [f"The hardest class is {elided(hardest, MAX_NAME)}: {recalls[hardest]:.2%} of its digits are correct."]
-    mistakes = {place: cell.count for place, cell in matrix.cells.items() if place[0] != place[1]}
-    if mistakes:
-        true, predicted = max(mistakes, key=mistakes.__getitem__)
-        names = matrix.row_names
-        times = "once" if mistakes[true, predicted] == 1 else f"{mistakes[true, predicted]:,} times"
-        sentences.append(f"The most frequent mistake is {names[true]} read as {names[predicted]}, {times}.")
     training = (
         f"Model {summary.model}, seed {summary.seed}, data set {run.recipe.dataset}: {summary.num_epochs_run} "
         f"epoch{'s' if summary.num_epochs_run > 1 else ''} in {summary.train_seconds:.0f} s on {summary.device} "
         f"({summary.precision}). The final weights are those of epoch {summary.best_epoch}."
     )
-    return [Facts(facts), Text(" ".join(sentences)), Text(training)]
+    return [Facts(facts), Text(mistakes_text(values, matrix)), Text(training)]
+
+
+def mistakes_text(values: dict[str, Any], matrix: DigitMatrix) -> str:
+    """The hardest class and the most frequent mistake of a split, from its metrics and its confusion matrix."""
+    recalls = {name: part["recall"] for name, part in values["classes"].items() if part["num_digits"]}
+    hardest = min(recalls, key=recalls.__getitem__)
+    text = f"The hardest class is {elided(hardest, MAX_NAME)}: {recalls[hardest]:.2%} of its digits are correct."
+    mistakes = {place: cell.count for place, cell in matrix.cells.items() if place[0] != place[1]}
+    if not mistakes:
+        return text
+    true, predicted = max(mistakes, key=mistakes.__getitem__)
+    times = "once" if mistakes[true, predicted] == 1 else f"{mistakes[true, predicted]:,} times"
+    return (
+        f"{text} The most frequent mistake is {matrix.row_names[true]} read as {matrix.row_names[predicted]}, {times}."
+    )
 
 
 def headline_rows(metrics: dict[str, Any]) -> list[list[str]]:
