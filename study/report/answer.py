@@ -260,7 +260,7 @@ def headline_findings(networks: Sequence[Network]) -> list[tuple[str, str]]:
         if first.values(metric)
     ]
     if parts:
-        findings.append(("Real handwriting.", f"It reads {'; '.join(parts)}, after the preprocessing of MNIST."))
+        findings.append(("Real handwriting.", f"It reads {'; '.join(parts)}."))
     conditions = measured_conditions([first])
     if conditions:
         num_failed = Accuracies.of(first, conditions).num_failed(0.95).estimate
@@ -271,11 +271,11 @@ def headline_findings(networks: Sequence[Network]) -> list[tuple[str, str]]:
     worst_case, attack, corruptions = "spatial_worst_case", "robust_linf_0.1", "corruptions_mean"
     if first.values(worst_case):
         text = (
-            f"{first.text(worst_case)} of the digits are still read after the worst of 775 shifts by up to 3 px and "
-            "rotations by up to 30 degrees"
+            f"{first.text(worst_case)} of the digits survive the worst of 775 moves (shifts by up to 3 px, rotations by "
+            "up to 30 degrees)"
         )
         if first.values(attack):
-            text += f", and {first.text(attack)} after an attack that changes no pixel by more than a tenth"
+            text += f", and {first.text(attack)} an attack that changes no pixel by more than a tenth"
         findings.append(("Worst cases.", f"{text}."))
     robust = max(networks, key=lambda network: np.nan_to_num(network.mean(worst_case), nan=-1))
     if robust is not first and robust.values(corruptions) and first.values(corruptions):
