@@ -270,10 +270,7 @@ def headline_findings(networks: Sequence[Network]) -> list[tuple[str, str]]:
         findings.append(("Other conditions.", f"{text} The lowest three: {lowest}."))
     worst_case, attack, corruptions = "spatial_worst_case", "robust_linf_0.1", "corruptions_mean"
     if first.values(worst_case):
-        text = (
-            f"{first.text(worst_case)} of the digits survive the worst of 775 moves (shifts by up to 3 px, rotations by "
-            "up to 30 degrees)"
-        )
+        text = f"{first.text(worst_case)} of the digits survive the worst of 775 moves by up to 3 px and 30 degrees"
         if first.values(attack):
             text += f", and {first.text(attack)} an attack that changes no pixel by more than a tenth"
         findings.append(("Worst cases.", f"{text}."))
