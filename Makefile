@@ -81,6 +81,7 @@ audit: .venv-tools/installed
 	touch $@
 
 .venv/installed-dev: .venv/installed requirements-dev.txt
+	$(INSTALL_LOCKED)
 	$(INSTALL) --requirement requirements-dev.txt
 	touch $@
 

@@ -148,8 +148,7 @@ class SiteOptions:
     runs: Annotated[
         SeveralRuns,
         tyro.conf.arg(
-            help="Runs by folder or name; by default the newest finished runs of fast_conv and robust_conv, else the "
-            "newest one."
+            help="Runs by folder or name; by default the newest finished run of fast_conv, else the newest one."
         ),
     ] = ()
     output: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("site")

@@ -27,7 +27,7 @@ from trainers.recipes import recipe_label
 from utils import __version__
 from utils.data import load_dataset
 from utils.data.splits import ImageSet, stratified_sample
-from utils.errors import UserError
+from utils.errors import UserError, needs_extra
 from utils.files import make_folder, shown, study_folder, write_whole
 from utils.navigation import HEADER, TEMPLATE_FOLDER, TEMPLATES, PageLink
 from utils.ood_scores import NearestNeighbourScore
@@ -38,7 +38,7 @@ DRAWING = Path(model_interpretation.draw_app.__file__).parent / "page" / "drawin
 COMMON = ("early.js", "style.css", "page.js", "table.js")  # of all pages of the platform
 MARK = "site.json"  # what the folder is, written first
 REPORT = "report.json"
-RECIPES = ("fast_conv", "robust_conv")  # the networks that visitors see side by side
+RECIPES = ("fast_conv",)  # the networks that visitors see by default
 DATASET = "mnist"  # of the digits on the pages
 NUM_TRAINING_DIGITS = 1000  # among which the page looks for the nearest
 TITLES = {"index.html": "Is MNIST solved?", "draw.html": "Draw", "report.html": "Report", "docs/index.html": "Docs"}
@@ -53,6 +53,8 @@ def write_site(runs: Sequence[Run], folder: Path, report: Path | None = None) ->
     Web has not been downloaded yet.
     """
     _check_folder(folder)
+    with needs_extra("export"):  # before the downloads
+        import onnx  # noqa: F401
     report = report or _default_report()
     with TemporaryDirectory() as restored_runs:
         evidence = read_recorded(report, Path(restored_runs)) if report else None
@@ -71,7 +73,8 @@ def write_site(runs: Sequence[Run], folder: Path, report: Path | None = None) ->
         _write_pages(folder, networks, digits, evidence)
     size = sum(file.stat().st_size for file in folder.rglob("*") if "docs" not in file.relative_to(folder).parts)
     without = " without docs/" if (folder / "docs").exists() else ""
-    print(f"{shown(folder)}: {len(networks)} networks, {size / 1e6:.1f} MB{without}")
+    count = "1 network" if len(networks) == 1 else f"{len(networks)} networks"
+    print(f"{shown(folder)}: {count}, {size / 1e6:.1f} MB{without}")
     if report is None:
         print("no article: 'mnist report' writes the report.json that it needs, from runs with scorecards")
     print(f"to read it: python -m http.server --bind 127.0.0.1 --directory {shown(folder)}, then http://127.0.0.1:8000")
